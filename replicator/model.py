@@ -1,0 +1,245 @@
+"""The values that everything else speaks of: frozen, compared by content, without behaviour that needs the world.
+
+Words are those of the documentation: a *record* is one line with its newline, an *offset* counts bytes from the
+start of the log, ranges are half-open, seconds are monotonic floats ending in `_s`, sizes end in `_bytes`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from replicator.proof import CompactRange
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """Evidence that an offset still means what it meant: length and SHA-256 of the record that ends there."""
+
+    length: int
+    sha256: bytes
+
+    @classmethod
+    def of(cls, record: bytes | memoryview) -> Anchor:
+        """The anchor of one record, its newline included."""
+        return cls(len(record), hashlib.sha256(record).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in one generation of a log: everything before `offset` is acknowledged, or a dead letter.
+
+    Invariants: `tree.size` records end exactly at `offset`; `anchor` is that of the last of them (None at 0);
+    it moves forward only by an ack, backward only by a reset, a new generation or the cloud's word.
+    `event_id` is that of the last record, for people. `parent` is the log_id of the generation before this one.
+    """
+
+    log_id: str
+    offset: int = 0
+    tree: CompactRange = CompactRange.EMPTY
+    event_id: str | None = None
+    anchor: Anchor | None = None
+    parent: str | None = None
+
+    def __post_init__(self) -> None:
+        assert self.log_id
+        assert (self.offset == 0) == (self.tree.size == 0) == (self.anchor is None)
+        assert self.offset >= self.tree.size
+
+    @property
+    def size(self) -> int:
+        """How many records are before the offset."""
+        return self.tree.size
+
+    @property
+    def root(self) -> bytes:
+        """The tree's root over these records."""
+        return self.tree.root
+
+
+@dataclass(frozen=True, slots=True)
+class TreeHead:
+    """`(size, root)`: the first `size` records, named by one hash."""
+
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The cloud's own cursor for a log."""
+
+    log_id: str
+    size: int
+    root: bytes
+    offset: int = 0
+    event_id: str | None = None
+
+    @property
+    def tree_head(self) -> TreeHead:
+        """Size and root alone."""
+        return TreeHead(self.size, self.root)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of the log, its newline included, at its place."""
+
+    number: int
+    offset: int
+    bytes: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Whole consecutive records, exactly as they stand in the log.
+
+    `data` holds the records one behind the other; `ends[i]` is where record i ends within it. `first` is the
+    number of the first record, `offset` its place in the log. Never empty.
+    """
+
+    first: int
+    offset: int
+    data: bytes = field(repr=False)
+    ends: tuple[int, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        assert self.ends
+        assert self.ends[-1] == len(self.data)
+
+    @property
+    def count(self) -> int:
+        """How many records."""
+        return len(self.ends)
+
+    @property
+    def end(self) -> int:
+        """The offset in the log one past the last record."""
+        return self.offset + len(self.data)
+
+    @property
+    def last(self) -> bytes:
+        """The last record."""
+        return self.data[self.ends[-2] if len(self.ends) > 1 else 0 :]
+
+    def records(self) -> Iterator[bytes]:
+        """The records, each with its newline."""
+        start = 0
+        for end in self.ends:
+            yield self.data[start:end]
+            start = end
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """The place of one record whose bytes do not travel: too large, or refused alone.
+
+    `leaf` and `anchor` were computed from the bytes in the log, so the tree runs on across it.
+    """
+
+    first: int
+    offset: int
+    length: int
+    leaf: bytes
+    anchor: Anchor
+
+    @property
+    def count(self) -> int:
+        """Always 1."""
+        return 1
+
+    @property
+    def end(self) -> int:
+        """The offset in the log one past the record."""
+        return self.offset + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the cloud does not keep, or could not interpret, one record."""
+
+    record: int
+    code: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that the cloud refused for good. Its bytes stay in the log, so it can be replayed."""
+
+    log_id: str
+    record: int
+    offset: int
+    length: int
+    code: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the cloud announces. `requests_per_minute` None: it announces no request budget."""
+
+    body_bytes: int = 16 * MIB
+    record_bytes: int = MIB
+    records: int = 20_000
+    requests_per_minute: int | None = 600
+    encodings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far the cloud is behind: the log's end minus the cursor."""
+
+    bytes: int
+    records: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the sidecar makes durable: where replication stands, and with which cloud.
+
+    `resend` is set while a person's order to send again is being carried out: what the cloud had when it was
+    given, so that a head ahead of the cursor is no reason to jump forward.
+    """
+
+    cursor: Cursor
+    cloud_id: str | None = None
+    endpoint: str | None = None
+    resend: TreeHead | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose log this is; goes into every envelope."""
+
+    brain_id: str
+    device_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Every number that a decision uses, with its unit. The defaults are the documented ones."""
+
+    batch_bytes: int = 4 * MIB
+    """What batches grow to while the request budget is no bound; beyond it they grow to the server's limit."""
+    batch_bytes_first: int = 256 * 1024
+    read_bytes_max: int = 16 * MIB
+    record_bytes_max: int = 16 * MIB
+    """A record longer than this, or than the server's limit, is sent as a hole: read in bounded memory."""
+    request_burst: int = 10
+    backoff_s_first: float = 0.5
+    backoff_s_max: float = 60.0
+    retry_after_s_max: float = 300.0
+    probe_s_first: float = 5.0
+    probe_s_max: float = 60.0
+    heartbeat_s: float = 60.0
+    heartbeats_per_minute: int = 4
+    timer_s: float = 2.0
+    refused_in_a_row_max: int = 3
+    disagreements_max: int = 3
+    ceiling_successes: int = 16
+    dead_letters_unsaved_max: int = 1_000
