@@ -1,271 +1,38 @@
-"""Every decision of replication: what to do next, and what follows from how it went.
-
-Pure: takes values and `now`, returns values. `next_action(progress, now)` names the one thing to do;
-whoever does it (`loop`) brings back an outcome, and `advance(progress, action, outcome, now=…, jitter=…)` says
-what is true afterwards. Nothing here reads, sends, sleeps or logs, so the whole table is tested exhaustively.
-"""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-
-from replicator.model import Batch, Cursor, DeadLetter, Head, Hole, Limits, Refusal, Standing
-
-# ---------------------------------------------------------------- actions: the caller's next duty
-
-
-@dataclass(frozen=True, slots=True)
-class Recall:
-    """Ask the cloud which logs of this device it has: the cursor is lost, or there never was one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """Name a new generation. `parent` is the log_id that it follows, if any."""
-
-    parent: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Compare:
-    """Compute the local file's root at the size of each head."""
-
-    heads: tuple[Head, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """Read whole records behind the cursor, at least one, within the limits; check the anchor on the way."""
-
-    cursor: Cursor
-    bytes_max: int
-    records_max: int
-    record_bytes_max: int
-    as_hole: bool = False
-    """The one next record as a hole: it was refused alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send what was read; its first record is number `cursor.size`."""
-
-    cursor: Cursor
-    load: Batch | Hole
-    cloud_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """Send a heartbeat."""
-
-    cursor: Cursor
-    cloud_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """Save where replication stands, with the dead letters made since the last time, in one transaction."""
-
-    standing: Standing
-    dead_letters: tuple[DeadLetter, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Wait for a wake, at most until this monotonic time (None: until a wake)."""
-
-    until: float | None
-
-
-Action = Recall | Begin | Compare | Read | Send | Beat | Checkpoint | Wait
-
-# ---------------------------------------------------------------- outcomes of what needs no cloud
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The read found whole records, or one that can only be sent as a hole."""
-
-    load: Batch | Hole
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """No whole record behind the cursor; at most a write in progress."""
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The evidence is broken: the log no longer continues what was acknowledged. `reason` in words."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReadFailed:
-    """The operating system refused the read. `code` is the errno's name; `detail` for people."""
-
-    code: str
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Began:
-    """The name of the new generation."""
-
-    log_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """`cursor` is the place of the largest head whose root the local file has; None: of none."""
-
-    cursor: Cursor | None
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """The checkpoint is durable. `reset` is a cursor that a person asked for meanwhile."""
-
-    reset: Reset | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SaveFailed:
-    """The sidecar could not be written."""
-
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Woken:
-    """The wait ended. `key_changed`: the API key is another than the one refused."""
-
-    key_changed: bool = False
-    reset: Reset | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """A person's order: go to `cursor` and send again from there, whatever the cloud has.
-
-    `confirmed`: the person has seen that this is another cloud, and wants the log uploaded there.
-    """
-
-    cursor: Cursor
-    confirmed: bool = False
-
-
-# ---------------------------------------------------------------- outcomes of an exchange with the cloud
-
-
-@dataclass(frozen=True, slots=True)
-class Acked:
-    """The cloud's durable acceptance of the batch in flight. `head` is what the cloud now has."""
-
-    cloud_id: str
-    head: Head
-    accepted: int = 0
-    duplicates: int = 0
-    flagged: tuple[Refusal, ...] = ()
-    refused: tuple[Refusal, ...] = ()
-    limits: Limits | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """The answer to a heartbeat."""
-
-    cloud_id: str
-    head: Head
-
-
-@dataclass(frozen=True, slots=True)
-class Recalled:
-    """The answer to a recall: this device's logs at the cloud, newest first."""
-
-    heads: tuple[Head, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """409: the cloud's head is not where the batch begins. `record`: the first one known to differ."""
-
-    head: Head
-    record: int | None = None
-    cloud_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TooLarge:
-    """413. `limits` if the answer names them."""
-
-    limits: Limits | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """400 or 422 for the whole request. `record`: the number of the one at fault, if the answer names it."""
-
-    status: int
-    detail: str
-    record: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unavailable:
-    """No answer that counts: no connection, a time-out, 408, 5xx. `retry_after_s` if the server named one."""
-
-    detail: str
-    retry_after_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Garbled:
-    """A 2xx that is not of the protocol: a captive portal, a cut or wrong-typed body, an encoded one."""
-
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Throttled:
-    """429."""
-
-    retry_after_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """401, 403, or no usable key at all. `status` 0: there is no key to send."""
-
-    status: int
-    code: str
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Misconfigured:
-    """404, 405, 407, 3xx, a page instead of an answer: not the cloud's ingest is at this address."""
-
-    status: int
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class TooOld:
-    """426: one side does not speak the other's schema; `detail` says which."""
-
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """410: the brain was deleted at the cloud on purpose."""
-
-    detail: str
-
-
-Failure = TooLarge | Refused | Unavailable | Garbled | Throttled | Denied | Misconfigured | TooOld | Gone
-SendOutcome = Acked | Mismatch | Failure
-BeatOutcome = Heard | Mismatch | Failure
-RecallOutcome = Recalled | Failure
+from replicator.actions import (
+    Acked as Acked,
+    Action as Action,
+    Beat as Beat,
+    BeatOutcome as BeatOutcome,
+    Began as Began,
+    Begin as Begin,
+    Broken as Broken,
+    Checkpoint as Checkpoint,
+    Compare as Compare,
+    Compared as Compared,
+    Denied as Denied,
+    Failure as Failure,
+    Found as Found,
+    Garbled as Garbled,
+    Gone as Gone,
+    Heard as Heard,
+    Misconfigured as Misconfigured,
+    Mismatch as Mismatch,
+    Nothing as Nothing,
+    Read as Read,
+    ReadFailed as ReadFailed,
+    Recall as Recall,
+    RecallOutcome as RecallOutcome,
+    Recalled as Recalled,
+    Refused as Refused,
+    Reset as Reset,
+    SaveFailed as SaveFailed,
+    Saved as Saved,
+    Send as Send,
+    SendOutcome as SendOutcome,
+    Throttled as Throttled,
+    TooLarge as TooLarge,
+    TooOld as TooOld,
+    Unavailable as Unavailable,
+    Wait as Wait,
+    Woken as Woken,
+)
