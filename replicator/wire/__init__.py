@@ -1,0 +1,87 @@
+"""The protocol between a replicator and the cloud, both directions, both sides (PROTOCOL.md).
+
+Pure: values in, bytes out, and back. `client` makes requests and turns any answer into an outcome; `server`
+takes requests apart and makes answers; `common` is what both mean by the same words. Carrying the bytes is the
+work of `replicator.sink` on one side and `gradata.cloud` on the other; judging what a head means is that of
+`progress`.
+
+Golden requests and answers stand in `fixtures/wire/`; the tests pin both sides to them.
+"""
+
+from replicator.wire.client import (
+    Request,
+    batch_request,
+    heartbeat_request,
+    logs_request,
+    read_ack,
+    read_heartbeat,
+    read_logs,
+    retry_after_s,
+)
+from replicator.wire.common import (
+    ANSWER_BYTES_MAX,
+    BATCH_TYPE,
+    ENVELOPE_BYTES_MAX,
+    INTEGER_MAX,
+    JSON_TYPE,
+    LOOSE_TYPE,
+    PROBLEM_TYPE,
+    SCHEMA,
+    SCHEMAS,
+    Report,
+    is_name,
+    plain,
+)
+from replicator.wire.server import (
+    BatchRequest,
+    CorrectionRequest,
+    Envelope,
+    HeartbeatRequest,
+    LogEntry,
+    Place,
+    ack_body,
+    correction_body,
+    heartbeat_body,
+    logs_body,
+    parse_batch,
+    parse_correction,
+    parse_heartbeat,
+    problem_body,
+)
+
+__all__ = [
+    "ANSWER_BYTES_MAX",
+    "BATCH_TYPE",
+    "ENVELOPE_BYTES_MAX",
+    "INTEGER_MAX",
+    "JSON_TYPE",
+    "LOOSE_TYPE",
+    "PROBLEM_TYPE",
+    "SCHEMA",
+    "SCHEMAS",
+    "BatchRequest",
+    "CorrectionRequest",
+    "Envelope",
+    "HeartbeatRequest",
+    "LogEntry",
+    "Place",
+    "Report",
+    "Request",
+    "ack_body",
+    "batch_request",
+    "correction_body",
+    "heartbeat_body",
+    "heartbeat_request",
+    "is_name",
+    "logs_body",
+    "logs_request",
+    "parse_batch",
+    "parse_correction",
+    "parse_heartbeat",
+    "plain",
+    "problem_body",
+    "read_ack",
+    "read_heartbeat",
+    "read_logs",
+    "retry_after_s",
+]
