@@ -1,0 +1,113 @@
+"""Turn bytes of the log into records, and look into one record.
+
+Pure: takes bytes, returns values. A record is a line *with* its newline (0x0A and nothing else: U+2028,
+U+0085 and a carriage return may stand inside one). A torn tail is no error but a write in progress, so it is left
+for the next read. Nothing here changes or re-encodes a record: `interpret` is for what is kept beside the bytes.
+Reading files is the work of `log`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import accumulate, islice
+from typing import Any, Literal
+
+import orjson
+
+NEWLINE = 0x0A
+EVENT_ID_CHARACTERS_MAX = 64
+HASHED_ID_DIGITS = 32
+
+_BOM = b"\xef\xbb\xbf"
+_JSON_BLANKS = b" \t\r\n"
+
+Code = Literal["not_utf8", "not_json", "not_object", "blank"]
+
+
+@dataclass(frozen=True, slots=True)
+class Uninterpretable:
+    """A record that is no JSON object. It is kept and replicated like every other; `code` says why."""
+
+    code: Code
+
+
+def split(data: bytes, records_max: int | None = None) -> tuple[int, ...]:
+    """Where the first `records_max` whole records in `data` end, each one past its newline.
+
+    What stands behind the last newline is covered by no end. `BytesIO` splits at 0x0A alone and shares the
+    bytes; it takes half the time of a loop over `find` (0.15 instead of 0.3 µs for a record of 1.2 kB).
+    """
+    ends = tuple(accumulate(map(len, islice(BytesIO(data), records_max))))
+    return ends if not ends or data[ends[-1] - 1] == NEWLINE else ends[:-1]
+
+
+def reach(data: bytes, record_bytes_max: int) -> int:
+    """How many bytes of `data` lie before the first line that is longer than `record_bytes_max`.
+
+    `len(data)` if there is none. A torn tail counts as a line: it is at least that long.
+    Costs one short search per `record_bytes_max` bytes, not one per record.
+    """
+    assert record_bytes_max > 0
+    start = 0
+    while len(data) - start > record_bytes_max:
+        end = data.rfind(b"\n", start, start + record_bytes_max) + 1
+        if not end:
+            return start
+        start = end
+    return len(data)
+
+
+def event_id_of(record: bytes) -> str:
+    """The identity of the event that stands on this record; never raises.
+
+    The record's own `event_id`, if it is a string of 1 to 64 characters that every store can hold (no NUL, no
+    lone surrogate); else `sha256:` and 32 hex digits over the record's bytes without their line end. Ids made
+    of JSON's canonical form are no identity: old versions computed up to three for one row.
+    """
+    row = interpret(record)
+    if isinstance(row, dict) and _usable(event_id := row.get("event_id")):
+        return str(event_id)
+    return "sha256:" + hashlib.sha256(without_line_end(record)).hexdigest()[:HASHED_ID_DIGITS]
+
+
+def interpret(record: bytes) -> dict[str, Any] | Uninterpretable:
+    """The JSON object that stands on this record, or why there is none; never raises.
+
+    Beside the bytes, never instead of them: integers beyond 64 bits become floats here. A byte order mark in
+    front is not part of the object. The standard library answers for what orjson refuses: NaN, lone
+    surrogates.
+    """
+    body = without_line_end(record).removeprefix(_BOM)
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _interpret_oddity(body)
+    return value if isinstance(value, dict) else Uninterpretable("not_object")
+
+
+def without_line_end(record: bytes) -> bytes:
+    """The record without one newline at its end and, if it stands before that, one carriage return."""
+    if not record.endswith(b"\n"):
+        return record
+    return record[:-2] if record.endswith(b"\r\n") else record[:-1]
+
+
+def _interpret_oddity(body: bytes) -> dict[str, Any] | Uninterpretable:
+    if not body.strip(_JSON_BLANKS):
+        return Uninterpretable("blank")
+    try:
+        value = json.loads(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        return Uninterpretable("not_utf8")
+    except (ValueError, RecursionError):
+        return Uninterpretable("not_json")
+    return value if isinstance(value, dict) else Uninterpretable("not_object")
+
+
+def _usable(event_id: object) -> bool:
+    if not isinstance(event_id, str) or not 0 < len(event_id) <= EVENT_ID_CHARACTERS_MAX:
+        return False
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in event_id)
