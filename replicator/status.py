@@ -1,0 +1,270 @@
+"""What others may know of a replicator: its status, and the notices that are told once, at the edge.
+
+Pure. `status` is what the leader writes into the sidecar and sends with its requests; `notices(before, after)` finds
+what a person should hear when one progress follows another, so that a state that lasts is told once and not each
+second. No text of a record, no key and no header can come in here: only numbers, codes and names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import orjson
+
+from replicator.progress import Progress, Trouble
+from replicator.wire import Report, plain
+
+State = Literal["starting", "live", "lagging", "retrying", "paused", "held", "stopped"]
+
+HINTS = {
+    "unavailable": "nothing to do: it is tried again for ever. If it lasts, run: gradata doctor",
+    "no_key": "put the API key into ~/.gradata/key (mode 0600), or set GRADATA_API_KEY",
+    "denied": "put a valid API key into ~/.gradata/key; replication goes on by itself. Run: gradata doctor",
+    "misconfigured": "check the endpoint (GRADATA_ENDPOINT) and proxies. Run: gradata doctor",
+    "malformed": "a proxy or an old server refuses valid requests; everything is kept. Run: gradata doctor",
+    "refusing": "the cloud or a proxy refuses every record; everything is kept. Run: gradata doctor",
+    "disagreement": "the answers are not those of the ingest server; check endpoint and proxies",
+    "too_old": "upgrade the side that is named",
+    "held": "confirm the new cloud with: gradata cursor reset --to-offset 0 --yes",
+    "gone": "the brain was deleted at the cloud; to upload it again: gradata cursor reset --to-offset 0 --yes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A trouble as people see it. `since` is ISO 8601, UTC."""
+
+    code: str
+    detail: str
+    since: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a status needs besides the progress: sizes, wall-clock time and names, gathered by the loop."""
+
+    log_bytes: int
+    now: str
+    """ISO 8601, UTC; only for people."""
+    dead_letters: int = 0
+    last_event_at: str | None = None
+    pid: int = 0
+    host: str = ""
+    version: str = ""
+    since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How replication of one log stands, at `updated_at`. Sizes in bytes, times ISO 8601 UTC."""
+
+    state: State
+    updated_at: str
+    endpoint: str
+    cloud_id: str | None = None
+    log_id: str | None = None
+    parent: str | None = None
+    offset: int = 0
+    size: int = 0
+    root: str = ""
+    log_bytes: int = 0
+    backlog_bytes: int = 0
+    dead_letters: int = 0
+    trouble: Shown | None = None
+    log_trouble: str | None = None
+    sidecar_trouble: str | None = None
+    last_event_at: str | None = None
+    last_ack_at: str | None = None
+    failures: int = 0
+    requests: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    flagged: int = 0
+    refused: int = 0
+    rewinds: int = 0
+    generations: int = 0
+    resending_to: int | None = None
+    pid: int = 0
+    host: str = ""
+    version: str = ""
+    since: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell once. `grave`: a person should look."""
+
+    code: str
+    text: str
+    hint: str = ""
+    grave: bool = False
+
+
+def build(p: Progress, facts: Facts, before: Status | None) -> Status:
+    """The status of `p`. What `before` knows of since-when and last times is kept while it holds."""
+    cursor = p.standing.cursor if p.standing is not None else None
+    offset = cursor.offset if cursor is not None else 0
+    backlog = max(0, facts.log_bytes - offset)
+    acked = before is not None and cursor is not None and (before.log_id, before.offset) != (cursor.log_id, offset)
+    return Status(
+        state=_state(p, backlog),
+        updated_at=facts.now,
+        endpoint=p.endpoint,
+        cloud_id=p.standing.cloud_id if p.standing is not None else None,
+        log_id=cursor.log_id if cursor is not None else None,
+        parent=cursor.parent if cursor is not None else None,
+        offset=offset,
+        size=cursor.size if cursor is not None else 0,
+        root=cursor.root.hex() if cursor is not None else "",
+        log_bytes=facts.log_bytes,
+        backlog_bytes=backlog,
+        dead_letters=facts.dead_letters,
+        trouble=_shown(p.trouble, facts.now, before),
+        log_trouble=f"{p.log_trouble.code}: {p.log_trouble.detail}" if p.log_trouble is not None else None,
+        sidecar_trouble=p.save_trouble,
+        last_event_at=facts.last_event_at,
+        last_ack_at=facts.now if acked and offset else (before.last_ack_at if before is not None else None),
+        failures=p.failures,
+        requests=p.tally.requests,
+        accepted=p.tally.accepted,
+        duplicates=p.tally.duplicates,
+        flagged=p.tally.flagged,
+        refused=p.tally.refused,
+        rewinds=p.tally.rewinds,
+        generations=p.tally.generations,
+        resending_to=p.standing.resend.size if p.standing is not None and p.standing.resend is not None else None,
+        pid=facts.pid,
+        host=facts.host,
+        version=facts.version,
+        since=facts.since,
+    )
+
+
+def _state(p: Progress, backlog: int) -> State:
+    if p.trouble is not None:
+        if p.trouble.code == "held":
+            return "held"
+        if p.trouble.stops:
+            return "stopped"
+        return "paused" if p.trouble.pauses else "retrying"
+    if p.standing is None:
+        return "starting"
+    return "live" if backlog == 0 or p.caught_up else "lagging"
+
+
+def _shown(trouble: Trouble | None, now: str, before: Status | None) -> Shown | None:
+    if trouble is None:
+        return None
+    since = now
+    if before is not None and before.trouble is not None and before.trouble.code == trouble.code:
+        since = before.trouble.since
+    status = f" ({trouble.status})" if trouble.status else ""
+    return Shown(trouble.code, plain(trouble.detail) + status, since, HINTS[trouble.code])
+
+
+def report(status: Status) -> Report:
+    """What goes to the cloud with each request."""
+    return Report(
+        state=status.state,
+        log_bytes=status.log_bytes,
+        backlog_bytes=status.backlog_bytes,
+        last_event_at=status.last_event_at,
+        dead_letters=status.dead_letters,
+        version=status.version,
+        trouble=status.trouble.code if status.trouble is not None else None,
+        last_ack_at=status.last_ack_at,
+    )
+
+
+def to_json(status: Status) -> bytes:
+    """The status as JSON, as the sidecar keeps it."""
+    return orjson.dumps(asdict(status))
+
+
+def from_json(text: bytes) -> Status | None:
+    """A status that `to_json` wrote, of this or another version: unknown fields are ignored; None if unusable."""
+    try:
+        fields: Any = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(fields, dict) or not {"state", "updated_at", "endpoint"} <= fields.keys():
+        return None
+    known = {name: fields[name] for name in Status.__dataclass_fields__ if name in fields}
+    shown = known.get("trouble")
+    if isinstance(shown, dict):
+        known["trouble"] = Shown(*(str(shown.get(name, "")) for name in ("code", "detail", "since", "hint")))
+    return Status(**known)
+
+
+def refreshed(status: Status, *, log_bytes: int) -> Status:
+    """A status that somebody else wrote, with the backlog as the log stands now."""
+    backlog = max(0, log_bytes - status.offset)
+    state: State = "lagging" if status.state == "live" and backlog else status.state
+    return replace(status, log_bytes=log_bytes, backlog_bytes=backlog, state=state)
+
+
+# ------------------------------------------------------------------------------------------- notices
+
+
+def notices(before: Progress, after: Progress) -> tuple[Notice, ...]:
+    """What a person should hear when `after` follows `before`: at most one notice a subject, at its edge only."""
+    return (
+        *_trouble_notices(before.trouble, after),
+        *_standing_notices(before, after),
+        *_local_notices(before, after),
+    )
+
+
+def _trouble_notices(before: Trouble | None, after: Progress) -> tuple[Notice, ...]:
+    now = after.trouble
+    if now is None:
+        return () if before is None else (Notice("recovered", f"replication goes on (it was: {before.code})"),)
+    if before is not None and before.code == now.code:
+        return ()
+    status = f" ({now.status})" if now.status else ""
+    verb = "stopped" if now.stops else "paused" if now.pauses else "waits and tries again"
+    text = f"replication {verb}: {now.code}{status}: {plain(now.detail)}; nothing is lost"
+    return (Notice(now.code, text, HINTS[now.code], grave=now.pauses or now.stops),)
+
+
+def _standing_notices(before: Progress, after: Progress) -> tuple[Notice, ...]:
+    if before.standing is None or after.standing is None:
+        return ()
+    old, new = before.standing, after.standing
+    told = []
+    if new.cursor.log_id != old.cursor.log_id:
+        text = f"the log begins a new generation {new.cursor.log_id} (after {old.cursor.log_id}): {before.renew}"
+        told.append(Notice("new_generation", text, "if this was not intended, run: gradata doctor", grave=True))
+    elif new.cursor.size < old.cursor.size:
+        text = f"the cursor goes back from record {old.cursor.size} to {new.cursor.size}"
+        if after.tally.rewinds > before.tally.rewinds:
+            told.append(Notice("rewound", f"the cloud lost its tail: {text}", grave=True))
+        else:
+            told.append(Notice("reset", f"as ordered, {text}"))
+    elif after.tally.jumps > before.tally.jumps:
+        text = f"the cloud already has records {old.cursor.size} to {new.cursor.size}: the cursor goes forward"
+        told.append(Notice("jumped", text))
+    if old.cloud_id is not None and new.cloud_id not in (None, old.cloud_id):
+        told.append(Notice("cloud_changed", "the cloud was made anew: everything is replicated again", grave=True))
+    return tuple(told)
+
+
+def _local_notices(before: Progress, after: Progress) -> tuple[Notice, ...]:
+    told = []
+    fresh = len(after.dead_letters) - len(before.dead_letters)
+    if fresh > 0:
+        last = after.dead_letters[-1]
+        text = (
+            f"{fresh} record(s) refused for good, the last is number {last.record} ({last.code}); kept as dead letters"
+        )
+        told.append(Notice("dead_letter", text, "list them with: gradata dead-letters list", grave=True))
+    failed = after.log_trouble
+    if failed is not None and (before.log_trouble is None or before.log_trouble.code != failed.code):
+        missing = failed.code == "ENOENT"
+        told.append(Notice("log_unreadable", f"{failed.code}: {plain(failed.detail)}", grave=not missing))
+    if after.save_trouble is not None and before.save_trouble is None:
+        text = f"the cursor cannot be saved, replication goes on: {plain(after.save_trouble)}"
+        told.append(Notice("sidecar", text, "free disk space or mend the directory's permissions", grave=True))
+    return tuple(told)
