@@ -1,8 +1,8 @@
 """The client's half of the protocol: requests out of actions, outcomes out of answers.
 
-Each `read_…` is total: whatever status and bytes come, an outcome is returned and nothing is raised. An outcome says
-what was answered; whether a head is the expected one is decided in `progress`. Texts of the server are cut and
-cleaned before they go into an outcome, for they end in logs and terminals. `server` is the other half.
+Each `read_…` is total: whatever status and bytes come, an outcome is returned and nothing is raised. An outcome
+says what was answered; whether a head is the expected one is decided in `progress`. Texts of the server are cut
+and cleaned before they go into an outcome, for they end in logs and terminals. `server` is the other half.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -62,7 +61,7 @@ _POLICY = re.compile(r";\s*([qw])=(\d{1,9})(?=\s*(?:[;,]|$))", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, ready to be carried: `path` is relative to the endpoint, the body is `head` then `data`."""
+    """One request: `path` is relative to the endpoint, the body is `head`, then `data`."""
 
     method: str
     path: str
@@ -247,6 +246,8 @@ def _failure(answer: _Answer, now_wall: float) -> Failure:
             return Gone(detail)
         case 408:
             return Unavailable(detail, _retry_after(answer, now_wall))
+        case _:
+            pass
     if 500 <= status <= 599:
         return Unavailable(detail, _retry_after(answer, now_wall))
     if 200 <= status <= 299:
@@ -306,7 +307,7 @@ def _retry_after(answer: _Answer, now_wall: float) -> float | None:
 
 
 def retry_after_s(value: str, *, now_wall: float) -> float | None:
-    """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3): clamped to [0, 86400]; None if it cannot be read.
+    """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3), clamped to [0, 86400]; None if unreadable.
 
     `now_wall` is in seconds since 1970.
     """
@@ -314,6 +315,9 @@ def retry_after_s(value: str, *, now_wall: float) -> float | None:
     if _SECONDS.fullmatch(text):
         seconds = float(text)
     else:
+        # Imported here: a date is rare, and email.utils is a tenth of what `import gradata` may cost.
+        from email.utils import parsedate_to_datetime
+
         try:
             moment = parsedate_to_datetime(text)
         except (ValueError, TypeError, IndexError, OverflowError):

@@ -1,8 +1,8 @@
 """What both sides of the protocol mean by the same words: constants, the shape of a head, limits, a status.
 
-Reading is strict about types (a bool is no number, a number is no text, integers stay within 0..2^53) and lenient
-about what is unknown (PROTOCOL.md: unknown fields are ignored). A wrong shape is a `WireError` that names the field,
-never its content.
+Reading is strict about types (a bool is no number, a number is no text, integers stay within 0..2^53) and
+lenient about what is unknown (PROTOCOL.md: unknown fields are ignored). A wrong shape is a `WireError` that names
+the field, never its content.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a replicator is, sent with each batch and heartbeat (the envelope's `status`). Times are ISO 8601, UTC."""
+    """How a replicator is: the `status` in each batch and heartbeat. Times are ISO 8601, UTC."""
 
     state: str
     log_bytes: int
@@ -53,9 +53,9 @@ class Report:
 
 
 def plain(text: str, characters_max: int = PLAIN_CHARACTERS_MAX) -> str:
-    """`text` as one line that is safe in a terminal, a log and JSON: control characters and surrogates replaced."""
+    """`text` as one line that is safe in a terminal, a log and JSON: what cannot be printed is replaced."""
     cut = text[:characters_max]
-    return cut if cut.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cut)
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cut)
 
 
 def is_name(text: str) -> bool:
@@ -164,8 +164,8 @@ class Fields:
 
 def head_json(head: Head) -> dict[str, Any]:
     """A head as it travels."""
-    # An event_id comes from a record, so it may hold a lone surrogate, which UTF-8 has no bytes for. It is for
-    # people: size and root decide.
+    # An event_id comes from a record, so it may hold a lone surrogate, which UTF-8 has no bytes for. It is
+    # for people: size and root decide.
     event_id = None if head.event_id is None else head.event_id.encode("utf-8", "replace").decode()
     return {
         "log_id": head.log_id,
@@ -201,7 +201,8 @@ def limits_json(limits: Limits) -> dict[str, Any]:
 def read_limits(fields: Fields) -> Limits:
     """Limits from their object."""
     encodings = fields.items("encodings")
-    if len(encodings) > ENCODINGS_MAX or not all(isinstance(name, str) and is_name(name) for name in encodings):
+    named = all(isinstance(name, str) and is_name(name) for name in encodings)
+    if not named or len(encodings) > ENCODINGS_MAX:
         raise fields.wrong("encodings", f"a list of at most {ENCODINGS_MAX} names")
     return Limits(
         body_bytes=fields.number("body_bytes", least=1),

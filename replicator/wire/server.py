@@ -1,6 +1,6 @@
 """The server's half of the protocol: requests taken apart and checked, answers made.
 
-`parse_…` raise WireError with the status and code to answer; they take bytes that are already decompressed and
+`parse_…` raise WireError with the status and code to answer; they take bytes that were decompressed and
 bounded by whoever read them, and bound them again. Nothing here knows a head: what a batch means for a log is
 decided by the ingest. `client` is the other half; the tests wire the two together.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -120,9 +119,9 @@ class LogEntry:
 
 
 def parse_batch(body: bytes | memoryview, limits: Limits) -> BatchRequest:
-    """A schema 2 batch. Safe for any bytes: cost and memory stay within a small multiple of `limits.body_bytes`.
+    """A schema 2 batch. Safe for any bytes: cost and memory are a small multiple of `limits.body_bytes` at most.
 
-    Records over `limits.record_bytes` are no error here: they are refused one by one, their neighbours are kept.
+    Records over `limits.record_bytes` are no error here: they are refused one by one, neighbours are kept.
     """
     if len(body) > limits.body_bytes:
         raise WireError("the body is larger than the limit", status=413, code="body_too_large")
@@ -236,9 +235,9 @@ def _invalid(name: str, expected: str) -> WireError:
 def ack_body(acked: Acked) -> bytes:
     """The 200 to a batch: at most 64 KiB, for the client reads no more.
 
-    The counts are always true: accepted + duplicates + flagged_count + refused_count = count of the batch. If the
-    lists are too long, they lose their details first; then `refused` is named as far as it fits (the client makes
-    dead letters of these), then `flagged`.
+    The counts are always true: accepted + duplicates + flagged_count + refused_count = count of the batch. If
+    the lists are too long, they lose their details first; then `refused` is named as far as it fits (the client
+    makes dead letters of these), then `flagged`.
     """
     body = {
         "schema": SCHEMA,
@@ -283,7 +282,7 @@ def heartbeat_body(heard: Heard) -> bytes:
 
 
 def logs_body(entries: Sequence[LogEntry]) -> bytes:
-    """The 200 to `GET /logs`: newest first, as many as fit in 64 KiB; `truncated` says that there are more."""
+    """The 200 to `GET /logs`: newest first, as many as fit in 64 KiB; `truncated`: there are more."""
     logs, _ = _fitting(map(_entry_json, entries), _ANSWER_ROOM)
     return orjson.dumps({"logs": logs, "truncated": len(logs) < len(entries)})
 
@@ -315,6 +314,9 @@ def problem_body(status: int, code: str, detail: str, **extra: object) -> bytes:
 
     A member that is None is left out.
     """
+    # Imported here: only servers answer with problems, but clients load this module too.
+    from http import HTTPStatus
+
     body: dict[str, object] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
