@@ -1,0 +1,200 @@
+"""One step of replication: ask `progress` what to do, do it through a port, tell `progress` how it went.
+
+No policy in here, no thread and no lock: `loop` runs steps on its thread, a test or a simulation runs them with fakes
+at the ports. The ports never raise for operating conditions, they return outcomes; only the sidecar raises
+(SidecarError), and a checkpoint that fails is an outcome too.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol, assert_never
+
+from replicator import actions as act
+from replicator import status as st
+from replicator.errors import SidecarError
+from replicator.model import Head, Policy
+from replicator.progress import Progress, advance, next_action
+from replicator.sidecar import SidecarPort
+from replicator.sink import Sink
+
+
+class Clock(Protocol):
+    """Time, as two different things: `monotonic_s` decides, `now` is only shown."""
+
+    def monotonic_s(self) -> float: ...
+    def now(self) -> datetime: ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic_s(self) -> float:
+        """Seconds that never jump; CLOCK_MONOTONIC."""
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        """Wall-clock time, aware, UTC."""
+        return datetime.now(UTC)
+
+
+class LogPort(Protocol):
+    """What a step needs of `log.LogReader`."""
+
+    def read(self, action: act.Read) -> act.Found | act.Nothing | act.Broken | act.ReadFailed: ...
+    def compare(self, heads: tuple[Head, ...]) -> act.Compared | act.ReadFailed: ...
+    def end(self) -> int: ...
+    def last_write(self) -> float | None: ...
+
+
+class WakerPort(Protocol):
+    """What a step needs of `waker.Waker`."""
+
+    def wait(self, timeout_s: float | None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where an engine reads, saves, sends and waits."""
+
+    log: LogPort
+    sidecar: SidecarPort
+    sink: Sink
+    waker: WakerPort
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Who runs the engine; shown to people, never decided upon."""
+
+    pid: int = 0
+    name: str = ""
+    version: str = ""
+    since: str = ""
+
+
+class Engine:
+    """Replication of one log by one leader, a step at a time. Not thread-safe: one thread steps, others may read
+    `progress` and `status`, which are replaced, never edited."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        endpoint: str,
+        policy: Policy,
+        host: Host = Host(),  # noqa: B008 -- a frozen value
+        on_notice: Callable[[st.Notice], None] = lambda notice: None,
+        jitter: Callable[[], float] = random.random,
+        new_log_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self._ports = ports
+        self._host = host
+        self._on_notice = on_notice
+        self._jitter = jitter
+        self._new_log_id = new_log_id
+        self._dead_letters = ports.sidecar.dead_letter_count()
+        self.progress = Progress.start(ports.sidecar.load(), policy=policy, endpoint=endpoint)
+        self.status = st.build(self.progress, self._facts(), None)
+
+    def next_action(self) -> act.Action:
+        """What the next `perform` should do."""
+        return next_action(self.progress, self._ports.clock.monotonic_s())
+
+    def step(self) -> act.Action:
+        """Do the one next thing; returns what it was. Waiting is a step too."""
+        action = self.next_action()
+        self.perform(action)
+        return action
+
+    def perform(self, action: act.Action) -> None:
+        """Do `action` and draw the consequences."""
+        clock = self._ports.clock
+        began = clock.monotonic_s()
+        outcome = self._do(action)
+        before = self.progress
+        self.progress = advance(
+            before, action, outcome, began=began, now=clock.monotonic_s(), jitter=self._jitter()
+        )
+        self._tell(before, action)
+
+    def _do(self, action: act.Action) -> act.Outcome:
+        ports = self._ports
+        match action:
+            case act.Read():
+                return ports.log.read(action)
+            case act.Send():
+                return ports.sink.send(action, st.report(self.refresh()))
+            case act.Checkpoint():
+                return self._checkpoint(action)
+            case act.Wait(until):
+                return self._wait(until)
+            case act.Beat():
+                return ports.sink.beat(action, st.report(self.refresh()))
+            case act.Recall():
+                return ports.sink.recall()
+            case act.Compare(heads):
+                return ports.log.compare(heads)
+            case act.Begin():
+                return act.Began(self._new_log_id())
+            case _:
+                assert_never(action)
+
+    def _checkpoint(self, action: act.Checkpoint) -> act.Saved | act.SaveFailed:
+        status = st.to_json(self.refresh())
+        try:
+            reset = self._ports.sidecar.save(
+                action.standing, action.dead_letters, status=status, done_reset=action.reset_id
+            )
+        except SidecarError as error:
+            return act.SaveFailed(str(error))
+        self._dead_letters += len(action.dead_letters)
+        return act.Saved(reset)
+
+    def _wait(self, until: float | None) -> act.Woken:
+        ports = self._ports
+        ports.waker.wait(None if until is None else max(0.0, until - ports.clock.monotonic_s()))
+        try:
+            asked = ports.sidecar.asked()
+        except SidecarError:
+            asked = None  # said by the checkpoint that fails for the same reason; the order stays in the sidecar
+        trouble = self.progress.trouble
+        waits_for_key = trouble is not None and trouble.code in ("denied", "no_key")
+        return act.Woken(key_changed=waits_for_key and ports.sink.key_changed(), reset=asked.reset if asked else None)
+
+    def refresh(self) -> st.Status:
+        """The status as of now; also kept as `status`."""
+        self.status = st.build(self.progress, self._facts(), self.status)
+        return self.status
+
+    def _facts(self) -> st.Facts:
+        log = self._ports.log
+        written = log.last_write()
+        return st.Facts(
+            log_bytes=log.end(),
+            now=self._ports.clock.now().isoformat(timespec="milliseconds"),
+            dead_letters=self._dead_letters,
+            last_event_at=None
+            if written is None
+            else datetime.fromtimestamp(written, UTC).isoformat(timespec="milliseconds"),
+            pid=self._host.pid,
+            host=self._host.name,
+            version=self._host.version,
+            since=self._host.since,
+        )
+
+    def _tell(self, before: Progress, action: act.Action) -> None:
+        told = st.notices(before, self.progress)
+        for notice in told:
+            self._on_notice(notice)
+        if told or isinstance(action, act.Beat):
+            try:
+                self._ports.sidecar.save_status(st.to_json(self.refresh()))
+            except SidecarError:
+                return  # the status is a convenience; the checkpoint says what is wrong with the sidecar

@@ -1,0 +1,402 @@
+"""The embedded replicator: one daemon thread per log and process that runs `engine` steps while it holds the lease.
+
+What it decides is only about processes and threads: who leads, when to stop, what a fork inherits. Every decision
+about records is `progress`. Nothing here starts at import; the thread starts at the first `start()` or `wake()`, and
+httpx and watchfiles are loaded in it, so the program that embeds this pays for them in the background.
+
+Threads: all public methods may be called from any thread. The engine is touched by its own thread alone; others
+read the frozen values it publishes. `_changed` guards the thread's life cycle and is notified at each step.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from replicator import actions as act
+from replicator import status as st
+from replicator.engine import Clock, Engine, Host, Ports, SystemClock
+from replicator.errors import ReplicatorError, SidecarError
+from replicator.lease import Lease, lease_path
+from replicator.log import LogReader
+from replicator.model import Policy
+from replicator.pacing import backoff_s
+from replicator.sidecar import Sidecar, SidecarPort, read_only, sidecar_path
+from replicator.sink import Sink
+from replicator.waker import Waker
+
+EXIT_DRAIN_S = 1.0
+"""What all replicators of a process together may add to its exit."""
+FOLLOW_S = 1.0
+"""How often one that does not lead looks whether it could."""
+POLL_S = 0.05
+SIDECAR_TRIES = 3
+"""How often an existing sidecar that cannot be opened is tried before replication goes on without it."""
+RESTART_S_FIRST, RESTART_S_MAX = 0.5, 60.0
+
+logger = logging.getLogger("replicator")
+logger.addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What a drain came to. `acked` records in its course; `remaining_bytes` of the log not yet acknowledged.
+
+    `reason`: "caught_up", "deadline", "closed", "off" (no thread can run here), or the code of the trouble.
+    """
+
+    acked: int
+    remaining_bytes: int
+    reason: str
+
+
+class Replicator:
+    """Replicates one log to one sink, by itself, from `start()` to `close()`.
+
+    `open_sink` is called in the replicator's thread, once for each time it begins to lead. `on_notice` is called in
+    that thread too and must return soon. The lease sees to it that of all processes of a log one replicates; the
+    others follow: they append, and take over when the holder is gone.
+    """
+
+    def __init__(
+        self,
+        log_path: str,
+        *,
+        endpoint: str,
+        open_sink: Callable[[], Sink],
+        policy: Policy = Policy(),  # noqa: B008 -- a frozen value
+        on_notice: Callable[[st.Notice], None] | None = None,
+        version: str = "",
+    ) -> None:
+        self.log_path = os.path.abspath(log_path)
+        self.endpoint = endpoint
+        self.policy = policy
+        self._open_sink = open_sink
+        self._on_notice = on_notice
+        self._version = version
+        self._clock: Clock = SystemClock()
+        self._closed = False
+        self._renew()
+        _REGISTRY.add(self)
+
+    def _renew(self) -> None:
+        """Everything that belongs to one process: at the start, and again in a forked child."""
+        self._pid = os.getpid()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._stop = False
+        self._engine: Engine | None = None
+        self._lease: Lease | None = None
+        self._waker = Waker(self.log_path, timer_s=self.policy.timer_s)
+        self._acked = 0
+        self._failed_last = 0
+        self.crashes = 0
+
+    # ------------------------------------------------------------------------------ for the program
+
+    def start(self) -> None:
+        """Start the thread unless it runs. Idempotent; returns at once."""
+        with self._changed:
+            if self._closed or (self._thread is not None and self._thread.is_alive()):
+                return
+            _REGISTRY.arm()
+            name = f"replicator:{os.path.basename(os.path.dirname(self.log_path)) or '/'}"
+            self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+            self._thread.start()
+
+    def wake(self) -> None:
+        """Something was appended: look at once. Microseconds; starts the thread if a fork left none."""
+        if self._thread is None:
+            self.start()
+        self._waker.wake()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process replicates the log now, rather than follows."""
+        return self._engine is not None
+
+    def status(self) -> st.Status | None:
+        """How replication stands: one's own if this process leads, else what the leader saved. None: unknown."""
+        engine = self._engine
+        log_bytes = LogReader(self.log_path).end()
+        if engine is not None:
+            return st.refreshed(engine.status, log_bytes=log_bytes)
+        saved = _saved_status(self.log_path)
+        return None if saved is None else st.refreshed(saved, log_bytes=log_bytes)
+
+    def drain(self, timeout_s: float) -> Drained:
+        """Replicate until everything now in the log is acknowledged, at most `timeout_s` seconds.
+
+        The replicator's thread does the work, the caller waits. Returns early where waiting is of no use: paused or
+        stopped, or the next attempt lies beyond the deadline. Safe to repeat.
+        """
+        deadline = self._clock.monotonic_s() + timeout_s
+        target = LogReader(self.log_path).whole_end()
+        acked_before = self._acked
+        self.start()
+        self._waker.wake()
+        while True:
+            offset, hopeless = self._reached(deadline)
+            now = self._clock.monotonic_s()
+            if offset >= target:
+                return Drained(self._acked - acked_before, 0, "caught_up")
+            reason = "closed" if self._closed else hopeless or ("deadline" if now >= deadline else None)
+            if reason is not None:
+                return Drained(self._acked - acked_before, target - offset, reason)
+            with self._changed:
+                self._changed.wait(min(POLL_S, deadline - now))
+
+    def _reached(self, deadline: float) -> tuple[int, str | None]:
+        """The durable offset, and why it will not move before the deadline (None: it may)."""
+        engine = self._engine
+        if engine is None:
+            saved = _saved_offset(self.log_path)
+            return (saved, None)
+        progress = engine.progress
+        offset = progress.durable.cursor.offset if progress.durable is not None else 0
+        if progress.save_trouble is not None and progress.standing is not None:
+            offset = progress.standing.cursor.offset
+        trouble = progress.trouble
+        if trouble is None or not (trouble.pauses or trouble.stops or progress.not_before > deadline):
+            return offset, None
+        return offset, trouble.code
+
+    def close(self, timeout_s: float = 5.0) -> Drained:
+        """Drain, then stop the thread and give the lease back. Afterwards nothing starts again. Safe to repeat.
+
+        A request in flight is waited for at most until the deadline; the thread ends by itself when it returns.
+        """
+        deadline = self._clock.monotonic_s() + timeout_s
+        drained = self.drain(timeout_s) if not self._closed and self._thread is not None else None
+        self._closed = True
+        self.stop(max(POLL_S, deadline - self._clock.monotonic_s()))
+        _REGISTRY.discard(self)
+        if drained is None:
+            reader = LogReader(self.log_path)
+            remaining = max(0, reader.whole_end() - _saved_offset(self.log_path))
+            drained = Drained(0, remaining, "closed" if remaining else "caught_up")
+        return drained
+
+    def stop(self, timeout_s: float) -> bool:
+        """Stop the thread without draining, waiting at most `timeout_s`; whether it has ended. `start()` resumes."""
+        with self._changed:
+            self._stop = True
+            thread = self._thread
+        self._waker.wake()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout_s)
+        return thread is None or not thread.is_alive()
+
+    # ------------------------------------------------------------------------------ the thread
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stop:
+            try:
+                self._lead_or_follow()
+                failures = 0
+            except Exception as error:  # noqa: BLE001 -- the last line of defence: record, tell, restart
+                failures += 1
+                self.crashes += 1
+                self._tell(_crash_notice(error))
+                delay_s = backoff_s(failures, jitter=1.0, first_s=RESTART_S_FIRST, max_s=RESTART_S_MAX)
+                self._pause(delay_s)
+        self._waker.close()
+        with self._changed:
+            self._stop = False
+            self._thread = None
+            if not self._closed:
+                self._waker = Waker(self.log_path, timer_s=self.policy.timer_s)
+            self._changed.notify_all()
+
+    def _pause(self, seconds: float) -> None:
+        until = self._clock.monotonic_s() + seconds
+        with self._changed:
+            while not self._stop and (left := until - self._clock.monotonic_s()) > 0:
+                self._changed.wait(min(left, FOLLOW_S))
+
+    def _lead_or_follow(self) -> None:
+        if not os.path.isdir(os.path.dirname(self.log_path)):
+            self._waker.wait(self.policy.timer_s)
+            return
+        lease = Lease(lease_path(self.log_path))
+        try:
+            if not lease.acquire():
+                self._waker.wait(FOLLOW_S)
+                return
+            self._lease = lease
+            self._lead(lease)
+        finally:
+            self._engine = None
+            self._lease = None
+            if self._pid == os.getpid():
+                lease.release()
+
+    def _lead(self, lease: Lease) -> None:
+        sidecar = self._open_sidecar()
+        sink = self._open_sink()
+        log = LogReader(self.log_path)
+        try:
+            engine = Engine(
+                Ports(log, sidecar, sink, self._waker, self._clock),
+                endpoint=self.endpoint,
+                policy=self.policy,
+                host=self._host(),
+                on_notice=self._tell,
+            )
+            self._engine = engine
+            while not self._stop:
+                action = engine.next_action()
+                if isinstance(action, act.Send | act.Beat | act.Checkpoint) and not lease.holds():
+                    self._tell(st.Notice("lease_lost", "the lease file was replaced: another replicator may lead"))
+                    return
+                size = _size(engine)
+                engine.perform(action)
+                self._acked += max(0, _size(engine) - size)
+                with self._changed:
+                    self._changed.notify_all()
+        finally:
+            sink.close()
+            sidecar.close()
+
+    def _open_sidecar(self) -> SidecarPort:
+        path = sidecar_path(self.log_path)
+        for attempt in range(SIDECAR_TRIES):
+            try:
+                sidecar = Sidecar.open(path)
+            except SidecarError as error:
+                self._tell(st.Notice("sidecar", str(error), error.hint, grave=True))
+                if os.path.exists(path) and attempt < SIDECAR_TRIES - 1:
+                    self._pause(self.policy.timer_s)
+                    continue
+                break
+            if sidecar.set_aside is not None:
+                self._tell(st.Notice("sidecar", sidecar.set_aside, "nothing to do: it is rebuilt", grave=True))
+            return sidecar
+        return _NoSidecar(path)
+
+    def _host(self) -> Host:
+        now = self._clock.now().isoformat(timespec="seconds")
+        return Host(os.getpid(), socket.gethostname(), self._version, now)
+
+    def _tell(self, notice: st.Notice) -> None:
+        hint = f"; {notice.hint}" if notice.hint else ""
+        logger.log(logging.WARNING if notice.grave else logging.INFO, "%s: %s%s", notice.code, notice.text, hint)
+        if self._on_notice is not None:
+            self._on_notice(notice)
+
+    # ------------------------------------------------------------------------------ fork and exit
+
+    def _forked(self) -> None:
+        """In the child: leave the parent's lease, sockets and files alone, and begin anew at the next wake."""
+        if self._lease is not None:
+            self._lease.abandon()
+        self._waker.abandon()
+        if self._engine is not None:
+            _INHERITED.append(self._engine)
+        self._renew()
+
+
+def _size(engine: Engine) -> int:
+    standing = engine.progress.standing
+    return 0 if standing is None else standing.cursor.size
+
+
+def _crash_notice(error: Exception) -> st.Notice:
+    """Names the kind and the place of an unexpected exception, never its text: that could hold anything."""
+    traceback = error.__traceback__
+    place = "?"
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        place = f"{os.path.basename(code.co_filename)}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    if isinstance(error, ReplicatorError):
+        return st.Notice("crashed", f"{error}; it starts again", error.hint, grave=True)
+    text = f"unexpected {type(error).__name__} at {place}; the thread starts again, nothing is lost"
+    return st.Notice("crashed", text, "please report it", grave=True)
+
+
+def _saved_status(log_path: str) -> st.Status | None:
+    """What the leader last saved; None if there is nothing readable."""
+    try:
+        view = read_only(sidecar_path(log_path))
+        if view is None:
+            return None
+        try:
+            saved = view.status()
+        finally:
+            view.close()
+    except SidecarError:
+        return None
+    return None if saved is None else st.from_json(saved)
+
+
+def _saved_offset(log_path: str) -> int:
+    """The durable cursor's offset; 0 if unknown."""
+    try:
+        view = read_only(sidecar_path(log_path))
+        if view is None:
+            return 0
+        try:
+            standing = view.load()
+        finally:
+            view.close()
+    except SidecarError:
+        return 0
+    return 0 if standing is None else standing.cursor.offset
+
+
+class _Registry:
+    """The replicators of this process, weakly: what exit and fork must reach. The only state of this module."""
+
+    def __init__(self) -> None:
+        self._replicators: weakref.WeakSet[Replicator] = weakref.WeakSet()
+        self._armed = False
+
+    def add(self, replicator: Replicator) -> None:
+        self._replicators.add(replicator)
+
+    def discard(self, replicator: Replicator) -> None:
+        self._replicators.discard(replicator)
+
+    def arm(self) -> None:
+        """Once a thread runs, exit and fork concern us."""
+        if self._armed:
+            return
+        self._armed = True
+        atexit.register(self.at_exit)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.in_child)
+
+    def at_exit(self) -> None:
+        """Drain all together for at most EXIT_DRAIN_S; one line says what remains."""
+        deadline = time.monotonic() + EXIT_DRAIN_S
+        running = [r for r in list(self._replicators) if r._thread is not None]
+        for replicator in running:
+            replicator._waker.wake()
+        remaining = 0
+        for replicator in running:
+            drained = replicator.close(max(0.0, deadline - time.monotonic()))
+            remaining += drained.remaining_bytes
+        if remaining:
+            print(
+                f"gradata: {remaining} bytes of corrections wait in the log; they are replicated at the next start",
+                file=sys.stderr,
+            )
+
+    def in_child(self) -> None:
+        for replicator in list(self._replicators):
+            replicator._forked()
+
+
+_REGISTRY = _Registry()
+_INHERITED: list[object] = []
+"""What a forked child got from its parent and must neither use nor finalise: closing it would speak on its socket."""

@@ -1,0 +1,112 @@
+"""What a person orders when something went wrong: go back and send again, try a dead letter once more.
+
+Orders that concern the cursor are left in the sidecar and carried out by whoever leads, now or later, exactly once;
+so they need no lease and never fight with a live replicator. Nothing here deletes, truncates or skips anything.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from replicator import actions as act
+from replicator.errors import CursorError
+from replicator.log import LogReader
+from replicator.model import MIB, Batch, Cursor, Standing
+from replicator.sidecar import KeptDeadLetter, Sidecar, read_only, sidecar_path
+from replicator.sink import Sink
+from replicator.wire import Report
+
+RETRY_RECORD_BYTES_MAX = 64 * MIB
+"""A dead letter longer than this is never read back into memory for a retry."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResetPlan:
+    """What a reset would do. `again_records` and `again_bytes` lie between `there` and the present cursor and are
+    sent again; the cloud calls duplicates what it has."""
+
+    there: Cursor
+    here: Standing | None
+    again_records: int
+    again_bytes: int
+
+
+def plan_reset(log_path: str, *, offset: int | None = None, event_id: str | None = None) -> ResetPlan:
+    """Where a reset to this offset, or to the first record of this event, would go, and what it would cost.
+
+    Reads the log up to there. CursorError if it is no start of a record (it names the nearest ones), or lies beyond
+    the cursor: a reset never skips records.
+    """
+    here = standing(log_path)
+    log_id = here.cursor.log_id if here is not None else str(uuid.uuid4())
+    there = LogReader(log_path).locate(log_id=log_id, offset=offset, event_id=event_id)
+    if here is None:
+        return ResetPlan(there, None, 0, 0)
+    if there.offset > here.cursor.offset:
+        raise CursorError(
+            f"offset {there.offset} lies beyond the cursor at {here.cursor.offset}: what lies between would be skipped",
+            hint="choose an offset up to the cursor; see: gradata cursor show",
+        )
+    return ResetPlan(there, here, here.cursor.size - there.size, here.cursor.offset - there.offset)
+
+
+def order_reset(log_path: str, plan: ResetPlan, *, confirmed: bool = False) -> int:
+    """Leave the order for whoever leads; returns its number. `confirmed`: also upload to a cloud not seen before."""
+    sidecar = Sidecar.open(sidecar_path(log_path), may_set_aside=False)
+    try:
+        return sidecar.ask_reset(act.Reset(plan.there, confirmed))
+    finally:
+        sidecar.close()
+
+
+def reset_is_done(log_path: str, reset_id: int) -> bool:
+    """Whether the order was carried out."""
+    sidecar = Sidecar.open(sidecar_path(log_path), may_set_aside=False)
+    try:
+        return sidecar.reset_done(reset_id)
+    finally:
+        sidecar.close()
+
+
+def standing(log_path: str) -> Standing | None:
+    """Where replication of this log stands durably; None if it never began here."""
+    view = read_only(sidecar_path(log_path))
+    if view is None:
+        return None
+    try:
+        return view.load()
+    finally:
+        view.close()
+
+
+def retry_dead_letter(log_path: str, kept: KeptDeadLetter, sink: Sink) -> act.SendOutcome:
+    """Send the bytes of one dead letter again, to the place that the cloud keeps for them.
+
+    An accepted one is no dead letter any more. The outcome is the cloud's; CursorError if the log no longer holds
+    the record. Safe to repeat, and beside a live replicator: the cloud fills a place only with its own leaf.
+    """
+    letter = kept.letter
+    here = standing(log_path)
+    if here is None or here.cursor.log_id != letter.log_id:
+        raise CursorError(
+            f"dead letter {kept.id} belongs to an earlier generation of the log",
+            hint=f"its record is gone from here; give it up with: gradata dead-letters drop {kept.id}",
+        )
+    reader = LogReader(log_path)
+    there = reader.locate(log_id=letter.log_id, offset=letter.offset)
+    found = reader.read(act.Read(there, RETRY_RECORD_BYTES_MAX, 1, RETRY_RECORD_BYTES_MAX))
+    if not isinstance(found, act.Found) or not isinstance(found.load, Batch) or len(found.load.data) != letter.length:
+        raise CursorError(
+            f"the record of dead letter {kept.id} cannot be read from the log as it was",
+            hint=f"give it up with: gradata dead-letters drop {kept.id}",
+        )
+    report = Report("live", reader.end(), 0, None, 1, "")
+    outcome = sink.send(act.Send(there, found.load, here.cloud_id), report)
+    if isinstance(outcome, act.Acked) and not outcome.refused_count:
+        sidecar = Sidecar.open(sidecar_path(log_path), may_set_aside=False)
+        try:
+            sidecar.drop_dead_letters([kept.id])
+        finally:
+            sidecar.close()
+    return outcome
