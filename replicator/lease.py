@@ -1,0 +1,237 @@
+"""The lease: the right to replicate one log, held by at most one process of a machine.
+
+It is a kernel lock on a file beside the log, so a holder that dies in any way gives it back at once; nobody looks at
+pids. The file's text is for people. On disks that do not carry such locks between machines two may hold it: that is
+wasteful, never wrong, because the cloud decides what is appended.
+
+Asks and answers, waits for nothing. When to ask is the business of `loop`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import stat
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from replicator.errors import SidecarError
+
+LEASE_NAME = ".replicator.lock"
+_TEXT_BYTES_MAX = 4096
+_PROBES_MAX = 20
+"""How often an acquisition gives way to a probe (`Lease.holder`) before it says that the lease is taken."""
+_PROBE_S = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds the lease, as the holder wrote it; None where it wrote nothing that can be read."""
+
+    pid: int | None = None
+    host: str | None = None
+    since: str | None = None
+
+
+class LeasePort(Protocol):
+    """What the loop needs of a lease; `replicator.testing.FreeLease` is the other one who can."""
+
+    def acquire(self) -> bool: ...
+    def holds(self) -> bool: ...
+    def release(self) -> None: ...
+    def abandon(self) -> None: ...
+
+
+def lease_path(log_path: str) -> str:
+    """Where the lease of a log is: beside it, whichever way (symlink) its directory was reached."""
+    return os.path.join(os.path.realpath(os.path.dirname(log_path) or "."), LEASE_NAME)
+
+
+class Lease:
+    """The lease of one log, for one thread. Makes the file (0600, no symlink followed); never deletes it.
+
+    Invariant: while `holds()` is true, no other process of this machine gets True from `acquire` for this path.
+    """
+
+    def __init__(self, path: str, *, wall: Callable[[], float] = time.time) -> None:
+        self.path = path
+        self._wall = wall
+        self._descriptor: int | None = None
+        self._pid = 0
+
+    def acquire(self) -> bool:
+        """Take the lease if it is free; True if it is ours now. Safe to repeat.
+
+        Raises SidecarError if there can be no lock here: a symlink in its place, a directory that cannot be written,
+        a disk without locks.
+        """
+        if self.holds():
+            return True
+        self.release()
+        for _ in range(3):
+            descriptor = _open(self.path, os.O_RDWR | os.O_CREAT)
+            try:
+                taken = _lock(descriptor, self.path)
+            except SidecarError:
+                os.close(descriptor)
+                raise
+            if not taken:
+                os.close(descriptor)
+                return False
+            self._descriptor, self._pid = descriptor, os.getpid()
+            if self.holds():
+                self._sign()
+                return True
+            self.release()  # the file was replaced between opening and locking
+        return False
+
+    def holds(self) -> bool:
+        """Whether the lease is ours still: taken by this process, and its file is the one at the path."""
+        if self._descriptor is None or self._pid != os.getpid():
+            return False
+        try:
+            there = os.lstat(self.path)
+        except OSError:  # deleted, moved, unreadable: whoever asks next may get a lock on another file
+            return False
+        ours = os.fstat(self._descriptor)
+        return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+    def release(self) -> None:
+        """Give the lease back. Safe to repeat; in a forked child it only lets go of the parent's descriptor."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        if self._pid == os.getpid():
+            _unlock(descriptor)  # not by closing alone: a forked child may have the descriptor still
+        os.close(descriptor)
+
+    def abandon(self) -> None:
+        """In a forked child: close the descriptor without unlocking, which would free the parent's lease."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    @staticmethod
+    def holder(path: str) -> Holder | None:
+        """Who holds the lease at `path`; None if nobody does. For people: the answer is old when it comes.
+
+        Never makes the file. Shares the lock for microseconds; `acquire` gives way to that.
+        """
+        try:
+            descriptor = _open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        try:
+            if _lock(descriptor, path, shared=True):
+                _unlock(descriptor)
+                return None
+            return _holder(os.read(descriptor, _TEXT_BYTES_MAX))
+        finally:
+            os.close(descriptor)
+
+    def _sign(self) -> None:
+        import socket  # for the host's name only; loaded already wherever something is sent
+
+        since = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}) + "\n"
+        assert self._descriptor is not None
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, text.encode())
+        except OSError:
+            return  # a full disk: the text is only for people, the lock holds without it
+
+
+def _open(path: str, flags: int) -> int:
+    """FileNotFoundError only for a missing file that was not to be made; all else is a SidecarError."""
+    for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):  # as far as this system has them
+        flags |= getattr(os, name, 0)
+    try:
+        descriptor = os.open(path, flags, 0o600)
+        found = os.fstat(descriptor)
+    except FileNotFoundError as error:
+        if not flags & os.O_CREAT:
+            raise
+        raise _unusable(path, error) from error
+    except OSError as error:
+        raise _unusable(path, error) from error
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise SidecarError(f"the lease {path} is no regular file", hint=f"ls -l '{path}', remove it")
+    if flags & os.O_CREAT and stat.S_IMODE(found.st_mode) & 0o077 and sys.platform != "win32":
+        with contextlib.suppress(PermissionError):  # another user's file: it locks all the same, and holds no secret
+            os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def _unusable(path: str, error: OSError) -> SidecarError:
+    if error.errno == errno.ELOOP:
+        return SidecarError(f"the lease {path} is a symlink; it is not followed", hint=f"ls -l '{path}', remove it")
+    hint = f"let this user write there: ls -ld '{os.path.dirname(path)}'; df '{os.path.dirname(path)}'"
+    return SidecarError(f"the lease {path} cannot be used: {error.strerror}", hint=hint)
+
+
+def _holder(text: bytes) -> Holder:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return Holder()
+    if not isinstance(found, dict):
+        return Holder()
+    pid, host, since = found.get("pid"), found.get("host"), found.get("since")
+    return Holder(
+        pid if isinstance(pid, int) else None,
+        host if isinstance(host, str) else None,
+        since if isinstance(since, str) else None,
+    )
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _BYTE = 1 << 30
+    """The byte that is locked: far behind the text, so that the text can be read while it is held."""
+
+    def _lock(descriptor: int, path: str, *, shared: bool = False) -> bool:  # noqa: ARG001  (as below)
+        os.lseek(descriptor, _BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, _BYTE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int, path: str, *, shared: bool = False) -> bool:
+        for _ in range(_PROBES_MAX):
+            if _flock(descriptor, path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
+                return True
+            if shared or not _flock(descriptor, path, fcntl.LOCK_SH):
+                return False
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # only probes are there
+            time.sleep(_PROBE_S)
+        return False
+
+    def _flock(descriptor: int, path: str, how: int) -> bool:
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise _unusable(path, error) from error
+        return True
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -1,0 +1,64 @@
+"""What a sidecar is for the loop, and the values that it gives: no SQL, no files.
+
+The contract stands in the docstrings of `store.Sidecar` and in tests/contract; `replicator.testing` has the other
+one that keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from replicator.actions import Reset
+from replicator.model import DeadLetter, Standing
+
+DEAD_LETTERS_READ_MAX = 1_000
+"""At most so many dead letters come with one call."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDeadLetter:
+    """A dead letter as it stands in the sidecar. `at` is UTC, for people; `retry`: a person wants it sent again."""
+
+    id: int
+    at: str
+    letter: DeadLetter
+    state: Literal["dead", "retry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What people want of the leader: the newest reset, and the oldest dead letters marked for a retry."""
+
+    reset: Reset | None = None
+    retries: tuple[KeptDeadLetter, ...] = ()
+
+
+class SidecarPort(Protocol):
+    """What the loop needs of a sidecar; `replicator.testing.MemorySidecar` is the other one who can."""
+
+    set_aside: str | None
+
+    def load(self) -> Standing | None: ...
+    def save(
+        self,
+        standing: Standing,
+        dead_letters: Sequence[DeadLetter] = (),
+        *,
+        status: bytes | None = None,
+        done_reset: int = 0,
+    ) -> Reset | None: ...
+    def save_status(self, status: bytes) -> None: ...
+    def status(self) -> bytes | None: ...
+    def asked(self) -> Asked | None: ...
+    def ask_reset(self, reset: Reset) -> int: ...
+    def reset_done(self, reset_id: int) -> bool: ...
+    def dead_letters(self, *, after: int = 0, limit: int = DEAD_LETTERS_READ_MAX) -> list[KeptDeadLetter]: ...
+    def dead_letter_count(self) -> int: ...
+    def mark_retry(self, ids: Iterable[int]) -> int: ...
+    def drop_dead_letters(self, ids: Iterable[int]) -> int: ...
+    def hold(self) -> bool: ...
+    def let_go(self) -> None: ...
+    def abandon(self) -> None: ...
+    def close(self) -> None: ...
