@@ -1,0 +1,220 @@
+"""Append one record to the log: the one function for every writer of ours.
+
+It ends what another writer left torn, never leaves a torn record itself, and says whether the record is durable.
+The lock keeps writers of ours (and those of 0.7.x) from cutting or ending one another's work; old writers take
+none, so every step here also holds when one of them appends in between.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from dataclasses import dataclass
+
+from replicator.errors import AppendError, LogError, NotDurableError
+from replicator.log.disk import (
+    APPEND,
+    CREATE,
+    POSIX,
+    Disk,
+    check_regular,
+    hint_for,
+    in_words,
+    unusable,
+)
+
+REOPENS_MAX = 100
+_NO_LOG_AT_ALL = frozenset({errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.ENOENT, errno.ENOTDIR})
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where the record stands. `ended_torn_tail`: a piece left by a crashed writer is now a record of its own."""
+
+    offset: int
+    length: int
+    ended_torn_tail: bool
+
+
+@dataclass(slots=True)
+class _Opened:
+    """One open log of this process. Closed when it is no longer the current one and nobody syncs through it."""
+
+    fd: int
+    device: int
+    inode: int
+    created: bool
+    users: int = 0
+
+
+class LogWriter:
+    """Appends to one log. Safe to use from several threads, and in a forked child.
+
+    `suspect` says in words that the disk once refused to make a record durable.
+    """
+
+    def __init__(self, path: str, disk: Disk = POSIX) -> None:
+        self.path = path
+        self.suspect: str | None = None
+        self._disk = disk
+        self._mutex = threading.Lock()
+        self._pid = os.getpid()
+        self._current: _Opened | None = None
+
+    def append(self, record: bytes) -> Appended:
+        """Append one record and make it durable.
+
+        AppendError: no part of it is in the log. NotDurableError: it is there and will be replicated, but the
+        disk refused to say that it is durable; do not append it again. LogError: this path is no log.
+        """
+        assert record.find(b"\n") == len(record) - 1, "a record has exactly one newline, at its end"
+        if self._pid != os.getpid():
+            self._begin_anew_in_child()
+        with self._mutex:
+            opened, held = self._locked()
+            try:
+                appended = self._write(opened.fd, record)
+            finally:
+                self._disk.unlock(held)
+            opened.users += 1
+        try:
+            # Outside the lock, so that writers who wait for the disk share one flush.
+            self._make_durable(opened)
+        finally:
+            with self._mutex:
+                opened.users -= 1
+                self._close_if_unused(opened)
+        return appended
+
+    def close(self) -> None:
+        """Close the descriptor. A later append opens the log again."""
+        with self._mutex:
+            opened, self._current = self._current, None
+            if opened is not None:
+                self._close_if_unused(opened)
+
+    def _locked(self) -> tuple[_Opened, int]:
+        """The log that the path names now, locked."""
+        try:
+            for _ in range(REOPENS_MAX):
+                opened = self._current or self._open()
+                self._current = opened
+                held = self._disk.lock(opened.fd, self.path)
+                current = False
+                try:
+                    current = self._is_current(opened)
+                finally:
+                    if not current:
+                        self._disk.unlock(held)
+                if current:
+                    return opened, held
+                self._current = None
+                self._close_if_unused(opened)
+        except OSError as error:
+            if error.errno in _NO_LOG_AT_ALL:
+                raise unusable(error, self.path) from error
+            raise self._not_appended(error) from error
+        raise LogError(
+            f"the log {self.path} was replaced {REOPENS_MAX} times while it was opened",
+            hint="stop the program that replaces it",
+        )
+
+    def _is_current(self, opened: _Opened) -> bool:
+        try:
+            facts = self._disk.stat(self.path)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            # The path cannot be looked at now (EACCES, EIO): the log that is open is the best there is.
+            return True
+        return (facts.device, facts.inode) == (opened.device, opened.inode)
+
+    def _open(self) -> _Opened:
+        created = False
+        try:
+            fd = self._disk.open(self.path, APPEND)
+        except FileNotFoundError:
+            try:
+                fd = self._disk.open(self.path, CREATE)
+                created = True
+            except FileExistsError:
+                fd = self._disk.open(self.path, APPEND)
+        try:
+            facts = self._disk.fstat(fd)
+            check_regular(facts, self.path)
+        except OSError:
+            self._disk.close(fd)
+            raise
+        return _Opened(fd, facts.device, facts.inode, created)
+
+    def _write(self, fd: int, record: bytes) -> Appended:
+        written = 0
+        torn = False
+        try:
+            torn = self._ends_torn(fd)
+            piece = b"\n" + record if torn else record
+            while written < len(piece):
+                # A full disk takes a part of it without an error; only the next write tells.
+                taken = self._disk.write(fd, piece[written:] if written else piece)
+                if taken == 0:
+                    raise OSError(errno.EIO, "the disk took nothing")
+                written += taken
+        except OSError as error:
+            # The newline that ended another's torn tail stays: a reader may have sent that record already.
+            remains = self._cut_back(fd, written - 1 if torn else written)
+            raise self._not_appended(error, remains=remains) from error
+        return Appended(self._disk.tell(fd) - len(record), len(record), torn)
+
+    def _ends_torn(self, fd: int) -> bool:
+        size = self._disk.fstat(fd).size
+        return size > 0 and self._disk.pread(fd, 1, size - 1) != b"\n"
+
+    def _cut_back(self, fd: int, length: int) -> bool:
+        """Take back the last `length` bytes written here; whether some remain, as a torn tail."""
+        if length <= 0:
+            return False
+        try:
+            end = self._disk.tell(fd)
+            if self._disk.fstat(fd).size != end:
+                # A writer without the lock appended behind it: cutting would take its record.
+                return True
+            self._disk.ftruncate(fd, end - length)
+        except OSError:
+            # The error of the write is the one that is told; the next append ends the torn tail.
+            return True
+        return False
+
+    def _make_durable(self, opened: _Opened) -> None:
+        try:
+            self._disk.fdatasync(opened.fd)
+            if opened.created:
+                self._disk.sync_directory(os.path.dirname(self.path))
+                opened.created = False
+        except OSError as error:
+            self.suspect = f"the disk refused to make the log durable: {in_words(error)}"
+            raise NotDurableError(
+                f"the record is in the log {self.path}, but may not survive a power cut: {in_words(error)}",
+                hint=hint_for(error),
+            ) from error
+
+    def _not_appended(self, error: OSError, *, remains: bool = False) -> AppendError:
+        rest = "; a torn piece remains and is ended by the next append" if remains else ""
+        return AppendError(
+            f"the record was not appended to the log {self.path}: {in_words(error)}{rest}", hint=hint_for(error)
+        )
+
+    def _close_if_unused(self, opened: _Opened) -> None:
+        if opened is not self._current and opened.users == 0:
+            self._disk.close(opened.fd)
+
+    def _begin_anew_in_child(self) -> None:
+        """In a forked child: the inherited mutex may be held for ever, and the descriptor shares its lock.
+
+        Closing does not unlock what the parent holds.
+        """
+        opened, self._current = self._current, None
+        self._mutex = threading.Lock()
+        self._pid = os.getpid()
+        if opened is not None:
+            self._disk.close(opened.fd)

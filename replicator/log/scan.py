@@ -1,0 +1,149 @@
+"""What one open log holds: batches of whole records, holes, anchors.
+
+Bound to a descriptor and to the size that the file had when it was looked at; knows no cursor and decides
+nothing. Nothing here holds more in memory than the bytes of one batch and one record within the limits:
+whatever is longer is streamed in steps. Its partner `reading` opens the file and judges what is found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from replicator import framing
+from replicator.log.disk import Disk, FileFacts
+from replicator.model import MIB, Anchor, Batch, Hole
+from replicator.proof import leaf_hasher
+
+STEP_BYTES = MIB
+PROBE_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much to take at once: at least one whole record, as a hole if it is longer than `record_bytes`."""
+
+    bytes: int
+    records: int | None = None
+    record_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """There is no newline in [start, end) of this file. `probe` is what stands before `end`.
+
+    A cache, so that a long write in progress is not searched again and again. The probe guards against a file
+    that was cut and has grown again meanwhile.
+    """
+
+    device: int
+    inode: int
+    start: int
+    end: int
+    probe: bytes
+
+
+class Scan:
+    """Reads one open log. `tail` goes from one scan to the next of the same path."""
+
+    def __init__(self, disk: Disk, fd: int, facts: FileFacts, tail: Tail | None = None) -> None:
+        self._disk = disk
+        self._fd = fd
+        self._facts = facts
+        self.tail = tail
+
+    def load(self, first: int, offset: int, bounds: Bounds) -> Batch | Hole | None:
+        """Whole records from `offset` on, or the one there as a hole; None if there is no whole one."""
+        searched = self._searched(offset)
+        present = self._facts.size - offset
+        content = b"" if searched > offset else self._pread(min(bounds.bytes, present), offset)
+        ends = framing.split(content, bounds.records)
+        if not ends:
+            end = self._record_end(offset, max(searched, offset + len(content)))
+            if end is None:
+                return None
+            if bounds.record_bytes is not None and end - offset > bounds.record_bytes:
+                return self.hole(first, offset)
+            content = self._pread(min(max(bounds.bytes, end - offset), present), offset)
+            ends = framing.split(content, bounds.records)
+        if bounds.record_bytes is not None:
+            reach = framing.reach(content, bounds.record_bytes)
+            if reach == 0:
+                return self.hole(first, offset)
+            if reach < len(content):
+                ends = tuple(end for end in ends if end <= reach)
+        return Batch(first, offset, content[: ends[-1]], ends) if ends else None
+
+    def hole(self, first: int, offset: int) -> Hole | None:
+        """The record at `offset` as a hole, hashed in steps; None if it is not whole."""
+        leaf = leaf_hasher()
+        whole = hashlib.sha256()
+        place = offset
+        while step := self._pread(STEP_BYTES, place):
+            end = step.find(b"\n") + 1
+            piece = step[:end] if end else step
+            leaf.update(piece)
+            whole.update(piece)
+            place += len(piece)
+            if end:
+                length = place - offset
+                return Hole(first, offset, length, leaf.digest(), Anchor(length, whole.digest()))
+        return None
+
+    def holds(self, anchor: Anchor, offset: int) -> bool:
+        """Whether the anchor's record ends at `offset`."""
+        digest = hashlib.sha256()
+        place = offset - anchor.length
+        while place < offset:
+            step = self._pread(min(STEP_BYTES, offset - place), place)
+            if not step:
+                return False
+            digest.update(step)
+            place += len(step)
+        return digest.digest() == anchor.sha256
+
+    def batches(self, first: int, offset: int, bounds: Bounds) -> Iterator[Batch | Hole]:
+        """All whole records from `offset` on."""
+        while offset < self._facts.size and (load := self.load(first, offset, bounds)):
+            yield load
+            first += load.count
+            offset = load.end
+
+    def whole_end(self) -> int:
+        """One past the last newline; searched backward."""
+        end = self._facts.size
+        while end > 0:
+            start = max(0, end - STEP_BYTES)
+            newline = self._pread(end - start, start).rfind(b"\n")
+            if newline >= 0:
+                return start + newline + 1
+            end = start
+        return 0
+
+    def _record_end(self, start: int, searched: int) -> int | None:
+        while searched < self._facts.size:
+            step = self._pread(min(STEP_BYTES, self._facts.size - searched), searched)
+            if not step:
+                break
+            newline = step.find(b"\n")
+            if newline >= 0:
+                return searched + newline + 1
+            searched += len(step)
+        length = min(PROBE_BYTES, searched - start)
+        probe = self._pread(length, searched - length)
+        self.tail = Tail(self._facts.device, self._facts.inode, start, searched, probe)
+        return None
+
+    def _searched(self, start: int) -> int:
+        tail = self.tail
+        if tail is None or tail.end > self._facts.size:
+            return start
+        if (tail.device, tail.inode, tail.start) != (self._facts.device, self._facts.inode, start):
+            return start
+        if self._pread(len(tail.probe), tail.end - len(tail.probe)) != tail.probe:
+            return start
+        return tail.end
+
+    def _pread(self, length: int, offset: int) -> bytes:
+        return self._disk.pread(self._fd, length, offset)
