@@ -278,3 +278,5 @@ Failure = TooLarge | Refused | Unavailable | Garbled | Throttled | Denied | Misc
 SendOutcome = Acked | Mismatch | Failure
 BeatOutcome = Heard | Mismatch | Failure
 RecallOutcome = Recalled | Failure
+LocalOutcome = Found | Nothing | Broken | ReadFailed | Began | Compared | Saved | SaveFailed | Woken
+Outcome = LocalOutcome | Acked | Heard | Recalled | Mismatch | Failure

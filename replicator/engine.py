@@ -18,7 +18,7 @@ from typing import Protocol, assert_never
 from replicator import actions as act
 from replicator import status as st
 from replicator.errors import SidecarError
-from replicator.model import Head, Policy
+from replicator.model import Head, Policy, Standing
 from replicator.progress import Progress, advance, next_action
 from replicator.sidecar import SidecarPort
 from replicator.sink import Sink
@@ -86,6 +86,7 @@ class Engine:
     def __init__(
         self,
         ports: Ports,
+        standing: Standing | None,
         *,
         endpoint: str,
         policy: Policy,
@@ -99,9 +100,8 @@ class Engine:
         self._on_notice = on_notice
         self._jitter = jitter
         self._new_log_id = new_log_id
-        self._dead_letters = ports.sidecar.dead_letter_count()
-        self.progress = Progress.start(ports.sidecar.load(), policy=policy, endpoint=endpoint)
-        self.status = st.build(self.progress, self._facts(), None)
+        self.progress = Progress.start(standing, policy=policy, endpoint=endpoint)
+        self.status = st.Status("starting", ports.clock.now().isoformat(timespec="milliseconds"), endpoint)
 
     def next_action(self) -> act.Action:
         """What the next `perform` should do."""
@@ -154,7 +154,6 @@ class Engine:
             )
         except SidecarError as error:
             return act.SaveFailed(str(error))
-        self._dead_letters += len(action.dead_letters)
         return act.Saved(reset)
 
     def _wait(self, until: float | None) -> act.Woken:
@@ -173,13 +172,19 @@ class Engine:
         self.status = st.build(self.progress, self._facts(), self.status)
         return self.status
 
+    def _count_dead_letters(self) -> int:
+        try:
+            return self._ports.sidecar.dead_letter_count()
+        except SidecarError:
+            return self.status.dead_letters
+
     def _facts(self) -> st.Facts:
         log = self._ports.log
         written = log.last_write()
         return st.Facts(
             log_bytes=log.end(),
             now=self._ports.clock.now().isoformat(timespec="milliseconds"),
-            dead_letters=self._dead_letters,
+            dead_letters=self._count_dead_letters(),
             last_event_at=None
             if written is None
             else datetime.fromtimestamp(written, UTC).isoformat(timespec="milliseconds"),

@@ -27,9 +27,9 @@ from replicator.engine import Clock, Engine, Host, Ports, SystemClock
 from replicator.errors import ReplicatorError, SidecarError
 from replicator.lease import Lease, lease_path
 from replicator.log import LogReader
-from replicator.model import Policy
+from replicator.model import Policy, Standing
 from replicator.pacing import backoff_s
-from replicator.sidecar import Sidecar, SidecarPort, read_only, sidecar_path
+from replicator.sidecar import Sidecar, read_only, sidecar_path
 from replicator.sink import Sink
 from replicator.waker import Waker
 
@@ -95,6 +95,7 @@ class Replicator:
         self._stop = False
         self._engine: Engine | None = None
         self._lease: Lease | None = None
+        self._sidecar: Sidecar | None = None
         self._waker = Waker(self.log_path, timer_s=self.policy.timer_s)
         self._acked = 0
         self._failed_last = 0
@@ -241,12 +242,14 @@ class Replicator:
                 lease.release()
 
     def _lead(self, lease: Lease) -> None:
-        sidecar = self._open_sidecar()
+        sidecar, standing = self._open_sidecar()
+        self._sidecar = sidecar
         sink = self._open_sink()
         log = LogReader(self.log_path)
         try:
             engine = Engine(
                 Ports(log, sidecar, sink, self._waker, self._clock),
+                standing,
                 endpoint=self.endpoint,
                 policy=self.policy,
                 host=self._host(),
@@ -264,24 +267,27 @@ class Replicator:
                 with self._changed:
                     self._changed.notify_all()
         finally:
+            self._sidecar = None
             sink.close()
             sidecar.close()
 
-    def _open_sidecar(self) -> SidecarPort:
+    def _open_sidecar(self) -> tuple[Sidecar, Standing | None]:
+        """The sidecar and what it holds. One that stays unusable costs a question to the cloud and a resend, no more."""
         path = sidecar_path(self.log_path)
-        for attempt in range(SIDECAR_TRIES):
+        sidecar = Sidecar(path)
+        for _ in range(SIDECAR_TRIES):
             try:
-                sidecar = Sidecar.open(path)
+                standing = sidecar.load()
             except SidecarError as error:
                 self._tell(st.Notice("sidecar", str(error), error.hint, grave=True))
-                if os.path.exists(path) and attempt < SIDECAR_TRIES - 1:
-                    self._pause(self.policy.timer_s)
-                    continue
-                break
+                if not os.path.exists(path):
+                    break
+                self._pause(self.policy.timer_s)
+                continue
             if sidecar.set_aside is not None:
                 self._tell(st.Notice("sidecar", sidecar.set_aside, "nothing to do: it is rebuilt", grave=True))
-            return sidecar
-        return _NoSidecar(path)
+            return sidecar, standing
+        return sidecar, None
 
     def _host(self) -> Host:
         now = self._clock.now().isoformat(timespec="seconds")
@@ -299,6 +305,8 @@ class Replicator:
         """In the child: leave the parent's lease, sockets and files alone, and begin anew at the next wake."""
         if self._lease is not None:
             self._lease.abandon()
+        if self._sidecar is not None:
+            self._sidecar.abandon()
         self._waker.abandon()
         if self._engine is not None:
             _INHERITED.append(self._engine)
@@ -360,6 +368,7 @@ class _Registry:
     def __init__(self) -> None:
         self._replicators: weakref.WeakSet[Replicator] = weakref.WeakSet()
         self._armed = False
+        self._held: list[Sidecar] = []
 
     def add(self, replicator: Replicator) -> None:
         self._replicators.add(replicator)
@@ -374,7 +383,9 @@ class _Registry:
         self._armed = True
         atexit.register(self.at_exit)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self.in_child)
+            os.register_at_fork(
+                before=self.before_fork, after_in_parent=self.in_parent, after_in_child=self.in_child
+            )
 
     def at_exit(self) -> None:
         """Drain all together for at most EXIT_DRAIN_S; one line says what remains."""
@@ -392,7 +403,20 @@ class _Registry:
                 file=sys.stderr,
             )
 
+    def before_fork(self) -> None:
+        """Let no thread be inside SQLite, whose own locks the child would inherit locked."""
+        sidecars = [r._sidecar for r in list(self._replicators)]
+        self._held = [sidecar for sidecar in sidecars if sidecar is not None and sidecar.hold()]
+
+    def in_parent(self) -> None:
+        """Go on."""
+        held, self._held = self._held, []
+        for sidecar in held:
+            sidecar.let_go()
+
     def in_child(self) -> None:
+        """Begin anew, without touching what is the parent's."""
+        self._held = []
         for replicator in list(self._replicators):
             replicator._forked()
 

@@ -127,7 +127,7 @@ class Sidecar(SidecarView):
     A sidecar that was deleted or replaced is opened afresh, and the next `save` writes everything anew.
     """
 
-    def __init__(self, path: str, *, may_set_aside: bool, wall: Callable[[], float]) -> None:
+    def __init__(self, path: str, *, may_set_aside: bool = True, wall: Callable[[], float] = time.time) -> None:
         super().__init__(path)
         self.set_aside: str | None = None
         """In words, what was set aside and why; None if nothing was."""
