@@ -1,0 +1,277 @@
+"""Carry one request to the cloud and its answer back, within one deadline, whatever the network does.
+
+The client's time-outs bound each step, not the whole: a server that drips one byte a second, or a name service that
+never answers (`getaddrinfo` cannot be interrupted), holds a request for as long as it likes. So the exchange runs on
+a thread of the carrier's own (a *line*), and the caller waits for it no longer than the deadline. A line that missed
+it is abandoned: its socket is shut down, it ends by itself, and the next request gets a new one. How many may hang at
+a time is bounded.
+
+A thread and not a watchdog with a resolver of our own: proxies, TLS and name look-ups stay httpx's business, and what
+this costs is one hand-over, some 50 µs a request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from replicator.wire import ANSWER_BYTES_MAX, plain
+
+if TYPE_CHECKING:
+    import httpx
+
+KEEP_ALIVE_S = 30.0
+"""Below the 75 s that the server keeps a connection, so that it is we who close it: no race at reuse."""
+STRAYS_MAX = 3
+PIECE_BYTES = 64 * 1024
+JOIN_S_MAX = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to carry. `pieces` are the body's, each at most 64 KiB; `headers` hold the key, so they have no repr."""
+
+    method: str
+    url: httpx.URL
+    headers: list[tuple[str, str]] = field(repr=False)
+    pieces: tuple[memoryview, ...] = field(repr=False)
+    total_s: float = 30.0
+    times_s: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, the headers, and at most a little over 64 KiB of the body, as it came."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Nothing that counts came back. `proxy_status`: what a proxy said instead of connecting."""
+
+    detail: str
+    proxy_status: int | None = None
+
+
+Reply = Answer | NoAnswer
+
+
+class Carrier:
+    """Carries one request at a time, from any one thread; `close` may come from another, also while it waits.
+
+    `open_transport` makes an httpx transport; it is called on the caller's thread, at first use and after each
+    abandoned line. Raises nothing for what a network does.
+    """
+
+    def __init__(self, open_transport: Callable[[], httpx.BaseTransport]) -> None:
+        self._open_transport = open_transport
+        self._lock = threading.Lock()
+        self._line: _Line | None = None
+        self._strays: list[_Line] = []
+        self._closed = False
+        self._pid = os.getpid()
+
+    def carry(self, order: Order) -> Reply:
+        """The answer, or why there is none; within `order.total_s`."""
+        line = self._ready_line()
+        if isinstance(line, NoAnswer):
+            return line
+        reply = line.carry(order)
+        if reply is not None:
+            return reply
+        with self._lock:
+            self._line = None
+            self._strays.append(line)
+        line.abandon(NoAnswer("abandoned"))
+        return NoAnswer(f"no answer within {order.total_s:g} s")
+
+    def _ready_line(self) -> _Line | NoAnswer:
+        with self._lock:
+            if self._closed:
+                return NoAnswer("closed")
+            if self._line is not None:
+                return self._line
+            self._strays = [stray for stray in self._strays if stray.is_alive()]
+            if len(self._strays) >= STRAYS_MAX:
+                return NoAnswer(f"{STRAYS_MAX} earlier requests still hang, as when the name service is mute")
+            line = _Line(self._open_transport())
+            try:
+                line.start()
+            except RuntimeError:
+                # "can't create new thread at interpreter shutdown", or the process is at its limit.
+                line.discard()
+                return NoAnswer("the system allows no further thread")
+            self._line = line
+            return line
+
+    def close(self) -> None:
+        """End: a request in flight returns at once, later ones are not carried. Safe to repeat.
+
+        In a forked child this lets go without touching the parent's connection or any inherited lock.
+        """
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            self._closed = True
+            line, self._line = self._line, None
+        if line is not None:
+            line.abandon(NoAnswer("closed"))
+            line.join(JOIN_S_MAX)
+
+
+class _Abandoned(Exception):  # noqa: N818 - no error: it stops an upload that nobody waits for any more
+    pass
+
+
+class _Line:
+    """A thread with a transport of its own. Used by one caller at a time; `abandon` may come from any thread."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        # Imported when a sink is made; bound here so that the thread's table of errors can name them.
+        import httpx
+
+        self._httpx = httpx
+        self._transport = transport
+        self._orders: SimpleQueue[Order | None] = SimpleQueue()
+        self._replies: SimpleQueue[Reply | BaseException] = SimpleQueue()
+        self._abandoned = False
+        self._socket: socket.socket | None = None
+        self._thread = threading.Thread(target=self._run, name="replicator-http", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self, timeout_s: float) -> None:
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    def discard(self) -> None:
+        """Let go of a line that never started."""
+        self._transport.close()
+
+    def carry(self, order: Order) -> Reply | None:
+        """The reply; None if there is none within the order's time."""
+        self._orders.put(order)
+        try:
+            reply = self._replies.get(timeout=order.total_s)
+        except Empty:
+            return None
+        if isinstance(reply, BaseException):
+            raise reply
+        return reply
+
+    def abandon(self, reply: NoAnswer) -> None:
+        """Nobody waits any more: wake the caller, cut the connection, let the thread end."""
+        self._abandoned = True
+        self._replies.put(reply)
+        self._orders.put(None)
+        connection = self._socket
+        if connection is not None:
+            # Shut down, not closed: a descriptor closed under a thread that reads it may be another file by
+            # then. The plain socket's method: the one of SSLSocket would swap its TLS state under the reader.
+            with contextlib.suppress(OSError):  # it is closed, or was never connected: nothing to cut
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def _run(self) -> None:
+        while (order := self._orders.get()) is not None:
+            try:
+                reply: Reply | BaseException = self._exchange(order)
+            except Exception as error:  # noqa: BLE001 - a bug: raised again on the caller's thread, which waits
+                reply = error
+            self._replies.put(reply)
+            del order, reply  # or the idle thread would hold the last batch
+        self._transport.close()
+
+    def _exchange(self, order: Order) -> Reply:
+        httpx = self._httpx
+        request = httpx.Request(
+            order.method,
+            order.url,
+            headers=order.headers,
+            content=self._upload(order.pieces) if order.pieces else None,
+            extensions={"timeout": dict(order.times_s), "trace": self._trace},
+        )
+        try:
+            response = self._transport.handle_request(request)
+        except _Abandoned:
+            return NoAnswer("abandoned")
+        except httpx.ProxyError as error:
+            return _refused_by_proxy(error)
+        except httpx.TransportError as error:
+            return NoAnswer(_words(error))
+        return self._read(response)
+
+    def _read(self, response: httpx.Response) -> Reply:
+        httpx = self._httpx
+        headers = dict(response.headers)
+        body = bytearray()
+        try:
+            # The stream itself, not `response.read`: raw bytes, never unpacked, and no more than may count.
+            assert isinstance(response.stream, httpx.SyncByteStream)
+            for piece in response.stream:
+                body += piece
+                if len(body) > ANSWER_BYTES_MAX or self._abandoned:
+                    break
+        except httpx.TransportError as error:
+            if 200 <= response.status_code <= 299:
+                return NoAnswer(f"the answer was cut: {_words(error)}")
+            body.clear()  # an error's class is in its status
+        finally:
+            response.close()
+        return Answer(response.status_code, headers, bytes(body))
+
+    def _upload(self, pieces: tuple[memoryview, ...]) -> Iterator[memoryview]:
+        for piece in pieces:
+            if self._abandoned:
+                raise _Abandoned
+            yield piece
+
+    def _trace(self, event: str, facts: dict[str, Any]) -> None:
+        """Remember the socket of the connection, which `abandon` may have to cut (httpx's `trace` extension)."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            stream = facts["return_value"]
+            self._socket = stream.get_extra_info("socket")
+            if self._abandoned:
+                stream.close()  # the client does not know it yet
+                raise _Abandoned
+
+
+_WORDS = {
+    "ConnectTimeout": "no connection in time",
+    "ReadTimeout": "connected, but no answer in time",
+    "WriteTimeout": "the cloud stopped reading the request",
+    "RemoteProtocolError": "the connection ended before the answer did, or what came was not HTTP",
+}
+
+
+def _refused_by_proxy(error: httpx.ProxyError) -> NoAnswer:
+    """A proxy's answer to CONNECT is the only status that httpx tells by an error's text alone."""
+    status = str(error)[:3]
+    return NoAnswer("the proxy refused to connect", int(status) if status.isascii() and status.isdigit() else None)
+
+
+def _words(error: BaseException) -> str:
+    """What went wrong, from the operating system's or TLS's own words: the client's texts may quote a header."""
+    cause: BaseException | None = error
+    seen = 0
+    while cause is not None and seen < 8:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"{type(error).__name__}: TLS: {plain(cause.verify_message, 100)}"
+        if isinstance(cause, OSError) and cause.strerror:
+            return f"{type(error).__name__}: {plain(cause.strerror, 100)}"
+        cause = cause.__cause__ or cause.__context__
+        seen += 1
+    return _WORDS.get(type(error).__name__, type(error).__name__)

@@ -1,0 +1,108 @@
+"""What may be an address or a key, checked before any of it reaches the HTTP client.
+
+The client's own errors for these are of many types, and some hold the key in their text (a key with a newline), so
+nothing unchecked goes there. No message of this module holds a key, or an address that may contain one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import SplitResult, urlsplit
+
+from replicator.errors import ConfigurationError
+from replicator.wire import plain
+
+DEFAULT_PATH = "/api/v1"
+KEY_CHARACTERS_MAX = 512
+_EXAMPLE = "set the endpoint to an address such as https://api.gradata.ai/api/v1"
+
+
+def check_endpoint(url: str) -> str:
+    """The address in its one form: no slash at the end, `/api/v1` where it has no path.
+
+    Raises ConfigurationError for anything but https, or http to this machine; for user names, queries and
+    fragments (which would end in logs), and for what is no address at all.
+    """
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ConfigurationError("the endpoint has characters that no address has", hint=_EXAMPLE)
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigurationError("the endpoint cannot be read as an address", hint=_EXAMPLE) from None
+    if parts.scheme not in ("http", "https"):
+        raise ConfigurationError("the endpoint must begin with https://", hint=_EXAMPLE)
+    if not host or not _is_host(host) or port == 0:
+        raise ConfigurationError("the endpoint names no host", hint=_EXAMPLE)
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError(
+            "the endpoint must hold no user name or password",
+            hint="keep the key in ~/.gradata/key, and take it out of the address",
+        )
+    if parts.query or parts.fragment:
+        raise ConfigurationError("the endpoint must have no ? and no #", hint=_EXAMPLE)
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ConfigurationError(
+            f"plain http is for this machine alone, and {plain(host, 100)} is not",
+            hint="use https://, or put the cloud behind a proxy that speaks it",
+        )
+    return _joined(parts, host, port)
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        try:
+            return ipaddress.ip_address(host).version == 6
+        except ValueError:
+            return False
+    labels = host.removesuffix(".").split(".")
+    return len(host) <= 253 and all(0 < len(label) <= 63 for label in labels)
+
+
+def _joined(parts: SplitResult, host: str, port: int | None) -> str:
+    place = f"[{host}]" if ":" in host else host
+    if port is not None:
+        place = f"{place}:{port}"
+    return f"{parts.scheme}://{place}{parts.path.rstrip('/') or DEFAULT_PATH}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this host is this machine: `localhost`, 127.0.0.0/8, ::1."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_key(key: str) -> str:
+    """The key, if it can stand in a header: printable ASCII, no space, at most 512 characters.
+
+    Raises ConfigurationError, whose message says what is wrong and never the key.
+    """
+    if not key or len(key) > KEY_CHARACTERS_MAX or not key.isascii() or not key.isprintable() or " " in key:
+        raise ConfigurationError(
+            f"the API key must be 1 to {KEY_CHARACTERS_MAX} printable ASCII characters without spaces",
+            hint="write the key alone on the first line of ~/.gradata/key",
+        )
+    return key
+
+
+def environment_proxy(url: str) -> str | None:
+    """The proxy that the environment (on macOS and Windows also the system) names for `url`; None: go directly.
+
+    Never one for this machine: a proxy would look for the cloud on itself.
+    """
+    # Imported here: urllib.request loads the whole of http.client, which `import replicator` must not.
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if is_loopback(host) or proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy and "://" not in proxy:
+        proxy = f"http://{proxy}"
+    return proxy or None

@@ -1,0 +1,309 @@
+"""The Sink port, and HttpSink: actions in, outcomes out, over HTTP.
+
+I/O, no policy: what an outcome means is decided in `replicator.progress`, what bytes mean in `replicator.wire`.
+The key is read afresh for each request, stands in one header only, and is in no message, repr or log of ours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from replicator.actions import (
+    Acked,
+    Beat,
+    BeatOutcome,
+    Denied,
+    Misconfigured,
+    RecallOutcome,
+    Send,
+    SendOutcome,
+    Unavailable,
+)
+from replicator.errors import ConfigurationError
+from replicator.model import Identity
+from replicator.sink.carrier import KEEP_ALIVE_S, PIECE_BYTES, Carrier, NoAnswer, Order
+from replicator.sink.endpoint import check_endpoint, check_key, environment_proxy, is_loopback
+from replicator.wire import (
+    JSON_TYPE,
+    PROBLEM_TYPE,
+    Report,
+    Request,
+    batch_request,
+    heartbeat_request,
+    is_name,
+    logs_request,
+    plain,
+    read_ack,
+    read_heartbeat,
+    read_logs,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+
+COMPRESS_BYTES_MIN = 16 * 1024
+ECHO_CHARACTERS_MIN = 8
+_OutcomeT = TypeVar("_OutcomeT", covariant=True)
+
+
+class Sink(Protocol):
+    """Where records go. No method raises for what a network or a cloud does: each is an outcome.
+
+    One request at a time, from one thread; `close` from any.
+    """
+
+    def send(self, action: Send, report: Report) -> SendOutcome:
+        """Send one batch. Safe to repeat: the cloud knows what it has."""
+
+    def beat(self, action: Beat, report: Report) -> BeatOutcome:
+        """Send a heartbeat."""
+
+    def recall(self) -> RecallOutcome:
+        """Ask for this device's logs."""
+
+    def key_changed(self) -> bool:
+        """Whether the key is another than the one that the last request was denied with."""
+
+    def close(self) -> None:
+        """Let go of connections; a request in flight returns at once. Safe to repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds. `total_s` bounds a whole request, look-up of the name and drip of the answer included.
+
+    A body gets the time on top that it takes at `upload_bytes_per_s_min`: else a slow line could never send a
+    large batch, however often it tried. A line that stands still is still noticed after `write_s`.
+    """
+
+    connect_s: float = 5.0
+    read_s: float = 10.0
+    write_s: float = 10.0
+    pool_s: float = 5.0
+    total_s: float = 30.0
+    upload_bytes_per_s_min: int = 64 * 1024
+
+
+class _Reader(Protocol[_OutcomeT]):
+    def __call__(self, status: int, headers: Mapping[str, str], body: bytes, *, now_wall: float) -> _OutcomeT: ...
+
+
+class HttpSink:
+    """The cloud at `endpoint`. Raises ConfigurationError if that, the identity, a proxy or a CA cannot work.
+
+    `key` is called for each request; None or "" means that there is none. `proxy_for` names the proxy for an
+    address; `wall` is the clock that a Retry-After date is compared with, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        key: Callable[[], str | None],
+        identity: Identity,
+        timeouts: Timeouts = Timeouts(),
+        proxy_for: Callable[[str], str | None] = environment_proxy,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        # Imported here: a process that only appends never pays for it.
+
+        self.endpoint = check_endpoint(endpoint)
+        if not is_name(identity.brain_id) or not is_name(identity.device_id):
+            raise ConfigurationError(
+                "brain_id and device_id must be 1 to 128 printable characters",
+                hint="look into .tenant_id and .device_id of the brain",
+            )
+        self._key = key
+        self._identity = identity
+        self._timeouts = timeouts
+        self._wall = wall
+        self._loopback = is_loopback(urlsplit(self.endpoint).hostname or "")
+        self._encodings: tuple[str, ...] = () if self._loopback else ("gzip",)
+        self._denied: bytes | None = None
+        self._urls: dict[str, httpx.URL] = {}
+        context = _tls_context(self.endpoint)
+        proxy = proxy_for(self.endpoint)
+        _checked_transport(context, proxy).close()
+        self._carrier = Carrier(lambda: _transport(context, proxy))
+
+    def __repr__(self) -> str:
+        return f"HttpSink({self.endpoint!r})"
+
+    def send(self, action: Send, report: Report) -> SendOutcome:
+        """POST /ingest."""
+        outcome = self._exchange(batch_request(self._identity, action, report), read_ack)
+        if isinstance(outcome, Acked) and outcome.limits is not None and not self._loopback:
+            self._encodings = outcome.limits.encodings
+        elif isinstance(outcome, Misconfigured) and outcome.status == 415:
+            self._encodings = ()
+        return outcome
+
+    def beat(self, action: Beat, report: Report) -> BeatOutcome:
+        """POST /heartbeat."""
+        return self._exchange(heartbeat_request(self._identity, action, report), read_heartbeat)
+
+    def recall(self) -> RecallOutcome:
+        """GET /logs."""
+        return self._exchange(logs_request(self._identity), read_logs)
+
+    def key_changed(self) -> bool:
+        """Whether the last request was denied, and the key is another one now."""
+        if self._denied is None:
+            return False
+        key = self._read_key()
+        return isinstance(key, str) and _digest(key) != self._denied
+
+    def close(self) -> None:
+        """Let go of the connection and the thread. A request in flight on another thread returns at once."""
+        self._carrier.close()
+
+    def _read_key(self) -> str | Denied:
+        try:
+            key = self._key()
+        except OSError as error:
+            return Denied(0, "key_unreadable", plain(error.strerror or type(error).__name__))
+        if not key:
+            return Denied(0, "no_key", "no API key is set")
+        try:
+            return check_key(key)
+        except ConfigurationError as error:
+            return Denied(0, "key_unusable", str(error))
+
+    def _exchange(self, request: Request, read: _Reader[_OutcomeT]) -> _OutcomeT | Denied | Unavailable | Misconfigured:
+        key = self._read_key()
+        if isinstance(key, Denied):
+            self._denied = b""
+            return key
+        reply = self._carrier.carry(self._order(request, key))
+        if isinstance(reply, NoAnswer):
+            if reply.proxy_status == 407:
+                return Misconfigured(407, "407: the proxy wants a user name and password")
+            return Unavailable(reply.detail)
+        body = reply.body
+        if reply.status >= 300 and len(key) >= ECHO_CHARACTERS_MIN:
+            # Some proxies print the request's headers into their error page.
+            body = body.replace(key.encode(), b"[key]")
+        self._denied = _digest(key) if reply.status in (401, 403) else None
+        return read(reply.status, reply.headers, body, now_wall=self._wall())
+
+    def _order(self, request: Request, key: str) -> Order:
+        pieces, encoding = self._body(request)
+        length = sum(map(len, pieces))
+        headers = [
+            ("Authorization", f"Bearer {key}"),
+            ("User-Agent", "gradata-replicator"),
+            ("Accept", f"{JSON_TYPE}, {PROBLEM_TYPE}"),
+            ("Accept-Encoding", "identity"),
+            *request.headers.items(),
+        ]
+        if request.method != "GET":
+            headers.append(("Content-Length", str(length)))
+        if encoding is not None:
+            headers.append(("Content-Encoding", encoding))
+        times = self._timeouts
+        return Order(
+            request.method,
+            self._url(request.path),
+            headers,
+            pieces,
+            times.total_s + length / times.upload_bytes_per_s_min,
+            {"connect": times.connect_s, "read": times.read_s, "write": times.write_s, "pool": times.pool_s},
+        )
+
+    def _url(self, path: str) -> httpx.URL:
+        # Parsing an address costs a fifth of a small request, and there are three of them.
+        import httpx
+
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = httpx.URL(self.endpoint + path)
+        return url
+
+    def _body(self, request: Request) -> tuple[tuple[memoryview, ...], str | None]:
+        """The body in pieces: as it is, without a copy; or compressed, where that is shorter and understood."""
+        small = request.body_bytes <= PIECE_BYTES
+        pieces = _pieces(request.head + request.data) if small else _pieces(request.head, request.data)
+        if request.body_bytes > COMPRESS_BYTES_MIN:
+            encoding, compressor = _compressor(self._encodings)
+            if compressor is not None:
+                packed = [memoryview(compressor.compress(piece)) for piece in pieces]
+                packed.append(memoryview(compressor.flush()))
+                if sum(map(len, packed)) < request.body_bytes:
+                    return tuple(filter(len, packed)), encoding
+        return pieces, None
+
+
+class _Compressor(Protocol):
+    def compress(self, data: memoryview, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+def _compressor(encodings: tuple[str, ...]) -> tuple[str | None, _Compressor | None]:
+    """The best that both sides have; level 1, for a replicator must cost its host little."""
+    if "zstd" in encodings:
+        try:
+            from backports import zstd
+        except ImportError:
+            pass  # an optional extra; gzip does
+        else:
+            return "zstd", zstd.ZstdCompressor(level=1)
+    if "gzip" in encodings:
+        return "gzip", zlib.compressobj(level=1, wbits=31)
+    return None, None
+
+
+def _pieces(*parts: bytes) -> tuple[memoryview, ...]:
+    views = [memoryview(part) for part in parts]
+    return tuple(view[start : start + PIECE_BYTES] for view in views for start in range(0, len(view), PIECE_BYTES))
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _tls_context(endpoint: str) -> ssl.SSLContext:
+    """Built once a sink: reading the CA bundle takes a quarter of a second. SSL_CERT_FILE and SSL_CERT_DIR count."""
+    import ssl
+
+    import httpx
+
+    if endpoint.startswith("http:"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and is not used
+    try:
+        return httpx.create_ssl_context()
+    except OSError:
+        raise ConfigurationError(
+            "the certificate authorities cannot be read", hint="check SSL_CERT_FILE and SSL_CERT_DIR"
+        ) from None
+
+
+def _checked_transport(context: ssl.SSLContext, proxy: str | None) -> httpx.BaseTransport:
+    """A first transport, so that a proxy that cannot work is said at once. The address may hold a password."""
+    import httpx
+
+    try:
+        return _transport(context, proxy)
+    except (ValueError, ImportError, httpx.InvalidURL):
+        raise ConfigurationError(
+            "the proxy that the environment names cannot be used",
+            hint="set HTTPS_PROXY to an address such as http://proxy.example:3128, or NO_PROXY to the cloud's host",
+        ) from None
+
+
+def _transport(context: ssl.SSLContext, proxy: str | None) -> httpx.BaseTransport:
+    """A bare transport, not a client: no redirects, cookies or unpacking to switch off, no address logged."""
+    import httpx
+
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_S)
+    return httpx.HTTPTransport(
+        verify=context, trust_env=False, http1=True, http2=False, limits=limits, proxy=proxy, retries=0
+    )
