@@ -55,7 +55,7 @@ class LogPort(Protocol):
 class WakerPort(Protocol):
     """What a step needs of `waker.Waker`."""
 
-    def wait(self, timeout_s: float | None) -> None: ...
+    def wait(self, timeout_s: float | None) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,8 @@ class Engine:
         *,
         endpoint: str,
         policy: Policy,
-        host: Host = Host(),  # noqa: B008 -- a frozen value
-        on_notice: Callable[[st.Notice], None] = lambda notice: None,
+        host: Host = Host(),
+        on_notice: Callable[[st.Notice], None] = lambda _: None,
         jitter: Callable[[], float] = random.random,
         new_log_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
@@ -119,9 +119,7 @@ class Engine:
         began = clock.monotonic_s()
         outcome = self._do(action)
         before = self.progress
-        self.progress = advance(
-            before, action, outcome, began=began, now=clock.monotonic_s(), jitter=self._jitter()
-        )
+        self.progress = advance(before, action, outcome, began=began, now=clock.monotonic_s(), jitter=self._jitter())
         self._tell(before, action)
 
     def _do(self, action: act.Action) -> act.Outcome:

@@ -10,14 +10,10 @@ read the frozen values it publishes. `_changed` guards the thread's life cycle a
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import socket
-import sys
 import threading
-import time
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,12 +25,11 @@ from replicator.lease import Lease, lease_path
 from replicator.log import LogReader
 from replicator.model import Policy, Standing
 from replicator.pacing import backoff_s
+from replicator.process import PROCESS
 from replicator.sidecar import Sidecar, read_only, sidecar_path
 from replicator.sink import Sink
 from replicator.waker import Waker
 
-EXIT_DRAIN_S = 1.0
-"""What all replicators of a process together may add to its exit."""
 FOLLOW_S = 1.0
 """How often one that does not lead looks whether it could."""
 POLL_S = 0.05
@@ -85,7 +80,7 @@ class Replicator:
         self._clock: Clock = SystemClock()
         self._closed = False
         self._renew()
-        _REGISTRY.add(self)
+        PROCESS.add(self)
 
     def _renew(self) -> None:
         """Everything that belongs to one process: at the start, and again in a forked child."""
@@ -108,7 +103,7 @@ class Replicator:
         with self._changed:
             if self._closed or (self._thread is not None and self._thread.is_alive()):
                 return
-            _REGISTRY.arm()
+            PROCESS.arm()
             name = f"replicator:{os.path.basename(os.path.dirname(self.log_path)) or '/'}"
             self._thread = threading.Thread(target=self._run, name=name, daemon=True)
             self._thread.start()
@@ -179,7 +174,7 @@ class Replicator:
         drained = self.drain(timeout_s) if not self._closed and self._thread is not None else None
         self._closed = True
         self.stop(max(POLL_S, deadline - self._clock.monotonic_s()))
-        _REGISTRY.discard(self)
+        PROCESS.discard(self)
         if drained is None:
             reader = LogReader(self.log_path)
             remaining = max(0, reader.whole_end() - _saved_offset(self.log_path))
@@ -272,7 +267,7 @@ class Replicator:
             sidecar.close()
 
     def _open_sidecar(self) -> tuple[Sidecar, Standing | None]:
-        """The sidecar and what it holds. One that stays unusable costs a question to the cloud and a resend, no more."""
+        """The sidecar and what it holds. One that stays unusable costs a question to the cloud, no more."""
         path = sidecar_path(self.log_path)
         sidecar = Sidecar(path)
         for _ in range(SIDECAR_TRIES):
@@ -301,15 +296,24 @@ class Replicator:
 
     # ------------------------------------------------------------------------------ fork and exit
 
-    def _forked(self) -> None:
+    @property
+    def running(self) -> bool:
+        """Whether there is a thread to be ended."""
+        return self._thread is not None
+
+    def hold_for_fork(self) -> Callable[[], None]:
+        """Let the thread not be inside SQLite, whose own locks a child would inherit locked; returns what ends that."""
+        sidecar = self._sidecar
+        return sidecar.let_go if sidecar is not None and sidecar.hold() else lambda: None
+
+    def forked(self) -> None:
         """In the child: leave the parent's lease, sockets and files alone, and begin anew at the next wake."""
         if self._lease is not None:
             self._lease.abandon()
         if self._sidecar is not None:
             self._sidecar.abandon()
         self._waker.abandon()
-        if self._engine is not None:
-            _INHERITED.append(self._engine)
+        PROCESS.keep_alive(self._engine)
         self._renew()
 
 
@@ -360,67 +364,3 @@ def _saved_offset(log_path: str) -> int:
     except SidecarError:
         return 0
     return 0 if standing is None else standing.cursor.offset
-
-
-class _Registry:
-    """The replicators of this process, weakly: what exit and fork must reach. The only state of this module."""
-
-    def __init__(self) -> None:
-        self._replicators: weakref.WeakSet[Replicator] = weakref.WeakSet()
-        self._armed = False
-        self._held: list[Sidecar] = []
-
-    def add(self, replicator: Replicator) -> None:
-        self._replicators.add(replicator)
-
-    def discard(self, replicator: Replicator) -> None:
-        self._replicators.discard(replicator)
-
-    def arm(self) -> None:
-        """Once a thread runs, exit and fork concern us."""
-        if self._armed:
-            return
-        self._armed = True
-        atexit.register(self.at_exit)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(
-                before=self.before_fork, after_in_parent=self.in_parent, after_in_child=self.in_child
-            )
-
-    def at_exit(self) -> None:
-        """Drain all together for at most EXIT_DRAIN_S; one line says what remains."""
-        deadline = time.monotonic() + EXIT_DRAIN_S
-        running = [r for r in list(self._replicators) if r._thread is not None]
-        for replicator in running:
-            replicator._waker.wake()
-        remaining = 0
-        for replicator in running:
-            drained = replicator.close(max(0.0, deadline - time.monotonic()))
-            remaining += drained.remaining_bytes
-        if remaining:
-            print(
-                f"gradata: {remaining} bytes of corrections wait in the log; they are replicated at the next start",
-                file=sys.stderr,
-            )
-
-    def before_fork(self) -> None:
-        """Let no thread be inside SQLite, whose own locks the child would inherit locked."""
-        sidecars = [r._sidecar for r in list(self._replicators)]
-        self._held = [sidecar for sidecar in sidecars if sidecar is not None and sidecar.hold()]
-
-    def in_parent(self) -> None:
-        """Go on."""
-        held, self._held = self._held, []
-        for sidecar in held:
-            sidecar.let_go()
-
-    def in_child(self) -> None:
-        """Begin anew, without touching what is the parent's."""
-        self._held = []
-        for replicator in list(self._replicators):
-            replicator._forked()
-
-
-_REGISTRY = _Registry()
-_INHERITED: list[object] = []
-"""What a forked child got from its parent and must neither use nor finalise: closing it would speak on its socket."""

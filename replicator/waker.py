@@ -114,7 +114,9 @@ class Waker:
 
 
 def _token() -> threading.Lock:
-    """A lock as a binary semaphore: released means woken. Its release, unlike an Event's, is safe in a signal handler."""
+    """A lock as a binary semaphore: released means woken.
+
+    Its release is safe in a signal handler, unlike an Event's."""
     token = threading.Lock()
     token.acquire()
     return token

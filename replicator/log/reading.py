@@ -130,6 +130,14 @@ class LogReader:
         with self._opened_or_none() as opened:
             return opened[1].size if opened else 0
 
+    def last_write(self) -> float | None:
+        """When the log was last written, in seconds since the epoch: for people. None if there is none to look at."""
+        try:
+            with self._opened() as (_, facts):
+                return facts.mtime_ns / 1e9
+        except OSError:
+            return None
+
     def whole_end(self) -> int:
         """The offset one past the last whole record; 0 if there is none. LogError if it cannot be read."""
         with self._opened_or_none() as opened:

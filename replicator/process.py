@@ -1,0 +1,95 @@
+"""What the end and the fork of a process must reach: the replicators that live in it.
+
+The one place with state of the module: the operating system knows one exit and one fork a process, whatever the
+number of its replicators. They are held weakly; nothing is registered before the first thread starts.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+import weakref
+from collections.abc import Callable
+from typing import Protocol
+
+EXIT_DRAIN_S = 1.0
+"""What all replicators of a process together may add to its exit."""
+
+
+class Remaining(Protocol):
+    """What a drain tells."""
+
+    @property
+    def remaining_bytes(self) -> int: ...
+
+
+class Embedded(Protocol):
+    """What `loop.Replicator` is to its process."""
+
+    @property
+    def running(self) -> bool: ...
+    def wake(self) -> None: ...
+    def close(self, timeout_s: float) -> Remaining: ...
+    def hold_for_fork(self) -> Callable[[], None]: ...
+    def forked(self) -> None: ...
+
+
+class Process:
+    """The replicators of this process."""
+
+    def __init__(self) -> None:
+        self._embedded: weakref.WeakSet[Embedded] = weakref.WeakSet()
+        self._inherited: list[object] = []
+        self._let_go: list[Callable[[], None]] = []
+        self._armed = False
+
+    def add(self, embedded: Embedded) -> None:
+        """From now on exit and fork concern it."""
+        self._embedded.add(embedded)
+
+    def discard(self, embedded: Embedded) -> None:
+        """It is closed."""
+        self._embedded.discard(embedded)
+
+    def arm(self) -> None:
+        """Called when the first thread starts; idempotent."""
+        if self._armed:
+            return
+        self._armed = True
+        atexit.register(self._at_exit)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=self._before, after_in_parent=self._in_parent, after_in_child=self._in_child)
+
+    def keep_alive(self, inherited: object) -> None:
+        """Never finalise what a child got from its parent: closing it would speak on the parent's socket."""
+        if inherited is not None:
+            self._inherited.append(inherited)
+
+    def _at_exit(self) -> None:
+        """Drain all together, at most EXIT_DRAIN_S; one line says what remains."""
+        deadline = time.monotonic() + EXIT_DRAIN_S
+        running = [embedded for embedded in list(self._embedded) if embedded.running]
+        for embedded in running:
+            embedded.wake()
+        remaining = sum(embedded.close(max(0.0, deadline - time.monotonic())).remaining_bytes for embedded in running)
+        if remaining and sys.stderr is not None:
+            text = f"gradata: {remaining} bytes of corrections wait in the log; they are replicated at the next start"
+            print(text, file=sys.stderr)
+
+    def _before(self) -> None:
+        self._let_go = [embedded.hold_for_fork() for embedded in list(self._embedded)]
+
+    def _in_parent(self) -> None:
+        held, self._let_go = self._let_go, []
+        for let_go in held:
+            let_go()
+
+    def _in_child(self) -> None:
+        self._let_go = []
+        for embedded in list(self._embedded):
+            embedded.forked()
+
+
+PROCESS = Process()
