@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from replicator.model import Batch, Cursor, DeadLetter, Head, Hole, Limits, Refusal, Standing
+from replicator.proof import CompactRange
 
 # ---------------------------------------------------------------- actions: the caller's next duty
 
@@ -51,6 +52,8 @@ class Send:
 
     cursor: Cursor
     load: Batch | Hole
+    after: CompactRange
+    """The tree behind what is sent: the ack must show its size and root."""
     cloud_id: str | None = None
 
 

@@ -17,7 +17,7 @@ from typing import Protocol, assert_never
 
 from replicator import actions as act
 from replicator import status as st
-from replicator.errors import SidecarError
+from replicator.errors import LogError, SidecarError
 from replicator.model import Head, Policy, Standing
 from replicator.progress import Progress, advance, next_action
 from replicator.sidecar import SidecarPort
@@ -176,11 +176,16 @@ class Engine:
         except SidecarError:
             return self.status.dead_letters
 
+    def _count_bytes(self) -> int:
+        try:
+            return self._ports.log.end()
+        except LogError:
+            return self.status.log_bytes  # why it cannot be looked at is said by the next read
+
     def _facts(self) -> st.Facts:
-        log = self._ports.log
-        written = log.last_write()
+        written = self._ports.log.last_write()
         return st.Facts(
-            log_bytes=log.end(),
+            log_bytes=self._count_bytes(),
             now=self._ports.clock.now().isoformat(timespec="milliseconds"),
             dead_letters=self._count_dead_letters(),
             last_event_at=None

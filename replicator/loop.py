@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from replicator import actions as act
 from replicator import status as st
 from replicator.engine import Clock, Engine, Host, Ports, SystemClock
-from replicator.errors import ReplicatorError, SidecarError
+from replicator.errors import LogError, ReplicatorError, SidecarError
 from replicator.lease import Lease, lease_path
 from replicator.log import LogReader
 from replicator.model import Policy, Standing
@@ -45,7 +45,8 @@ logger.addHandler(logging.NullHandler())
 class Drained:
     """What a drain came to. `acked` records in its course; `remaining_bytes` of the log not yet acknowledged.
 
-    `reason`: "caught_up", "deadline", "closed", "off" (no thread can run here), or the code of the trouble.
+    `reason`: "caught_up", "deadline", "closed", "off" (nothing ran), "log_unreadable", or the code
+    of the trouble.
     """
 
     acked: int
@@ -122,7 +123,10 @@ class Replicator:
     def status(self) -> st.Status | None:
         """How replication stands: one's own if this process leads, else what the leader saved. None: unknown."""
         engine = self._engine
-        log_bytes = LogReader(self.log_path).end()
+        try:
+            log_bytes = LogReader(self.log_path).end()
+        except LogError:
+            log_bytes = 0
         if engine is not None:
             return st.refreshed(engine.status, log_bytes=log_bytes)
         saved = _saved_status(self.log_path)
@@ -135,7 +139,10 @@ class Replicator:
         stopped, or the next attempt lies beyond the deadline. Safe to repeat.
         """
         deadline = self._clock.monotonic_s() + timeout_s
-        target = LogReader(self.log_path).whole_end()
+        try:
+            target = LogReader(self.log_path).whole_end()
+        except LogError:
+            return Drained(0, 0, "log_unreadable")
         acked_before = self._acked
         self.start()
         self._waker.wake()
@@ -176,9 +183,7 @@ class Replicator:
         self.stop(max(POLL_S, deadline - self._clock.monotonic_s()))
         PROCESS.discard(self)
         if drained is None:
-            reader = LogReader(self.log_path)
-            remaining = max(0, reader.whole_end() - _saved_offset(self.log_path))
-            drained = Drained(0, remaining, "closed" if remaining else "caught_up")
+            drained = Drained(0, 0, "off")
         return drained
 
     def stop(self, timeout_s: float) -> bool:

@@ -29,7 +29,7 @@ from replicator.model import (
     TreeHead,
 )
 from replicator.pacing import Budget, backoff_s
-from replicator.proof import leaf_hashes
+from replicator.proof import CompactRange, leaf_hashes
 
 RECORD_BYTES_LIMIT_MIN = 16 * 1024
 """A cloud that announces to take less is not believed: it would turn whole logs into dead letters."""
@@ -114,6 +114,8 @@ class Progress:
     """Why the present generation ended; the next thing is to name a new one."""
     compare: tuple[Head, ...] = ()
     load: Batch | Hole | None = None
+    after: CompactRange = CompactRange.EMPTY
+    """The tree behind `load`: what an ack of it must show."""
     caught_up: bool = False
     ceiling_successes: int = 0
     regrow_at: int = 0
@@ -197,7 +199,7 @@ def next_action(p: Progress, now: float) -> act.Action:
     if now >= p.beat_at or p.moved or (p.paused and p.caught_up):
         return act.Beat(p.cursor, p.standing.cloud_id)
     if p.load is not None:
-        return act.Send(p.cursor, p.load, p.standing.cloud_id)
+        return act.Send(p.cursor, p.load, p.after, p.standing.cloud_id)
     if p.caught_up:
         return act.Wait(min(p.beat_at, timer))
     if ready_at > now:
@@ -244,7 +246,9 @@ def advance(
 def _after(p: Progress, action: act.Action, outcome: act.Outcome, now: float, jitter: float) -> Progress:
     match outcome:
         case act.Found(load):
-            return replace(p, load=load, caught_up=False, log_trouble=None)
+            leaves = [load.leaf] if isinstance(load, Hole) else leaf_hashes(load.records())
+            after = p.cursor.tree.extended(leaves)
+            return replace(p, load=load, after=after, caught_up=False, log_trouble=None)
         case act.Nothing():
             return replace(p, load=None, caught_up=True, log_trouble=None)
         case act.Broken(reason):
@@ -427,9 +431,7 @@ def _acked(p: Progress, action: act.Action, ack: act.Acked, now: float, jitter: 
     """An ack is one only if size and root are exactly ours; a head further on is the cloud's word, to be compared."""
     assert isinstance(action, act.Send)
     assert p.standing is not None
-    load, before = action.load, action.cursor
-    leaves = [load.leaf] if isinstance(load, Hole) else leaf_hashes(load.records())
-    tree = before.tree.extended(leaves)
+    load, before, tree = action.load, action.cursor, action.after
     resend = p.standing.resend
     expected = TreeHead(tree.size, tree.root)
     if resend is not None and resend.size > expected.size:

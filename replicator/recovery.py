@@ -13,6 +13,7 @@ from replicator import actions as act
 from replicator.errors import CursorError
 from replicator.log import LogReader
 from replicator.model import MIB, Batch, Cursor, Standing
+from replicator.proof import leaf_hashes
 from replicator.sidecar import KeptDeadLetter, Sidecar, read_only, sidecar_path
 from replicator.sink import Sink
 from replicator.wire import Report
@@ -102,7 +103,8 @@ def retry_dead_letter(log_path: str, kept: KeptDeadLetter, sink: Sink) -> act.Se
             hint=f"give it up with: gradata dead-letters drop {kept.id}",
         )
     report = Report("live", reader.end(), 0, None, 1, "")
-    outcome = sink.send(act.Send(there, found.load, here.cloud_id), report)
+    after = there.tree.extended(leaf_hashes(found.load.records()))
+    outcome = sink.send(act.Send(there, found.load, after, here.cloud_id), report)
     if isinstance(outcome, act.Acked) and not outcome.refused_count:
         sidecar = Sidecar.open(sidecar_path(log_path), may_set_aside=False)
         try:
