@@ -1,0 +1,118 @@
+"""A brain's directory: where its files are, and the two ids that say whose log it is.
+
+Creates what is absent and changes nothing that is there: older versions and people wrote it. Partner: `brain`.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gradata.errors import BrainDirectoryError, BrainNotFoundError
+from replicator.model import Identity
+
+LOG_NAME = "events.jsonl"
+DB_NAME = "system.db"
+BRAIN_ID_NAME = ".tenant_id"
+DEVICE_ID_NAME = ".device_id"
+ID_CHARACTERS_MAX = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The paths of one brain. Only `log` ever leaves the machine."""
+
+    path: str
+
+    @property
+    def log(self) -> str:
+        """The log: the one file that is replicated."""
+        return os.path.join(self.path, LOG_NAME)
+
+    @property
+    def db(self) -> str:
+        """The projection."""
+        return os.path.join(self.path, DB_NAME)
+
+
+def create(path: str) -> Directory:
+    """The directory of a new brain, mode 0700, with an empty log and its ids. Safe to repeat: keeps what is there."""
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        directory = Directory(path)
+        os.close(os.open(directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+    except OSError as error:
+        raise BrainDirectoryError(
+            f"no brain can be made at {path}: {error.strerror}", hint="choose a directory that you may write to"
+        ) from error
+    identify(directory)
+    return directory
+
+
+def find(path: str) -> Directory:
+    """The directory of an existing brain; BrainNotFoundError if there is none."""
+    if not os.path.isdir(path):
+        what = "is no directory" if os.path.exists(path) else "does not exist"
+        raise BrainNotFoundError(f"there is no brain at {path}: it {what}", hint=f"run: gradata init {path}")
+    return Directory(path)
+
+
+def identify(directory: Directory) -> Identity:
+    """Whose log this is. Brains older than the ids get them here; processes that come together get the same."""
+    return Identity(
+        brain_id=_id_in(os.path.join(directory.path, BRAIN_ID_NAME), lambda: str(uuid.uuid4())),
+        device_id=_id_in(os.path.join(directory.path, DEVICE_ID_NAME), lambda: f"dev_{uuid.uuid4().hex}"),
+    )
+
+
+def _id_in(path: str, make: Callable[[], str]) -> str:
+    try:
+        found = _read(path)
+        if not found:
+            _write_once(path, make(), replace=found is not None)
+            found = _read(path) or ""
+    except OSError as error:
+        raise BrainDirectoryError(
+            f"{path} cannot be read or made: {error.strerror}", hint="check the permissions of the brain directory"
+        ) from error
+    if not 0 < len(found) <= ID_CHARACTERS_MAX or not found.isprintable():
+        raise BrainDirectoryError(
+            f"{path} holds no id (1 to {ID_CHARACTERS_MAX} printable characters)", hint=f"restore it, or remove {path}"
+        )
+    return found
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4096).decode("utf-8", "replace").strip()
+    except FileNotFoundError:
+        return None
+
+
+def _write_once(path: str, text: str, *, replace: bool) -> None:
+    """Whole or not at all, and the first writer wins: two ids for one brain would make two brains of it.
+
+    `replace`: the file is there and empty, left by a crash of a version that did not write it in one piece.
+    """
+    draft = f"{path}.{uuid.uuid4().hex}"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        os.write(descriptor, text.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    try:
+        if not replace:
+            os.link(draft, path)
+    except FileExistsError:
+        os.unlink(draft)  # another process was first: its id is read next
+        return
+    except OSError:
+        replace = True  # a file system without links: the last writer wins here
+    if replace:
+        os.replace(draft, path)
+    else:
+        os.unlink(draft)
