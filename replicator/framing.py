@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import accumulate, islice
@@ -20,9 +21,13 @@ import orjson
 NEWLINE = 0x0A
 EVENT_ID_CHARACTERS_MAX = 64
 HASHED_ID_DIGITS = 32
+ODD_DEPTH_MAX = 500
+"""How deep a record may be nested that only the standard library can read. A limit of our own, since that of
+Python depends on its version and on the caller's stack, and an event's identity must not."""
 
 _BOM = b"\xef\xbb\xbf"
 _JSON_BLANKS = b" \t\r\n"
+_ESCAPES_QUOTES_BRACKETS = re.compile(r"\\.|[\"\[\]{}]", re.DOTALL)
 
 Code = Literal["not_utf8", "not_json", "not_object", "blank"]
 
@@ -99,12 +104,34 @@ def _interpret_oddity(body: bytes) -> dict[str, Any] | Uninterpretable:
     if not body.strip(_JSON_BLANKS):
         return Uninterpretable("blank")
     try:
-        value = json.loads(body.decode("utf-8"))
+        text = body.decode("utf-8")
     except UnicodeDecodeError:
         return Uninterpretable("not_utf8")
+    if _too_deep(text):
+        return Uninterpretable("not_json")
+    try:
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return Uninterpretable("not_json")
     return value if isinstance(value, dict) else Uninterpretable("not_object")
+
+
+def _too_deep(text: str) -> bool:
+    if text.count("[") + text.count("{") <= ODD_DEPTH_MAX:
+        return False
+    depth = 0
+    in_string = False
+    for found in _ESCAPES_QUOTES_BRACKETS.finditer(text):
+        mark = found.group()
+        if mark == '"':
+            in_string = not in_string
+        elif in_string or mark[0] == "\\":
+            continue
+        else:
+            depth += 1 if mark in "[{" else -1
+            if depth > ODD_DEPTH_MAX:
+                return True
+    return False
 
 
 def _usable(event_id: object) -> bool:
