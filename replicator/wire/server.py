@@ -223,9 +223,11 @@ def parse_correction(body: bytes) -> CorrectionRequest:
 
 def _event_id(document: dict[str, Any]) -> str | None:
     event_id = document.get("event_id")
-    if not isinstance(event_id, str | None) or len(event_id or "") > EVENT_ID_CHARACTERS_MAX:
-        raise _invalid("event_id", f"a string of at most {EVENT_ID_CHARACTERS_MAX} characters, or null")
-    return event_id or None
+    if event_id is None or event_id == "":
+        return None
+    if isinstance(event_id, str) and len(event_id) <= EVENT_ID_CHARACTERS_MAX and event_id.isprintable():
+        return event_id
+    raise _invalid("event_id", f"at most {EVENT_ID_CHARACTERS_MAX} printable characters, or null")
 
 
 def _invalid(name: str, expected: str) -> WireError:
@@ -304,7 +306,7 @@ def correction_body(event_id: str, *, duplicate: bool) -> bytes:
             "schema": 1,
             "status": "duplicate" if duplicate else "accepted",
             "deduplicated": duplicate,
-            "event_id": event_id.encode("utf-8", "replace").decode(),
+            "event_id": event_id,
         }
     )
 
