@@ -1,0 +1,112 @@
+"""The routes of the cloud that write: which bytes go where. No decision is made here.
+
+Read the body (`reading`), make a request of it (`service`), have it committed with others (`writer`), answer.
+The routes that read are in `views`, what all of them share is in `shared`, what holds for all answers is in `edge`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request, Response
+from starlette.requests import ClientDisconnect
+
+from gradata.cloud import service
+from gradata.cloud.auth import Principal
+from gradata.cloud.documents import BASE, heartbeat_document, ingest_document
+from gradata.cloud.edge import Edge, add_error_answers, response, unavailable
+from gradata.cloud.ingest import Append, Loose
+from gradata.cloud.shared import Options, Shared
+from gradata.cloud.store import Store
+from gradata.cloud.views import add_views
+from replicator.errors import WireError
+from replicator.wire import BATCH_TYPE, JSON_TYPE, LOOSE_TYPE
+
+INLINE_BYTES = 32 * 1024
+"""Bodies up to this are interpreted on the event loop: a change of threads costs more."""
+HEARTBEAT_BYTES_MAX = 64 * 1024
+
+
+def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
+    """The application on a store, which it closes when it shuts down."""
+    shared = Shared(store, options or Options())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        shared.open()
+        yield
+        await asyncio.to_thread(shared.close)
+
+    app = FastAPI(
+        title="Gradata cloud",
+        version="1",
+        description="Keeps logs byte for byte and proves it.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{BASE}/openapi.json",
+        lifespan=lifespan,
+    )
+    add_error_answers(app, shared.limits)
+    _add_ingest(app, shared)
+    add_views(app, shared)
+    app.add_middleware(Edge, rate=shared.options.rate)
+    return app
+
+
+async def _store(shared: Shared, request: Request, principal: Principal, media_type: str) -> Response:
+    """Read, interpret, commit and answer one request that brings records."""
+    limits = shared.limits
+    bytes_max = limits.record_bytes if media_type == JSON_TYPE else limits.body_bytes
+    async with shared.room(request, bytes_max):
+        body = await shared.body(request, bytes_max)
+
+        def read() -> Append | Loose:
+            if media_type == BATCH_TYPE:
+                return service.read_batch(principal, body, limits)
+            if media_type == LOOSE_TYPE:
+                return service.read_loose(principal, request.query_params.get("brain"), body, limits)
+            return service.read_correction(principal, body)
+
+        work = read() if len(body) <= INLINE_BYTES else await asyncio.to_thread(read)
+        spent = shared.spend(request, work.workspace, work.brain_id)
+        if spent is not None:
+            return spent
+        decision = await shared.commit(work)
+    cloud_id = shared.store.cloud_id
+    if isinstance(work, Append):
+        return response(service.answer_batch(work, decision, cloud_id, limits))
+    answer = service.answer_loose if media_type == LOOSE_TYPE else service.answer_correction
+    return response(answer(work, decision, cloud_id, limits))
+
+
+def _add_ingest(app: FastAPI, shared: Shared) -> None:
+    @app.post(f"{BASE}/ingest", openapi_extra=ingest_document())
+    async def ingest(request: Request) -> Response:
+        """Store a batch of a log (schema 2), loose events, or one correction (schema 1)."""
+        principal = await shared.principal(request, "ingest")
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type not in (BATCH_TYPE, LOOSE_TYPE, JSON_TYPE):
+            detail = f"Content-Type must be {BATCH_TYPE}, {LOOSE_TYPE} or {JSON_TYPE}"
+            raise WireError(detail, status=415, code="media_type_unsupported")
+        try:
+            return await _store(shared, request, principal, media_type)
+        except ClientDisconnect:
+            return response(unavailable("the client went away"))
+
+    @app.post(f"{BASE}/heartbeat", openapi_extra=heartbeat_document())
+    async def heartbeat(request: Request) -> Response:
+        """Say that a log's replicator is alive, and learn the log's head."""
+        principal = await shared.principal(request, "ingest")
+        try:
+            body = await shared.body(request, HEARTBEAT_BYTES_MAX)
+        except ClientDisconnect:
+            return response(unavailable("the client went away"))
+        beat = service.read_beat(principal, body)
+        name = f"{beat.brain_id}\n{beat.device_id}\n{beat.log_id}"
+        spent = shared.spend(request, beat.workspace, name, beat=True)
+        if spent is not None:
+            return spent
+        decision = await shared.commit(beat)
+        return response(service.answer_beat(beat, decision, shared.store.cloud_id))

@@ -1,0 +1,92 @@
+"""How often a brain may ask, and what it is told about it.
+
+The header fields are those of draft-ietf-httpapi-ratelimit-headers-10.
+
+`Rate` is pure: the generic cell rate algorithm, one number a brain. `RateLimiter` keeps these numbers in this process.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+WINDOW_S = 60
+TRACKED_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the request may pass; how many more may follow at once; when the window is fresh; how long to wait."""
+
+    passed: bool
+    remaining: int
+    fresh_in_s: float
+    retry_after_s: float
+    busy_until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `per_minute` requests a minute in the long run, and `burst` at once.
+
+    `slack` more are let through than are announced: a client that keeps exactly to the announced rate must not be
+    refused because two of its requests came closer together on the wire than they were sent.
+    """
+
+    per_minute: int
+    burst: int
+    slack: int = 0
+
+    def judge(self, busy_until: float, now: float) -> Verdict:
+        """`busy_until` is that of the verdict before (0: none). Seconds are monotonic."""
+        interval = WINDOW_S / self.per_minute
+        start = max(busy_until, now)
+        tolerance = interval * (self.burst + self.slack)
+        wait = start + interval - now - tolerance
+        passed = wait <= 1e-9  # sums of tenths are not exact
+        if passed:
+            start += interval
+        free = math.floor((interval * self.burst - (start - now)) / interval + 1e-6)
+        return Verdict(passed, max(free, 0), max(start - now, 0.0), max(wait, 0.0), start)
+
+
+class RateLimiter:
+    """The state of a rate for each name. Thread-safe; forgets those that were idle longest."""
+
+    def __init__(self, rate: Rate | None, *, clock: Callable[[], float]) -> None:
+        self._rate = rate
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._busy_until: OrderedDict[str, float] = OrderedDict()
+
+    @property
+    def rate(self) -> Rate | None:
+        """The rate; None: unlimited."""
+        return self._rate
+
+    def admit(self, name: str) -> Verdict | None:
+        """Count one request; None if nothing limits it."""
+        if self._rate is None:
+            return None
+        now = self._clock()
+        with self._lock:
+            verdict = self._rate.judge(self._busy_until.pop(name, 0.0), now)
+            self._busy_until[name] = verdict.busy_until
+            if len(self._busy_until) > TRACKED_MAX:
+                self._busy_until.popitem(last=False)
+        return verdict
+
+
+def policy_field(rate: Rate) -> str:
+    """The value of RateLimit-Policy."""
+    return f'"brain";q={rate.per_minute};w={WINDOW_S}'
+
+
+def state_field(rate: Rate, verdict: Verdict | None) -> str:
+    """The value of RateLimit: what remains; `verdict` None: nothing was spent."""
+    if verdict is None:
+        return f'"brain";r={rate.burst};t=0'
+    return f'"brain";r={verdict.remaining};t={math.ceil(verdict.fresh_in_s)}'

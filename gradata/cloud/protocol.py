@@ -1,0 +1,75 @@
+"""HTTP/1.1 as uvicorn speaks it, with two bounds that it lacks: on the bytes and on the time of a request's head.
+
+Without them a client that drips headers, or never sends any, holds a connection and its memory for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from replicator.wire import PROBLEM_TYPE, problem_body
+
+HEAD_S = 15.0
+HEAD_BYTES_MAX = 64 * 1024
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """Closes a connection whose request head does not come within HEAD_S, or is longer than HEAD_BYTES_MAX."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
+        """A connection: its first head is awaited."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Its end."""
+        self._head_is_there()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        if self._head_timer is None:
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        self._head_is_there()
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes; a head that goes on for too long ends the connection."""
+        super().data_received(data)
+        if self._head_timer is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self.send_400_response("the head of the request is too long")
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be parsed as HTTP is answered like every other error."""
+        self._head_is_there()
+        body = problem_body(400, "malformed", msg)
+        head = (
+            "HTTP/1.1 400 Bad Request\r\n"
+            f"content-type: {PROBLEM_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode("ascii") + body)
+        self.transport.close()
+
+    def _await_head(self) -> None:
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(HEAD_S, self._give_up)
+
+    def _head_is_there(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        self.transport.abort()

@@ -1,0 +1,188 @@
+"""Run the cloud: what `gradata serve` does.
+
+Needs no configuration: a data directory with an SQLite store and, at the first start, an admin key that is shown once
+and kept in a file for its owner alone. Refuses what would be a surprise: listening beyond this machine without being
+told to, a port or store that somebody else has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import uvicorn
+
+from gradata.cloud.app import create_app
+from gradata.cloud.auth import create_key
+from gradata.cloud.shared import Options
+from gradata.cloud.store import Store, StoreError, open_store
+from replicator.errors import ConfigurationError
+
+HOST = "127.0.0.1"
+PORT = 8787
+DATA_DIRECTORY = "~/.gradata/cloud"
+KEEP_ALIVE_S = 75
+"""More than the 30 s after which clients close an idle connection: the race for its last moment is theirs to decide."""
+SHUTDOWN_S = 10
+CONNECTIONS_MAX = 4_000
+DESCRIPTORS_WANTED = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a person needs to know at the start. `admin_key` only at the very first one."""
+
+    url: str
+    store_url: str
+    key_path: str
+    admin_key: str | None
+
+
+def run(
+    host: str = HOST,
+    port: int = PORT,
+    store_url: str | None = None,
+    *,
+    allow_remote: bool = False,
+    options: Options | None = None,
+    on_start: Callable[[Started], None] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; then finish the requests at work, for at most SHUTDOWN_S seconds.
+
+    `store_url` None: SQLite in DATA_DIRECTORY. `port` 0: any free one. `on_start` is called when the port is open; the
+    default says so on stderr. Raises ConfigurationError or StoreError, each with a hint, before anything is served.
+    """
+    if not allow_remote and not is_loopback(host):
+        raise ConfigurationError(
+            f"{host} can be reached from other machines, and this server speaks plain HTTP",
+            hint="put a TLS proxy before 127.0.0.1, or insist with --allow-remote",
+        )
+    url = store_url or f"sqlite:{os.path.expanduser(DATA_DIRECTORY)}/cloud.db"
+    listening = _listen(host, port)
+    try:
+        store = open_store(url, serving=True)
+        try:
+            started = _start(store, url, listening)
+        except BaseException:
+            store.close()
+            raise
+        (on_start or announce)(started)
+        _serve(store, listening, options)
+    finally:
+        listening.close()
+
+
+def announce(started: Started) -> None:
+    """Say on stderr where the cloud is, and the admin key if it was just made, on a line of its own."""
+    lines = [f"gradata cloud at {started.url} (store {started.store_url})"]
+    if started.admin_key is not None:
+        lines += [f"admin key, shown once, kept in {started.key_path}:", started.admin_key]
+    sys.stderr.write("\n".join(lines) + "\n")
+    sys.stderr.flush()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(2048)
+    except OSError as error:
+        listening.close()
+        raise ConfigurationError(
+            f"cannot listen on {host} port {port}: {error.strerror}",
+            hint="another server has the port? Name a free one with --port",
+        ) from error
+    return listening
+
+
+def _start(store: Store, url: str, listening: socket.socket) -> Started:
+    directory = _data_directory(url)
+    key_path = os.path.join(directory, "admin.key")
+    key = None
+    if not store.keys():
+        key = create_key(store, "admin", ("admin", "ingest", "read"))
+        _keep_key(directory, key_path, key)
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return Started(f"http://{shown}:{port}/api/v1", url, key_path, key)
+
+
+def _data_directory(url: str) -> str:
+    scheme, _, path = url.partition(":")
+    if scheme == "sqlite" and path != ":memory:":
+        return os.path.dirname(os.path.abspath(os.path.expanduser(path.removeprefix("//"))))
+    return os.path.expanduser(DATA_DIRECTORY)
+
+
+def _keep_key(directory: str, path: str, key: str) -> None:
+    fresh = f"{path}.new"
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        if os.path.lexists(fresh):
+            os.unlink(fresh)  # left by a start that was killed
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(f"{key}\n")
+        os.replace(fresh, path)
+    except OSError as error:
+        raise StoreError(
+            f"the admin key cannot be kept in {path}: {error.strerror}",
+            hint="make the directory writable, or make a key with: gradata keys create",
+        ) from error
+
+
+def _serve(store: Store, listening: socket.socket, options: Options | None) -> None:
+    _raise_descriptor_limit()
+    config = uvicorn.Config(
+        create_app(store, options=options),
+        loop="auto",
+        http=_protocol(),
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=CONNECTIONS_MAX,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _protocol() -> type[asyncio.Protocol] | Literal["auto"]:
+    try:
+        from gradata.cloud.protocol import BoundedHttp  # needs httptools, which Windows has not
+    except ImportError:
+        return "auto"
+    return BoundedHttp
+
+
+def _raise_descriptor_limit() -> None:
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS_WANTED if hard == resource.RLIM_INFINITY else min(DESCRIPTORS_WANTED, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,244 @@
+"""Between the wire and the store: bodies become requests, decisions become answers.
+
+Pure: whoever reads bodies and awaits commits (`app`, or a simulation without sockets) calls these. What is malformed
+raises `WireError`, which names the status; what a key may not do raises `DeniedError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from gradata.cloud.auth import Principal
+from gradata.cloud.ingest import (
+    Append,
+    Beat,
+    Claim,
+    Decision,
+    Diverged,
+    Done,
+    Forbidden,
+    Gap,
+    Lines,
+    LogFacts,
+    Loose,
+    Malformed,
+)
+from gradata.cloud.meaning import correction_meaning, read_lines
+from replicator.actions import Acked, Heard
+from replicator.errors import WireError
+from replicator.framing import split
+from replicator.model import Batch, Head, Limits
+from replicator.wire import (
+    JSON_TYPE,
+    PROBLEM_TYPE,
+    SCHEMAS,
+    Report,
+    ack_body,
+    correction_body,
+    heartbeat_body,
+    is_name,
+    parse_batch,
+    parse_correction,
+    parse_heartbeat,
+    problem_body,
+)
+from replicator.wire.common import report_json
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, body and media type of a response, with headers of its own."""
+
+    status: int
+    body: bytes = field(repr=False)
+    media_type: str = JSON_TYPE
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class DeniedError(Exception):
+    """403: the key may not do this. Says nothing of whether the brain exists."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+# ---------------------------------------------------------------- bodies become requests
+
+
+def read_batch(principal: Principal, body: bytes, limits: Limits) -> Append:
+    """A batch of schema 2."""
+    parsed = parse_batch(body, limits)
+    envelope, load = parsed.envelope, parsed.load
+    require_brain(principal, envelope.brain_id)
+    return Append(
+        workspace=principal.workspace,
+        brain_id=envelope.brain_id,
+        device_id=envelope.device_id,
+        log_id=envelope.log_id,
+        parent=envelope.parent,
+        first=envelope.first,
+        offset=envelope.offset,
+        root=envelope.root,
+        load=read_lines(list(load.records())) if isinstance(load, Batch) else Claim(load.length, load.leaf),
+        status=_status(envelope.status),
+    )
+
+
+def read_beat(principal: Principal, body: bytes) -> Beat:
+    """A heartbeat."""
+    parsed = parse_heartbeat(body)
+    require_brain(principal, parsed.brain_id)
+    return Beat(principal.workspace, parsed.brain_id, parsed.device_id, parsed.log_id, _status(parsed.status))
+
+
+def read_loose(principal: Principal, brain_id: str | None, body: bytes, limits: Limits) -> Loose:
+    """Loose events: lines without envelope. The last one need not have a newline."""
+    if brain_id is None and len(principal.brains) == 1:
+        (brain_id,) = principal.brains
+    if brain_id is None or not is_name(brain_id):
+        raise WireError("name the brain: ?brain=… (1 to 128 printable characters)")
+    require_brain(principal, brain_id)
+    if body and not body.endswith(b"\n"):
+        body += b"\n"
+    if body.count(b"\n") > limits.records:
+        raise WireError(f"more than {limits.records} lines", status=413, code="body_too_large")
+    ends = split(body)
+    lines = [body[start:end] for start, end in zip((0, *ends), ends, strict=False)]
+    return Loose(principal.workspace, brain_id, read_lines(lines))
+
+
+def read_correction(principal: Principal, body: bytes) -> Loose:
+    """One correction of schema 1, as an event of its own. Its line is the whole document in one canonical form."""
+    parsed = parse_correction(body)
+    require_brain(principal, parsed.brain_id)
+    event_id = parsed.event_id or "sha256:" + hashlib.sha256(_canonical(parsed.correction)).hexdigest()[:32]
+    lines = read_lines([_canonical(parsed.fields) + b"\n"])
+    meaning = correction_meaning(event_id, parsed.correction)
+    return Loose(principal.workspace, parsed.brain_id, Lines(lines.records, lines.leaves, lines.contents, [meaning]))
+
+
+def require_brain(principal: Principal, brain_id: str) -> None:
+    """Raises DeniedError if the key is bound to other brains."""
+    if not principal.reaches(brain_id):
+        raise brain_forbidden()
+
+
+def brain_forbidden() -> DeniedError:
+    """The same for a brain that is another's and one that does not exist."""
+    return DeniedError("brain_forbidden", "this key does not reach this brain")
+
+
+def _status(report: Report | None) -> bytes | None:
+    return None if report is None else orjson.dumps(report_json(report))
+
+
+def _canonical(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+# ---------------------------------------------------------------- decisions become answers
+
+
+def answer_batch(request: Append, decision: Decision, cloud_id: str, limits: Limits) -> Answer:
+    """The answer to a batch."""
+    if not isinstance(decision, Done):
+        return _not_done(request.log_id, decision, cloud_id)
+    return Answer(200, ack_body(_acked(_head(request.log_id, decision), decision, cloud_id, limits)))
+
+
+def answer_beat(request: Beat, decision: Decision, cloud_id: str) -> Answer:
+    """The answer to a heartbeat."""
+    if not isinstance(decision, Done):
+        return _not_done(request.log_id, decision, cloud_id)
+    return Answer(200, heartbeat_body(Heard(cloud_id, _head(request.log_id, decision))))
+
+
+def answer_loose(_: Loose, decision: Decision, cloud_id: str, limits: Limits) -> Answer:
+    """The answer to loose events: that of a batch, without a head."""
+    if not isinstance(decision, Done):
+        return _not_done("", decision, cloud_id)
+    nowhere = Head("00000000-0000-0000-0000-000000000000", 0, b"")
+    body = orjson.loads(ack_body(_acked(nowhere, decision, cloud_id, limits)))
+    return Answer(200, orjson.dumps(body | {"head": None}))
+
+
+def answer_correction(request: Loose, decision: Decision, cloud_id: str, limits: Limits) -> Answer:
+    """The answer to one correction of schema 1."""
+    if not isinstance(decision, Done):
+        return _not_done("", decision, cloud_id)
+    if decision.refused:
+        return problem(413, "body_too_large", "the correction is too long to be kept", limits=limits)
+    meaning = request.load.meanings[0]
+    assert not isinstance(meaning, str)
+    return Answer(200, correction_body(meaning.event_id, duplicate=not decision.accepted))
+
+
+def _not_done(log_id: str, decision: Gap | Diverged | Forbidden | Malformed, cloud_id: str) -> Answer:
+    match decision:
+        case Gap(head):
+            detail = f"the next record of this log is number {head.tree.size}"
+            return problem(409, "gap", detail, head=_head(log_id, head), cloud_id=cloud_id)
+        case Diverged(head, record):
+            detail = "this log is not the one that is stored under its name"
+            return problem(409, "diverged", detail, head=_head(log_id, head), record=record, cloud_id=cloud_id)
+        case Forbidden():
+            denied = brain_forbidden()
+            return problem(403, denied.code, str(denied))
+        case Malformed(detail, record):
+            return problem(400, "malformed", detail, record=record)
+
+
+def _acked(head: Head, done: Done, cloud_id: str, limits: Limits) -> Acked:
+    return Acked(
+        cloud_id=cloud_id,
+        head=head,
+        accepted=done.accepted,
+        duplicates=done.duplicates,
+        flagged=done.flagged,
+        refused=done.refused,
+        limits=limits,
+        flagged_count=len(done.flagged),
+        refused_count=len(done.refused),
+    )
+
+
+def _head(log_id: str, log: Done | LogFacts) -> Head:
+    return Head(log_id, log.tree.size, log.tree.root, log.offset, log.event_id)
+
+
+# ---------------------------------------------------------------- errors
+
+
+def problem(
+    status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **extra: object
+) -> Answer:
+    """An error in the form of RFC 9457."""
+    return Answer(status, problem_body(status, code, detail, **extra), PROBLEM_TYPE, headers or {})
+
+
+def wire_problem(error: WireError, limits: Limits) -> Answer:
+    """The answer to a request that is not of the protocol."""
+    extra: dict[str, object] = {"record": error.record}
+    headers: dict[str, str] = {}
+    match error.status:
+        case 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        case 413:
+            extra["limits"] = limits
+        case 415:
+            extra["encodings"] = list(limits.encodings)
+            headers["Accept-Encoding"] = ", ".join(limits.encodings)
+        case 426:
+            extra["supported"] = list(SCHEMAS)
+        case 408:
+            headers["Connection"] = "close"
+        case _:
+            pass
+    return problem(error.status, error.code, str(error), headers=headers, **extra)

@@ -1,0 +1,163 @@
+"""What the routes of one server share: store, writing thread, keys, budgets, and the way from a request to them."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import Request, Response
+
+from gradata.cloud import ingest, service
+from gradata.cloud.auth import Authenticator, Principal, Unknown, now_us
+from gradata.cloud.edge import response
+from gradata.cloud.limits import Rate, RateLimiter
+from gradata.cloud.reading import BODY_S, ENCODINGS, read_body
+from gradata.cloud.store import Store, StoreUnavailableError
+from gradata.cloud.writer import GroupWriter, Outcome
+from replicator.errors import WireError
+from replicator.model import MIB, Limits
+
+BODIES_BYTES_MAX = 512 * MIB
+"""Bodies held in memory at one time, by their largest possible size."""
+HEARTBEAT_RATE = Rate(4, burst=4, slack=4)
+REFUSALS_NOTED_S = 10.0
+REFUSALS_TRACKED_MAX = 10_000
+BRAIN_HEADER = "gradata-brain"
+
+LIMITS = Limits(encodings=ENCODINGS)
+
+log = logging.getLogger("gradata.cloud")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the server announces and bounds. `limits.encodings` is what this build can read."""
+
+    limits: Limits = LIMITS
+    burst: int = 10
+    burst_slack: int = 20
+    body_s: float = BODY_S
+
+    @property
+    def rate(self) -> Rate | None:
+        """The request rate of a brain."""
+        per_minute = self.limits.requests_per_minute
+        return None if per_minute is None else Rate(per_minute, self.burst, self.burst_slack)
+
+
+class Shared:
+    """What the routes share: store, writer, keys, budgets."""
+
+    def __init__(self, store: Store, options: Options) -> None:
+        self.store = store
+        self.options = options
+        self.limits = options.limits
+        self.keys = Authenticator(store, clock=time.monotonic)
+        self._writer: GroupWriter | None = None
+        self._requests = RateLimiter(options.rate, clock=time.monotonic)
+        self._beats = RateLimiter(None if options.rate is None else HEARTBEAT_RATE, clock=time.monotonic)
+        self._noted: dict[tuple[str, str], float] = {}
+        self._body_bytes = 0
+
+    def open(self) -> None:
+        """Start the writing thread."""
+        self._writer = GroupWriter(self.store, now=now_us)
+
+    def close(self) -> None:
+        """Commit what is queued and close the store."""
+        if self._writer is not None:
+            self._writer.close()
+        self.store.close()
+
+    async def principal(self, request: Request, *scopes: str) -> Principal:
+        """Who asks, with one of the scopes. Raises WireError 401, DeniedError."""
+        found = self.keys.principal(request.headers.get("authorization"))
+        if isinstance(found, Unknown):
+            await self._note(found.prefix, request.headers.get(BRAIN_HEADER, ""), "key_unknown")
+            raise WireError("the API key is unknown or was revoked", status=401, code="key_unknown")
+        if not any(found.may(scope) for scope in scopes):
+            raise service.DeniedError("scope_missing", f"the key needs the scope {' or '.join(scopes)}")
+        return found
+
+    async def _note(self, prefix: str, brain_id: str, code: str) -> None:
+        """Remember a refusal of a key that exists or existed, at most once in a while for each pair."""
+        now = time.monotonic()
+        pair = (prefix, brain_id[:128])
+        if not prefix or now - self._noted.get(pair, -REFUSALS_NOTED_S) < REFUSALS_NOTED_S:
+            return
+        if len(self._noted) >= REFUSALS_TRACKED_MAX:
+            return
+        self._noted[pair] = now
+        noting = functools.partial(self.store.note_refusal, *pair, code, now=now_us())
+        try:
+            await asyncio.to_thread(noting)
+        except StoreUnavailableError as error:
+            log.warning("a refusal could not be noted: %s", error)
+
+    async def body(self, request: Request, bytes_max: int) -> bytes:
+        """The request's body. Raises WireError."""
+        headers = request.headers
+        return await read_body(
+            request.stream(),
+            encoding=headers.get("content-encoding"),
+            declared=headers.get("content-length"),
+            bytes_max=bytes_max,
+            seconds=self.options.body_s,
+        )
+
+    @asynccontextmanager
+    async def room(self, request: Request, bytes_max: int) -> AsyncIterator[None]:
+        """Hold room for a body while its request is at work. Raises StoreUnavailableError when there is none."""
+        declared = request.headers.get("content-length", "")
+        plain = "content-encoding" not in request.headers and declared.isdecimal()
+        wanted = min(int(declared[:20]), bytes_max) if plain else bytes_max
+        if self._body_bytes + wanted > BODIES_BYTES_MAX:
+            raise StoreUnavailableError("too many large bodies at one time")
+        self._body_bytes += wanted
+        try:
+            yield
+        finally:
+            self._body_bytes -= wanted
+
+    def spend(self, request: Request, workspace: str, brain_id: str, *, beat: bool = False) -> Response | None:
+        """Count a request against its brain's budget; the 429 if that is spent."""
+        verdict = (self._beats if beat else self._requests).admit(f"{workspace}\n{brain_id}")
+        if verdict is None:
+            return None
+        if not beat:
+            request.state.verdict = verdict
+        if verdict.passed:
+            return None
+        seconds = max(1, round(verdict.retry_after_s + 0.5))
+        headers = {"Retry-After": str(seconds)}
+        return response(service.problem(429, "rate_limited", "the brain's request budget is spent", headers=headers))
+
+    async def commit(self, request: ingest.Request) -> ingest.Decision:
+        """Have the request committed; returns when it is durable. Raises StoreUnavailableError."""
+        assert self._writer is not None
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Outcome] = loop.create_future()
+
+        def settle(outcome: Outcome) -> None:
+            if not waiting.done():
+                waiting.set_result(outcome)
+
+        self._writer.submit(request, lambda outcome: _tell(loop, settle, outcome))
+        outcome = await waiting
+        if isinstance(outcome, StoreUnavailableError):
+            raise outcome
+        if outcome is None:
+            raise RuntimeError("the transaction failed; the writer has recorded why")
+        return outcome
+
+
+def _tell(loop: asyncio.AbstractEventLoop, settle: Callable[[Outcome], None], outcome: Outcome) -> None:
+    try:
+        loop.call_soon_threadsafe(settle, outcome)
+    except RuntimeError:
+        log.warning("an answer came after the server had stopped")

@@ -1,0 +1,179 @@
+"""The reads of the SQLite store: what pages, clients and `check` see of it.
+
+Each call borrows a connection for one short read, so no download holds a snapshot that keeps the WAL growing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from gradata.cloud.ingest import hashes_of
+from gradata.cloud.sqlite_commit import NUMBER_BITS, tile_reader
+from gradata.cloud.store import EVENTS_BYTES_MAX, EVENTS_MAX, EventQuery, Key, StoredEvent, StoredLog, StoredRow
+from replicator.proof import CompactRange
+
+ROWS_A_READ = 64
+_NUMBER_MASK = (1 << NUMBER_BITS) - 1
+
+_LOG = """
+SELECT l.log_key, b.workspace, b.brain_id, l.device_id, l.log_id, l.parent, l.size, l.nodes, l."offset", l.event_id,
+       l.created_at, l.stored_at, l.heard_at, l.status,
+       (SELECT count(*) FROM records INDEXED BY holes
+         WHERE record IS NULL AND place >= l.log_key << 40 AND place < (l.log_key + 1) << 40)
+  FROM logs l JOIN brains b USING (brain_key)
+"""
+
+
+class Reads:
+    """The reading half of SqliteStore, which lends the connections."""
+
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        raise NotImplementedError
+
+    def logs(self, workspace: str, brain_id: str, device_id: str | None = None) -> list[StoredLog]:
+        """See `store.Store`."""
+        query = f"{_LOG} WHERE b.workspace = ? AND b.brain_id = ? AND (? IS NULL OR l.device_id = ?)"
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"{query} ORDER BY l.created_at DESC, l.log_key DESC", (workspace, brain_id, device_id, device_id)
+            ).fetchall()
+        return [_stored_log(row) for row in rows]
+
+    def log(self, workspace: str, log_id: str) -> StoredLog | None:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            row = connection.execute(
+                f"{_LOG} WHERE b.workspace = ? AND l.log_id = ? ORDER BY l.log_key DESC LIMIT 1", (workspace, log_id)
+            ).fetchone()
+        return None if row is None else _stored_log(row)
+
+    def brains(self, workspace: str) -> list[str]:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT brain_id FROM brains WHERE workspace = ? ORDER BY brain_id", (workspace,)
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def owner(self, brain_id: str) -> str | None:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT workspace FROM brains WHERE brain_id = ?", (brain_id,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def rows(self, log: StoredLog, first: int, end: int) -> Iterator[StoredRow]:
+        """See `store.Store`."""
+        base = log.key << NUMBER_BITS
+        while first < end:
+            with self._reading() as connection:
+                rows = connection.execute(
+                    'SELECT place - ?, "offset", length, flag, record FROM records'
+                    " WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
+                    (base, base + first, base + end, ROWS_A_READ),
+                ).fetchall()
+            for row in rows:
+                yield StoredRow(*row)
+            if len(rows) < ROWS_A_READ:
+                return
+            first = rows[-1][0] + 1
+
+    def rows_at(self, log: StoredLog, offset: int, end: int) -> Iterator[StoredRow]:
+        """See `store.Store`."""
+        for row in self.rows(log, self._number_at(log, offset), log.tree.size):
+            if row.offset >= end:
+                return
+            yield row
+
+    def _number_at(self, log: StoredLog, offset: int) -> int:
+        """A number from which on the first stored row is the first that ends behind `offset`."""
+        base = log.key << NUMBER_BITS
+        low, high = 0, log.tree.size
+        with self._reading() as connection:
+            while low < high:
+                middle = (low + high) // 2
+                row = connection.execute(
+                    'SELECT place - ?, "offset" + length FROM records WHERE place >= ? AND place < ?'
+                    " ORDER BY place LIMIT 1",
+                    (base, base + middle, base + high),
+                ).fetchone()
+                if row is None or row[1] > offset:
+                    high = middle
+                else:
+                    low = row[0] + 1
+        return low
+
+    def tile(self, log: StoredLog, level: int, index: int) -> bytes:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            return tile_reader(connection, log.key)(level, index)
+
+    def events(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
+        """See `store.Store`."""
+        found: list[StoredEvent] = []
+        bytes_left = EVENTS_BYTES_MAX
+        with self._reading() as connection:
+            brain = connection.execute(
+                "SELECT brain_key FROM brains WHERE brain_id = ? AND workspace = ?", (query.brain_id, workspace)
+            ).fetchone()
+            if brain is None:
+                return []
+            base = brain[0] << NUMBER_BITS
+            rows: Iterator[tuple[Any, ...]] = connection.execute(
+                "SELECT e.cursor - ?, e.event_id, e.type, e.category, e.severity, e.session, e.ts, e.stored_at,"
+                " e.place, g.log_id, coalesce(r.record, x.record) FROM events e"
+                " LEFT JOIN records r ON r.place = e.place LEFT JOIN loose x ON x.loose = e.loose"
+                " LEFT JOIN logs g ON g.log_key = e.place >> 40"
+                " WHERE e.cursor > ? AND e.cursor < ? AND (? IS NULL OR e.type = ?) ORDER BY e.cursor LIMIT ?",
+                (
+                    base,
+                    base + max(query.after, 0),
+                    base + _NUMBER_MASK,
+                    query.type,
+                    query.type,
+                    min(query.limit, EVENTS_MAX),
+                ),
+            )
+            for row in rows:
+                columns, (place, log_id, record) = row[:8], row[8:]
+                bytes_left -= len(record or b"")
+                if found and bytes_left < 0:
+                    break
+                where = None if place is None else (log_id, place & _NUMBER_MASK)
+                found.append(StoredEvent(*(*columns, where, record)))
+        return found
+
+    def key(self, prefix: str) -> Key | None:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT * FROM keys WHERE prefix = ?", (prefix,)).fetchone()
+        return None if row is None else _stored_key(row)
+
+    def keys(self, workspace: str | None = None) -> list[Key]:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT * FROM keys WHERE ? IS NULL OR workspace = ? ORDER BY created_at, prefix",
+                (workspace, workspace),
+            ).fetchall()
+        return [_stored_key(row) for row in rows]
+
+    def refusals(self) -> list[tuple[str, str, str, int, int]]:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            return connection.execute(
+                "SELECT prefix, brain_id, code, count, last_at FROM refusals ORDER BY last_at DESC LIMIT 1000"
+            ).fetchall()
+
+
+def _stored_log(row: tuple[Any, ...]) -> StoredLog:
+    key, workspace, brain_id, device_id, log_id, parent, size, nodes, *rest = row
+    tree = CompactRange(size, tuple(hashes_of(nodes)))
+    return StoredLog(key, workspace, brain_id, device_id, log_id, parent, tree, *rest)
+
+
+def _stored_key(row: tuple[Any, ...]) -> Key:
+    prefix, name, workspace, scopes, brains, sha256, *times = row
+    return Key(prefix, name, workspace, frozenset(scopes.split()), sha256, frozenset(brains.split("\n")) - {""}, *times)

@@ -1,0 +1,206 @@
+"""The routes of the cloud that read: logs, their bytes and tiles, events, health."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import FastAPI, Path, Query, Request, Response
+from starlette.responses import StreamingResponse
+
+from gradata.cloud.documents import BASE, problems
+from gradata.cloud.edge import response, unavailable
+from gradata.cloud.replica import log_bytes, wanted_span
+from gradata.cloud.service import Answer, problem, require_brain
+from gradata.cloud.shared import Shared
+from gradata.cloud.store import EVENTS_MAX, EventQuery, StoredEvent, StoredLog, StoreUnavailableError
+from replicator.errors import WireError
+from replicator.model import Head
+from replicator.proof import HASH_BYTES
+from replicator.wire import LOOSE_TYPE, LogEntry, logs_body
+from replicator.wire.common import head_json
+
+BrainName = Annotated[str, Query(alias="brain", min_length=1, max_length=128)]
+LogName = Annotated[str, Path(min_length=1, max_length=64)]
+TILE_INDEX_MAX = 2**40
+
+
+def add_views(app: FastAPI, shared: Shared) -> None:
+    """Add the reading routes."""
+    _add_logs(app, shared)
+    _add_replica(app, shared)
+    _add_events(app, shared)
+    _add_health(app, shared)
+
+
+def _add_logs(app: FastAPI, shared: Shared) -> None:
+    @app.get(f"{BASE}/logs", responses=problems(401, 403, 422, 503))
+    async def logs(
+        request: Request, brain: BrainName, device: str | None = None, first_leaf: str | None = None
+    ) -> Response:
+        """The brain's logs, newest first; none for a brain that is not the key's."""
+        principal = await shared.principal(request, "ingest", "read")
+        found: list[StoredLog] = []
+        if principal.reaches(brain):
+            found = await asyncio.to_thread(shared.store.logs, principal.workspace, brain, device)
+        if first_leaf is not None:
+            found = [log for log in found if await asyncio.to_thread(_first_leaf, shared, log) == first_leaf]
+        body = orjson.loads(logs_body([_entry(log) for log in found]))
+        return response(Answer(200, orjson.dumps(body | {"cloud_id": shared.store.cloud_id})))
+
+    @app.get(f"{BASE}/logs/{{log_id}}", responses=problems(401, 403, 404, 422, 503))
+    async def log_head(request: Request, log_id: LogName) -> Response:
+        """One log: its head and how it came to be."""
+        log = await _own_log(shared, request, log_id, "ingest", "read")
+        entry = _entry(log)
+        return response(
+            Answer(
+                200,
+                orjson.dumps(
+                    head_json(entry.head)
+                    | {
+                        "brain_id": log.brain_id,
+                        "device_id": entry.device_id,
+                        "parent": entry.parent,
+                        "created_at": entry.created_at,
+                        "stored_at": entry.stored_at,
+                        "holes": entry.holes,
+                        "heard_at": _iso(log.heard_at),
+                        "client": None if log.status is None else orjson.Fragment(log.status),
+                        "cloud_id": shared.store.cloud_id,
+                    }
+                ),
+            )
+        )
+
+
+def _add_replica(app: FastAPI, shared: Shared) -> None:
+    document: dict[int | str, Any] = {
+        "200": {"description": "the log, byte for byte", "content": {LOOSE_TYPE: {}}},
+        "206": {"description": "the bytes asked for by Range", "content": {LOOSE_TYPE: {}}},
+    }
+
+    @app.head(f"{BASE}/logs/{{log_id}}/bytes", responses=document | problems(401, 403, 404, 416, 422, 503))
+    @app.get(f"{BASE}/logs/{{log_id}}/bytes", responses=document | problems(401, 403, 404, 416, 422, 503))
+    async def replica(request: Request, log_id: LogName) -> Response:
+        """The log, byte for byte; takes one Range. A place without bytes is a JSON line of its length."""
+        log = await _own_log(shared, request, log_id, "read")
+        etag = f'"{log.tree.root.hex()}"'
+        headers = {"Accept-Ranges": "bytes", "ETag": etag, "Cache-Control": "no-store"}
+        wanted = request.headers.get("range")
+        if request.headers.get("if-range", etag) != etag:
+            wanted = None
+        span = wanted_span(wanted, log.offset)
+        if span is None:
+            beyond = headers | {"Content-Range": f"bytes */{log.offset}"}
+            return response(problem(416, "range_not_satisfiable", "the log ends before this range", headers=beyond))
+        status = 200
+        if span.end - span.start < log.offset:
+            status = 206
+            headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{log.offset}"
+        headers["Content-Length"] = str(span.end - span.start)
+        if request.method == "HEAD":
+            return Response(None, status, headers, LOOSE_TYPE)
+        return StreamingResponse(log_bytes(shared.store, log, span), status, headers, LOOSE_TYPE)
+
+    @app.get(f"{BASE}/logs/{{log_id}}/tile/{{level}}/{{index}}", responses=problems(401, 403, 404, 422, 503))
+    async def tile(
+        request: Request,
+        log_id: LogName,
+        level: Annotated[int, Path(ge=0, le=7)],
+        index: Annotated[int, Path(ge=0, le=TILE_INDEX_MAX)],
+    ) -> Response:
+        """Up to 256 hashes of tree level 8 * `level`, 32 bytes each."""
+        log = await _own_log(shared, request, log_id, "read")
+        hashes = await asyncio.to_thread(shared.store.tile, log, level, index)
+        if not hashes:
+            raise WireError("there is no such tile", status=404, code="not_found")
+        full = len(hashes) == 256 * HASH_BYTES
+        headers = {"Cache-Control": "private, max-age=31536000, immutable" if full else "no-store"}
+        return Response(hashes, 200, headers, "application/octet-stream")
+
+
+def _add_events(app: FastAPI, shared: Shared) -> None:
+    @app.get(f"{BASE}/events", responses=problems(401, 403, 422, 503))
+    async def events(
+        request: Request,
+        brain: BrainName,
+        type: Annotated[str | None, Query(max_length=128)] = None,  # noqa: A002 - the parameter's name in the protocol
+        after: Annotated[int, Query(ge=0, lt=2**40)] = 0,
+        limit: Annotated[int, Query(ge=1, le=EVENTS_MAX)] = 100,
+    ) -> Response:
+        """The brain's events, each once, in the order of their first storing; `next` continues behind the page."""
+        principal = await shared.principal(request, "read")
+        require_brain(principal, brain)
+        query = EventQuery(brain, type, after, limit)
+        found = await asyncio.to_thread(shared.store.events, principal.workspace, query)
+        page = {"events": [_event(event) for event in found], "next": found[-1].cursor if found else None}
+        return response(Answer(200, orjson.dumps(page)))
+
+    @app.get(f"{BASE}/brains", responses=problems(401, 403, 503))
+    async def brains(request: Request) -> Response:
+        """The brains that the key reaches."""
+        principal = await shared.principal(request, "read")
+        found = await asyncio.to_thread(shared.store.brains, principal.workspace)
+        names = [{"brain_id": name} for name in found if principal.reaches(name)]
+        return response(Answer(200, orjson.dumps({"brains": names, "cloud_id": shared.store.cloud_id})))
+
+
+def _add_health(app: FastAPI, shared: Shared) -> None:
+    @app.get("/health", include_in_schema=False)
+    @app.get(f"{BASE}/health")
+    async def health() -> Response:
+        """The process is alive. Needs no key."""
+        return response(Answer(200, b'{"status":"ok"}'))
+
+    @app.get("/ready", include_in_schema=False)
+    @app.get(f"{BASE}/ready", responses=problems(503))
+    async def ready() -> Response:
+        """The store answers. Needs no key."""
+        try:
+            await asyncio.to_thread(shared.store.key, "")
+        except StoreUnavailableError:
+            return response(unavailable("the store cannot be used now"))
+        return response(Answer(200, b'{"status":"ready"}'))
+
+
+async def _own_log(shared: Shared, request: Request, log_id: str, *scopes: str) -> StoredLog:
+    principal = await shared.principal(request, *scopes)
+    log = await asyncio.to_thread(shared.store.log, principal.workspace, log_id)
+    if log is None or not principal.reaches(log.brain_id):
+        raise WireError("there is no such log", status=404, code="not_found")
+    return log
+
+
+def _first_leaf(shared: Shared, log: StoredLog) -> str:
+    return shared.store.tile(log, 0, 0)[:HASH_BYTES].hex()
+
+
+def _entry(log: StoredLog) -> LogEntry:
+    head = Head(log.log_id, log.tree.size, log.tree.root, log.offset, log.event_id)
+    return LogEntry(head, log.device_id, log.parent, _iso(log.created_at), _iso(log.stored_at), log.holes)
+
+
+def _event(event: StoredEvent) -> dict[str, Any]:
+    log_id, record = event.place or (None, None)
+    return {
+        "event_id": event.event_id,
+        "type": event.type,
+        "category": event.category,
+        "severity": event.severity,
+        "session": event.session,
+        "ts": event.ts,
+        "stored_at": _iso(event.stored_at),
+        "log_id": log_id,
+        "record": record,
+        "cursor": event.cursor,
+        "line": None if event.record is None else event.record.decode("utf-8", "replace"),
+    }
+
+
+def _iso(microseconds: int | None) -> str | None:
+    if microseconds is None:
+        return None
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat()

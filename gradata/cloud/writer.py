@@ -1,0 +1,119 @@
+"""Gather the requests that arrive while a transaction runs into the next one.
+
+One thread writes for the whole process: whatever is queued when it is free becomes one transaction of `Store.ingest`,
+so a durable commit is shared by all who wait for it. More writers are slower: they wait for each other's locks.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gradata.cloud.ingest import Decision, Loose, Request
+from gradata.cloud.store import Store, StoreUnavailableError
+
+GROUP_REQUESTS_MAX = 512
+GROUP_RECORDS_MAX = 40_000
+
+log = logging.getLogger("gradata.cloud")
+
+Outcome = Decision | StoreUnavailableError | None
+"""None: an unexpected error, recorded in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    request: Request
+    done: Callable[[Outcome], None] = field(repr=False)
+
+    @property
+    def records(self) -> int:
+        load = getattr(self.request, "load", None)
+        return len(getattr(load, "records", ())) + 1
+
+
+class GroupWriter:
+    """The writing thread. `submit` from any thread; `done` is called on the writer's thread, after the commit."""
+
+    def __init__(self, store: Store, *, now: Callable[[], int]) -> None:
+        self._store = store
+        self._now = now
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._put_off: list[_Job] = []
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="gradata-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request, done: Callable[[Outcome], None]) -> None:
+        """Have the request committed. `done` must be quick and must not raise."""
+        self._queue.put(_Job(request, done))
+
+    def close(self) -> None:
+        """Commit what is queued, then end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping or self._put_off:
+            group = self._next_group()
+            if group:
+                self._commit(group)
+                self._store.rest()
+
+    def _next_group(self) -> list[_Job]:
+        """What is queued, up to the limits, in order; a log's second batch waits for the next group."""
+        waiting, self._put_off = self._put_off, []
+        if not waiting and not self._stopping:
+            waiting = self._taken(block=True)
+        while len(waiting) < GROUP_REQUESTS_MAX and not self._stopping:
+            more = self._taken(block=False)
+            if not more:
+                break
+            waiting += more
+        group: list[_Job] = []
+        logs: set[tuple[str, str]] = set()
+        records = 0
+        for place, job in enumerate(waiting):
+            if group and records + job.records > GROUP_RECORDS_MAX:
+                self._put_off += waiting[place:]
+                break
+            if not isinstance(job.request, Loose):
+                name = (job.request.brain_id, job.request.log_id)
+                if name in logs:
+                    self._put_off.append(job)
+                    continue
+                logs.add(name)
+            group.append(job)
+            records += job.records
+        return group
+
+    def _taken(self, *, block: bool) -> list[_Job]:
+        try:
+            job = self._queue.get(block=block)
+        except queue.Empty:
+            return []
+        if job is None:
+            self._stopping = True
+            return []
+        return [job]
+
+    def _commit(self, group: list[_Job]) -> None:
+        try:
+            decisions = self._store.ingest([job.request for job in group], now=self._now())
+        except StoreUnavailableError as error:
+            log.error("store unavailable, %d requests are answered 503: %s", len(group), error)
+            for job in group:
+                job.done(error)
+        except Exception:  # the last line of defence: this thread must live, and the neighbours must pass
+            log.exception("a transaction of %d requests failed", len(group))
+            if len(group) == 1:
+                group[0].done(None)
+                return
+            for job in group:
+                self._commit([job])
+        else:
+            for job, decision in zip(group, decisions, strict=True):
+                job.done(decision)
