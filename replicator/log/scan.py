@@ -55,8 +55,10 @@ class Scan:
 
     def load(self, first: int, offset: int, bounds: Bounds) -> Batch | Hole | None:
         """Whole records from `offset` on, or the one there as a hole; None if there is no whole one."""
-        searched = self._searched(offset)
         present = self._facts.size - offset
+        if present <= 0:
+            return None
+        searched = self._searched(offset)
         content = b"" if searched > offset else self._pread(min(bounds.bytes, present), offset)
         ends = framing.split(content, bounds.records)
         if not ends:
@@ -105,7 +107,7 @@ class Scan:
 
     def batches(self, first: int, offset: int, bounds: Bounds) -> Iterator[Batch | Hole]:
         """All whole records from `offset` on."""
-        while offset < self._facts.size and (load := self.load(first, offset, bounds)):
+        while load := self.load(first, offset, bounds):
             yield load
             first += load.count
             offset = load.end
