@@ -44,7 +44,8 @@ class _Opened:
     fd: int
     device: int
     inode: int
-    created: bool
+    name_synced: bool = False
+    """Whether the directory was synced since it was opened: who created the log may not have done so."""
     users: int = 0
 
 
@@ -68,7 +69,7 @@ class LogWriter:
         AppendError: no part of it is in the log. NotDurableError: it is there and will be replicated, but the
         disk refused to say that it is durable; do not append it again. LogError: this path is no log.
         """
-        assert record.find(b"\n") == len(record) - 1, "a record has exactly one newline, at its end"
+        assert record.find(b"\n") == len(record) - 1 >= 0, "a record has exactly one newline, at its end"
         if self._pid != os.getpid():
             self._begin_anew_in_child()
         with self._mutex:
@@ -131,13 +132,11 @@ class LogWriter:
         return (facts.device, facts.inode) == (opened.device, opened.inode)
 
     def _open(self) -> _Opened:
-        created = False
         try:
             fd = self._disk.open(self.path, APPEND)
         except FileNotFoundError:
             try:
                 fd = self._disk.open(self.path, CREATE)
-                created = True
             except FileExistsError:
                 fd = self._disk.open(self.path, APPEND)
         try:
@@ -146,7 +145,7 @@ class LogWriter:
         except OSError:
             self._disk.close(fd)
             raise
-        return _Opened(fd, facts.device, facts.inode, created)
+        return _Opened(fd, facts.device, facts.inode)
 
     def _write(self, fd: int, record: bytes) -> Appended:
         written = 0
@@ -188,9 +187,9 @@ class LogWriter:
     def _make_durable(self, opened: _Opened) -> None:
         try:
             self._disk.fdatasync(opened.fd)
-            if opened.created:
+            if not opened.name_synced:
                 self._disk.sync_directory(os.path.dirname(self.path))
-                opened.created = False
+                opened.name_synced = True
         except OSError as error:
             self.suspect = f"the disk refused to make the log durable: {in_words(error)}"
             raise NotDurableError(
