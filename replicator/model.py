@@ -202,8 +202,8 @@ class Lag:
 class Standing:
     """What the sidecar makes durable: where replication stands, and with which cloud.
 
-    `resend` is set while a person's order to send again is being carried out: what the cloud had when it was
-    given, so that a head ahead of the cursor is no reason to jump forward.
+    `resend` is what the cloud has beyond the cursor while it is sent again: by a person's order, or because a crash
+    or a lost answer left the cursor a batch behind. A head that equals it is no reason to jump forward.
     """
 
     cursor: Cursor

@@ -250,7 +250,7 @@ def _after(p: Progress, action: act.Action, outcome: act.Outcome, now: float, ji
             after = p.cursor.tree.extended(leaves)
             return replace(p, load=load, after=after, caught_up=False, log_trouble=None)
         case act.Nothing():
-            return replace(p, load=None, caught_up=True, log_trouble=None)
+            return _nothing(p)
         case act.Broken(reason):
             return _new_generation(replace(p, log_trouble=None), reason)
         case act.ReadFailed():
@@ -317,6 +317,14 @@ def _assert_no_gap(before: Progress, after: Progress, outcome: act.Outcome) -> N
 
 def _new_generation(p: Progress, reason: str) -> Progress:
     return replace(p, renew=reason, load=None, compare=(), refusal=None, culprit=None, caught_up=False)
+
+
+def _nothing(p: Progress) -> Progress:
+    p = replace(p, load=None, caught_up=True, log_trouble=None)
+    resend = p.standing.resend if p.standing is not None else None
+    if resend is not None:
+        return _new_generation(p, f"the log ends after {p.cursor.size} records, the cloud has {resend.size} of it")
+    return p
 
 
 def _read_failed(p: Progress, action: act.Action, failed: act.ReadFailed, now: float) -> Progress:
@@ -390,7 +398,22 @@ def _heard(p: Progress, cloud_id: str, head: Head, now: float, jitter: float) ->
         p = _flowing(p)
     if head.tree_head in (TreeHead(p.cursor.size, p.cursor.root), standing.resend):
         return p
-    return replace(p, compare=(head,), load=None)
+    return _passing(p, head) if _near(p, head) else replace(p, compare=(head,), load=None)
+
+
+def _near(p: Progress, head: Head) -> bool:
+    """The head is ahead by no more than a batch: what a lost answer or a crash before the checkpoint leaves."""
+    ahead = head.size - p.cursor.size
+    return 0 < ahead <= p.limits.records and (
+        ahead == 1 or head.offset - p.cursor.offset <= p.policy.read_bytes_max
+    )
+
+
+def _passing(p: Progress, head: Head) -> Progress:
+    """Send again up to a head that is near, instead of jumping there: the answers name again what was refused, so
+    that no dead letter is lost with an answer."""
+    assert p.standing is not None
+    return replace(p, standing=replace(p.standing, resend=head.tree_head), caught_up=False)
 
 
 def _mismatched(p: Progress, head: Head, now: float, jitter: float) -> Progress:
@@ -433,20 +456,19 @@ def _acked(p: Progress, action: act.Action, ack: act.Acked, now: float, jitter: 
     assert p.standing is not None
     load, before, tree = action.load, action.cursor, action.after
     resend = p.standing.resend
-    expected = TreeHead(tree.size, tree.root)
-    if resend is not None and resend.size > expected.size:
-        expected = resend
-    if ack.head.log_id != before.log_id or ack.head.size < expected.size:
+    mine = TreeHead(tree.size, tree.root)
+    if ack.head.log_id != before.log_id or ack.head.size < mine.size:
         return _disagreement(p, "the answer's head is behind what it acknowledges", now, jitter)
-    if ack.head.tree_head != expected:
-        if ack.head.size == expected.size:
-            return _disagreement(p, "the answer's root is not that of the records sent", now, jitter)
-        return replace(p, compare=(ack.head,), load=None)
+    if ack.head.tree_head != mine and (resend is None or ack.head.tree_head != resend):
+        if ack.head.size > mine.size:
+            return _passing(p, ack.head) if _near(p, ack.head) else replace(p, compare=(ack.head,), load=None)
+        if resend is not None:
+            return replace(p, compare=(ack.head,), load=None)
+        return _disagreement(p, "the answer's root is not that of the records sent", now, jitter)
     anchor, event_id = (load.anchor, None) if isinstance(load, Hole) else _last(load)
     cursor = Cursor(before.log_id, load.end, tree, event_id, anchor, before.parent)
-    standing = Standing(
-        cursor, ack.cloud_id, p.endpoint, resend if resend is not None and resend.size > tree.size else None
-    )
+    ahead = resend if resend is not None and ack.head.size > tree.size else None
+    standing = Standing(cursor, ack.cloud_id, p.endpoint, ahead)
     p = replace(
         p,
         standing=standing,

@@ -1,0 +1,107 @@
+"""progress: each row of the tables of decisions, by itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from replicator import actions as act
+from replicator.model import (
+    Batch,
+    Cursor,
+    DeadLetter,
+    Head,
+    Hole,
+    Limits,
+    Policy,
+    Refusal,
+    Standing,
+    TreeHead,
+)
+from replicator.pacing import Budget
+from replicator.progress import (
+    ENVELOPE_BYTES_MAX,
+    RECORD_BYTES_LIMIT_MIN,
+    Progress,
+    Trouble,
+    advance,
+    next_action,
+)
+from replicator.proof import leaf_hash
+from replicator.testing.log import cursor_at, read
+
+LOG = (b"one\n", b"two\n", b"three\n", b"four\n")
+CLOUD = "cloud-1"
+HERE = "https://here/api/v1"
+POLICY = Policy()
+JUNK = b"\x07" * 32
+
+
+def at(size: int, *, log: tuple[bytes, ...] = LOG, **fields: object) -> Progress:
+    """A progress behind `size` records, in step with the cloud, saved, with a heartbeat just made."""
+    standing = Standing(cursor_at("log-1", log[:size]), CLOUD, HERE)
+    p = Progress.start(standing, policy=POLICY, endpoint=HERE)
+    return replace(p, beat_at=60.0, last_beat=0.0, **fields)  # type: ignore[arg-type]
+
+
+def after(p: Progress, outcome: act.Outcome, *, now: float = 0.0, jitter: float = 0.5) -> Progress:
+    """What follows from `outcome` of the action that is next."""
+    return advance(p, next_action(p, now), outcome, began=now, now=now, jitter=jitter)
+
+
+def sending(p: Progress, *, log: tuple[bytes, ...] = LOG, now: float = 0.0) -> Progress:
+    """The same, with what it wants to read found in the log."""
+    action = next_action(p, now)
+    assert isinstance(action, act.Read)
+    found = read(log, action)
+    assert isinstance(found, act.Found)
+    return advance(p, action, found, began=now, now=now, jitter=0.5)
+
+
+def head(size: int, *, log: tuple[bytes, ...] = LOG) -> Head:
+    """The cloud's head behind `size` records of this log."""
+    cursor = cursor_at("log-1", log[:size])
+    return Head("log-1", size, cursor.root, cursor.offset, cursor.event_id)
+
+
+def standing_of(p: Progress) -> Standing:
+    """The standing, which must be there."""
+    assert p.standing is not None
+    return p.standing
+
+
+# ------------------------------------------------------------------------------ heads that are ahead
+
+
+def test_f28_a_head_a_little_ahead_is_passed_by_sending_again() -> None:
+    """A head within a batch sets what to pass and sends: no answer about refused records is skipped by a jump."""
+    p = after(replace(at(1), beat_at=0.0), act.Heard(CLOUD, head(3)))
+    assert standing_of(p).resend == TreeHead(3, head(3).root)
+    assert p.cursor.size == 1
+    assert p.compare == ()
+
+
+def test_f28_a_head_far_ahead_is_compared() -> None:
+    """Beyond a batch the log's own root at that size decides whether the cursor goes forward."""
+    p = after(replace(at(1), beat_at=0.0, limits=Limits(records=1)), act.Heard(CLOUD, head(3)))
+    assert p.compare == (head(3),)
+    forward = after(p, act.Compared(cursor_at("log-1", LOG[:3])))
+    assert forward.cursor.size == 3
+    assert forward.tally.jumps == 1
+
+
+def test_f31_a_batch_whose_answer_was_lost_is_acknowledged_by_the_head_that_is_ahead() -> None:
+    """While the cloud's head is passed, that head acknowledges a shorter batch, and stays to be passed."""
+    p = replace(at(0), standing=replace(standing_of(at(0)), resend=head(3).tree_head), batch_bytes=4)
+    p = replace(p, durable=p.standing)
+    p = after(sending(p), act.Acked(CLOUD, head(3), duplicates=1))
+    assert (p.cursor.size, standing_of(p).resend) == (1, head(3).tree_head)
+
+
+def test_f09_a_log_that_ends_before_what_the_cloud_has_of_it_begins_a_new_generation() -> None:
+    """When the log has nothing more to send, but the cloud has, records were cut off: a new generation."""
+    standing = replace(standing_of(at(2)), resend=head(4).tree_head)
+    p = after(replace(at(2), standing=standing, durable=standing), act.Nothing())
+    assert p.renew == "the log ends after 2 records, the cloud has 4 of it"
+    assert next_action(p, 0.0) == act.Begin("log-1")
