@@ -72,6 +72,7 @@ if child == 0:
     assert sidecar._connection is None
     assert sidecar.load() == standing(1)
     assert sidecar._connection is not mine
+    assert mine.total_changes > 0, "raises if the child closed it"
     sidecar.save(standing(2))
     forgetful = Sidecar.open(sys.argv[1])
     grandchild = os.fork()

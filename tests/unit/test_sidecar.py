@@ -18,9 +18,9 @@ import pytest
 
 from replicator.actions import Reset
 from replicator.errors import SidecarError
-from replicator.model import Anchor, Cursor, Standing
+from replicator.model import Anchor, Cursor, DeadLetter, Standing
 from replicator.proof import CompactRange
-from replicator.sidecar import BUSY_S, SET_ASIDE_MAX, Sidecar, read_only, sidecar_path
+from replicator.sidecar import SET_ASIDE_MAX, Sidecar, read_only, sidecar_path
 
 STANDING = Standing(Cursor("log-1", 10, CompactRange(1, (b"n" * 32,)), "e", Anchor(10, b"a" * 32)), "cloud")
 LATER = Standing(Cursor("log-1", 20, CompactRange(2, (b"m" * 32,)), "f", Anchor(10, b"b" * 32)), "cloud")
@@ -58,6 +58,15 @@ def scramble_pages(path: str) -> None:
         file.write(b"\xff" * (size - 4096))
 
 
+def scramble_index(path: str) -> None:
+    connection = sqlite3.connect(path)
+    (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name LIKE 'sqlite_autoindex%'").fetchone()
+    connection.close()
+    with open(path, "r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 4096)
+
+
 def by_sql(statement: str) -> Callable[[str], None]:
     def damage(path: str) -> None:
         connection = sqlite3.connect(path)
@@ -73,6 +82,7 @@ DAMAGES: dict[str, Callable[[str], None]] = {
     "garbage": garbage,
     "truncated": truncate,
     "pages scrambled": scramble_pages,
+    "index scrambled": scramble_index,
     "newer schema": by_sql("PRAGMA user_version = 99"),
     "another program's": by_sql("PRAGMA user_version = 0"),
     "table missing": by_sql("DROP TABLE reset"),
@@ -151,6 +161,36 @@ def test_f25_a_sidecar_replaced_by_garbage_while_open_is_set_aside(path: str) ->
 
     assert sidecar.load() == LATER
     assert sidecar.set_aside is not None
+    sidecar.close()
+
+
+def test_f25_who_comes_late_to_set_it_aside_leaves_the_new_one_alone(path: str) -> None:
+    """Between finding the file unusable and moving it, another process did both: its new file stays."""
+    garbage(path)
+    late = Sidecar(path)
+    with pytest.raises(sqlite3.DatabaseError):
+        late._current()
+    other = Sidecar.open(path)
+    other.save(STANDING)
+
+    late._begin_anew("garbage")
+
+    assert (late.load(), late.set_aside) == (STANDING, None)
+    assert not os.path.lexists(path + ".set-aside-2")
+    other.close()
+    late.close()
+
+
+def test_a_value_that_sql_cannot_hold_leaves_no_transaction_open(path: str) -> None:
+    """A programmer's mistake raises, changes nothing, and keeps neither us nor others from saving."""
+    sidecar = Sidecar.open(path)
+    sidecar.save(STANDING)
+    with pytest.raises(OverflowError):
+        sidecar.save(LATER, [DeadLetter("log-1", 2**70, 0, 1, "x")])
+
+    assert sidecar.load() == STANDING
+    sidecar.save(LATER)
+    assert sidecar.load() == LATER
     sidecar.close()
 
 
@@ -304,7 +344,7 @@ def test_f26_a_sidecar_locked_by_another_process_raises_in_time_and_works_later(
     with pytest.raises(SidecarError) as raised:
         sidecar.save(LATER)
 
-    assert BUSY_S * 0.5 <= time.monotonic() - started <= BUSY_S + 1.5
+    assert 1.0 <= time.monotonic() - started <= 3.5
     assert "locked" in str(raised.value)
     assert raised.value.hint
     assert (sidecar.load(), sidecar.asked()) == (STANDING, None)
