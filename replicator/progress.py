@@ -29,7 +29,7 @@ from replicator.model import (
     TreeHead,
 )
 from replicator.pacing import Budget, backoff_s
-from replicator.proof import CompactRange, leaf_hashes
+from replicator.proof import CompactRange, leaf_hash, leaf_hashes
 
 RECORD_BYTES_LIMIT_MIN = 16 * 1024
 """A cloud that announces to take less is not believed: it would turn whole logs into dead letters."""
@@ -124,6 +124,8 @@ class Progress:
     """The number of a record that an answer named: it is approached, and sent alone."""
     refusal: Refusal | None = None
     """The record at the cursor was refused alone: its place goes without its bytes."""
+    refused_leaf: bytes = b""
+    """The leaf of that record: another one that stands there meanwhile was refused by nobody."""
     refused_in_a_row: int = 0
     disagreements: int = 0
     failures: int = 0
@@ -246,9 +248,7 @@ def advance(
 def _after(p: Progress, action: act.Action, outcome: act.Outcome, now: float, jitter: float) -> Progress:
     match outcome:
         case act.Found(load):
-            leaves = [load.leaf] if isinstance(load, Hole) else leaf_hashes(load.records())
-            after = p.cursor.tree.extended(leaves)
-            return replace(p, load=load, after=after, caught_up=False, log_trouble=None)
+            return _found(p, load)
         case act.Nothing():
             return _nothing(p)
         case act.Broken(reason):
@@ -317,6 +317,14 @@ def _assert_no_gap(before: Progress, after: Progress, outcome: act.Outcome) -> N
 
 def _new_generation(p: Progress, reason: str) -> Progress:
     return replace(p, renew=reason, load=None, compare=(), refusal=None, culprit=None, caught_up=False)
+
+
+def _found(p: Progress, load: Batch | Hole) -> Progress:
+    p = replace(p, caught_up=False, log_trouble=None)
+    if p.refusal is not None and isinstance(load, Hole) and load.leaf != p.refused_leaf:
+        return replace(p, refusal=None)
+    leaves = [load.leaf] if isinstance(load, Hole) else leaf_hashes(load.records())
+    return replace(p, load=load, after=p.cursor.tree.extended(leaves))
 
 
 def _nothing(p: Progress) -> Progress:
@@ -554,7 +562,8 @@ def _too_large(p: Progress, action: act.Action, limits: Limits | None, now: floa
         return _pause(p, Trouble("malformed", "the place of a record without its bytes was refused", 413), now)
     p = _limited(replace(p, load=None), limits)
     if load.count == 1:
-        return _refused_alone(p, Refusal(load.first, "too_large", "413 for this record alone"), 413, now)
+        why = Refusal(load.first, "too_large", "413 for this record alone")
+        return _refused_alone(p, load, why, 413, now)
     half = max(1, len(load.data) // 2)
     return replace(p, ceiling_bytes=half, ceiling_successes=0, regrow_at=load.end)
 
@@ -567,19 +576,19 @@ def _refused(p: Progress, action: act.Action, refused: act.Refused, now: float) 
     if isinstance(load, Hole) or (load.count == 1 and refused.status == 400):
         return _pause(p, Trouble("malformed", refused.detail, refused.status), now)
     if load.count == 1:
-        return _refused_alone(p, Refusal(load.first, "refused", refused.detail), refused.status, now)
+        return _refused_alone(p, load, Refusal(load.first, "refused", refused.detail), refused.status, now)
     if refused.record is not None and load.first <= refused.record < load.first + load.count:
         return replace(p, culprit=refused.record)
     return replace(p, batch_records=load.count // 2, regrow_at=load.end)
 
 
-def _refused_alone(p: Progress, why: Refusal, status: int, now: float) -> Progress:
+def _refused_alone(p: Progress, load: Batch, why: Refusal, status: int, now: float) -> Progress:
     """Its place goes next, without its bytes. Several in a row are no bad records: keep them all and pause."""
     refused = p.refused_in_a_row + 1
     p = replace(p, refused_in_a_row=refused)
     if refused >= p.policy.refused_in_a_row_max:
         return _pause(p, Trouble("refusing", why.detail, status), now)
-    return replace(p, refusal=why)
+    return replace(p, refusal=why, refused_leaf=leaf_hash(load.last))
 
 
 def _flowing(p: Progress) -> Progress:

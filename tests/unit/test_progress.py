@@ -105,3 +105,32 @@ def test_f09_a_log_that_ends_before_what_the_cloud_has_of_it_begins_a_new_genera
     p = after(replace(at(2), standing=standing, durable=standing), act.Nothing())
     assert p.renew == "the log ends after 2 records, the cloud has 4 of it"
     assert next_action(p, 0.0) == act.Begin("log-1")
+
+
+# ------------------------------------------------------------------------------ records that are refused
+
+
+def refused_alone(p: Progress, *, log: tuple[bytes, ...] = LOG) -> Progress:
+    """The same, after its next record was refused alone."""
+    return after(sending(replace(p, batch_bytes=1), log=log), act.Refused(422, "no"))
+
+
+def test_f35_a_record_refused_alone_goes_as_a_hole_and_is_a_dead_letter() -> None:
+    """Refused alone: its place is sent without its bytes, and the ack of that makes the dead letter."""
+    p = refused_alone(at(1))
+    action = next_action(p, 0.0)
+    assert isinstance(action, act.Read)
+    assert action.as_hole
+    p = sending(p)
+    assert isinstance(p.load, Hole)
+    p = after(p, act.Acked(CLOUD, head(2)))
+    assert p.dead_letters == (DeadLetter("log-1", 1, 4, 4, "refused", "no"),)
+    assert p.cursor.size == 2
+
+
+def test_a_record_that_took_the_place_of_the_refused_one_is_sent_with_its_bytes() -> None:
+    """If the log was rewritten after the refusal, the record that stands there now is no dead letter."""
+    p = sending(refused_alone(at(1)), log=(LOG[0], b"another\n"))
+    assert (p.load, p.refusal) == (None, None)
+    p = sending(p, log=(LOG[0], b"another\n"))
+    assert isinstance(p.load, Batch)
