@@ -374,8 +374,12 @@ def _woken(p: Progress, key_changed: bool, reset: act.Reset | None, now: float) 
 
 def _reset(p: Progress, reset: act.Reset | None, now: float) -> Progress:
     """A person's order. Only ever backward: what lies between is the cloud's to call duplicates."""
-    if reset is None or p.standing is None or (reset.id and reset.id == p.reset_id):
+    if reset is None or (reset.id and reset.id == p.reset_id):
         return p
+    if p.standing is None:
+        if not (reset.confirmed and p.trouble is not None and p.trouble.stops):
+            return p  # it stays in the sidecar, and is carried out when there is a cursor
+        return replace(p, trouble=None, recalled=True, compare=(), reset_id=reset.id, not_before=now)
     there = replace(reset.cursor, log_id=p.cursor.log_id, parent=p.cursor.parent)
     if there.size > p.cursor.size:
         there = p.cursor

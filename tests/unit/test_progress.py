@@ -134,3 +134,22 @@ def test_a_record_that_took_the_place_of_the_refused_one_is_sent_with_its_bytes(
     assert (p.load, p.refusal) == (None, None)
     p = sending(p, log=(LOG[0], b"another\n"))
     assert isinstance(p.load, Batch)
+
+
+# ------------------------------------------------------------------------------ a person's orders
+
+
+def test_a_confirmed_order_starts_a_client_that_was_stopped_before_it_had_a_cursor() -> None:
+    """Stopped by a 410 to its very first question: a confirmed order begins a log, and counts as carried out."""
+    p = after(Progress.start(None, policy=POLICY, endpoint=HERE), act.Gone("deleted"))
+    assert next_action(p, 0.0) == act.Wait(2.0)
+    p = after(p, act.Woken(reset=act.Reset(Cursor("log-1"), confirmed=True, id=7)))
+    assert next_action(p, 0.0) == act.Begin(None)
+    p = after(p, act.Began("log-2"))
+    assert next_action(p, 0.0) == act.Checkpoint(Standing(Cursor("log-2"), None, HERE), (), 7)
+
+
+def test_an_order_without_a_cursor_to_move_waits_in_the_sidecar() -> None:
+    """Without a cursor there is nothing to reset: the order is not taken up, so that it is not lost either."""
+    p = replace(Progress.start(None, policy=POLICY, endpoint=HERE), not_before=1.0)
+    assert after(p, act.Woken(reset=act.Reset(Cursor("log-1"), id=7))) == p
