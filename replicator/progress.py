@@ -127,6 +127,7 @@ class Progress:
     refused_leaf: bytes = b""
     """The leaf of that record: another one that stands there meanwhile was refused by nobody."""
     refused_in_a_row: int = 0
+    """Dead letters made of refused records since the last record that was accepted."""
     disagreements: int = 0
     failures: int = 0
     not_before: float = 0.0
@@ -486,6 +487,7 @@ def _acked(p: Progress, action: act.Action, ack: act.Acked, now: float, jitter: 
         standing=standing,
         load=None,
         refusal=None,
+        refused_in_a_row=p.refused_in_a_row + (p.refusal is not None),
         culprit=None if p.culprit in (None, before.size) else p.culprit,
         dead_letters=p.dead_letters + _letters(p, load, ack),
     )
@@ -588,9 +590,7 @@ def _refused(p: Progress, action: act.Action, refused: act.Refused, now: float) 
 
 def _refused_alone(p: Progress, load: Batch, why: Refusal, status: int, now: float) -> Progress:
     """Its place goes next, without its bytes. Several in a row are no bad records: keep them all and pause."""
-    refused = p.refused_in_a_row + 1
-    p = replace(p, refused_in_a_row=refused)
-    if refused >= p.policy.refused_in_a_row_max:
+    if p.refused_in_a_row + 1 >= p.policy.refused_in_a_row_max:
         return _pause(p, Trouble("refusing", why.detail, status), now)
     return replace(p, refusal=why, refused_leaf=leaf_hash(load.last))
 
@@ -629,7 +629,6 @@ def _pause(p: Progress, trouble: Trouble, now: float) -> Progress:
     return replace(
         p,
         load=None,
-        refusal=None,
         trouble=trouble,
         failures=again + 1,
         not_before=now + delay_s,

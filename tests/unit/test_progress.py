@@ -153,3 +153,23 @@ def test_an_order_without_a_cursor_to_move_waits_in_the_sidecar() -> None:
     """Without a cursor there is nothing to reset: the order is not taken up, so that it is not lost either."""
     p = replace(Progress.start(None, policy=POLICY, endpoint=HERE), not_before=1.0)
     assert after(p, act.Woken(reset=act.Reset(Cursor("log-1"), id=7))) == p
+
+
+# ------------------------------------------------------------------------------ refused in a row
+
+
+def test_f35b_the_third_record_refused_alone_in_a_row_pauses() -> None:
+    """Two dead letters without a record accepted between, and one more refusal: a bad cloud, so all are kept."""
+    p = replace(at(2), refused_in_a_row=2, batch_bytes=1)
+    p = after(sending(p), act.Refused(422, "no"))
+    assert p.trouble == Trouble("refusing", "no", 422)
+    assert (p.refusal, p.load, p.dead_letters) == (None, None, ())
+
+
+def test_f35b_a_pause_does_not_count_one_refused_record_twice() -> None:
+    """A pause between the refusal and its hole forgets neither: the hole goes next, and counts once."""
+    p = after(sending(refused_alone(at(1))), act.Denied(401, ""))
+    assert p.refusal == Refusal(1, "refused", "no")
+    p = replace(p, not_before=0.0)
+    p = after(sending(p), act.Acked(CLOUD, head(2)))
+    assert (p.refused_in_a_row, len(p.dead_letters)) == (1, 1)
