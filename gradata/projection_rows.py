@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sqlite3
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +20,9 @@ from gradata.events import EVENT_KEYS, legacy_id
 from replicator.framing import Uninterpretable, event_id_of, interpret, without_line_end
 
 # `interpret` makes floats of integers beyond 64 bits; where one may stand, the standard library reads again.
-_LONG_NUMBER = re.compile(rb"\d{19}")
+# Translating and finding costs 2 us for a record, searching for [0-9]{19} costs 40.
+_DIGITS_TO_ZERO = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else 32 for byte in range(256))
+_LONG_NUMBER = b"0" * 19
 _INTEGER_END = 1 << 63
 _ROW_KEYS = frozenset(EVENT_KEYS)
 
@@ -146,7 +147,7 @@ def _event_on(record: bytes) -> dict[str, Any] | None:
     event = interpret(record)
     if isinstance(event, Uninterpretable):
         return None
-    if _LONG_NUMBER.search(record):
+    if _LONG_NUMBER in record.translate(_DIGITS_TO_ZERO):
         try:
             exact = json.loads(without_line_end(record).decode("utf-8-sig"))
         except (ValueError, RecursionError):

@@ -1,0 +1,148 @@
+"""What changed: distance, severity, categories, and the bound on their cost."""
+
+from __future__ import annotations
+
+import random
+import string
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradata.correction import analyse, classify, distance, severity_of, trim
+
+
+@pytest.mark.parametrize(
+    ("draft", "final", "expected"),
+    [
+        ("", "abc", 1.0),
+        ("abc", "", 1.0),
+        ("abc", "xyz", 1.0),
+        ("same", "same", 0.0),
+        ("", "", 0.0),
+        ("abcd", "abxd", 0.25),
+        ("report on Monday", "report on Tuesday", 0.212121),
+    ],
+)
+def test_the_distance_is_what_was_cut_and_added_over_both_lengths(draft: str, final: str, expected: float) -> None:
+    """Small texts have the exact distance, rounded to six digits."""
+    assert distance(draft, final) == distance(final, draft)
+    assert (distance(draft, final).value, distance(draft, final).estimated) == (expected, False)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (0.0, "as-is"), (0.019999, "as-is"), (0.02, "minor"), (0.0999, "minor"), (0.10, "moderate"),
+        (0.2999, "moderate"), (0.30, "major"), (0.7999, "major"), (0.80, "discarded"), (1.0, "discarded"),
+    ],
+)  # fmt: skip
+def test_severities_have_the_documented_bounds(value: float, name: str) -> None:
+    """Each threshold belongs to the more severe side."""
+    assert severity_of(value) == name
+
+
+@given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=60), st.text(max_size=60))
+def test_trimming_takes_common_ends_and_nothing_else(before: str, cut: str, added: str, behind: str) -> None:
+    """What remains has no common beginning or end, and rebuilds both texts with what was taken."""
+    draft, final = before + cut + behind, before + added + behind
+    left, right = trim(draft, final)
+    assert len(draft) - len(left) == len(final) - len(right)
+    assert not (left and right and (left[0] == right[0] or left[-1] == right[-1]))
+    start = next((i for i in range(len(draft) + 1) if draft[i:].startswith(left) and draft[:i] == final[:i]), None)
+    assert start is not None
+
+
+def _text(alphabet: str, length: int, seed: int) -> str:
+    return "".join(random.Random(seed).choices(alphabet, k=length))
+
+
+@pytest.mark.parametrize(
+    "alphabet",
+    [string.ascii_lowercase + "     ", "ab ", "a\n", ".;- \n", "".join(map(chr, range(0x4E00, 0x9000)))],
+    ids=["words", "few", "lines", "signs", "ideographs"],
+)
+def test_100000_unrelated_characters_cost_a_bounded_time(alphabet: str) -> None:
+    """The whole analysis of unrelated texts takes about 20 ms at most (CPU time, best of three, three times that)."""
+    draft, final = _text(alphabet, 50_000, 1), _text(alphabet, 50_000, 2)
+    analyse("warm", "up")
+    costs = []
+    for _ in range(3):
+        before = time.process_time()
+        found = analyse(draft, final)
+        costs.append(time.process_time() - before)
+    assert found.distance.estimated
+    assert 0.0 <= found.distance.value <= 1.0
+    assert min(costs) < 0.06
+
+
+def test_a_small_edit_in_a_large_text_is_exact() -> None:
+    """Trimming leaves the edit alone, so that its distance is no estimate, at any size."""
+    text = _text(string.ascii_lowercase + " ", 49_000, 3)
+    found = distance(text, text[:20_000] + "0123456789" + text[20_000:])
+    assert (found.value, found.estimated) == (round(10 / 98_010, 6), False)
+
+
+def test_estimates_keep_their_sense() -> None:
+    """Among large texts, an estimate for a light edit is small and one for other words is large."""
+    words = _text(string.ascii_lowercase + "  ", 30_000, 4).split()
+    lightly = [word + "x" if i % 20 == 0 else word for i, word in enumerate(words)]
+    light = distance(" ".join(words), " ".join(lightly))
+    heavy = distance(" ".join(words), " ".join(word[::-1] + "x" for word in words))
+    assert light.estimated
+    assert heavy.estimated
+    assert light.value < 0.10
+    assert heavy.value > 0.80
+
+
+@pytest.mark.parametrize(
+    ("draft", "final", "category"),
+    [
+        ("hello world", "Hello,  world!", "FORMATTING"),
+        ("Dear Sir, please find it attached", "Hey, here it is", "TONE"),
+        ("Hey, it works", "Dear Madam, it works, kindly note", "TONE"),
+        ("We grew by 12% in 2025", "We grew by 15% in 2025", "FACTUAL"),
+        ("One point. Another point.", "- One point.\n- Another point.", "FORMATTING"),
+        ("First this\n\nthen that", "First this then that, shortly", "STRUCTURE"),
+        ("alpha beta gamma", "gamma alpha beta", "STRUCTURE"),
+        ("The launch is delayed", "The launch succeeded", "CONTENT"),
+        ("he is in", "he was in", "STYLE"),
+        ("", "something new", "CONTENT"),
+    ],
+)
+def test_each_rule_names_its_category(draft: str, final: str, category: str) -> None:
+    """The weightiest classification of a plain example of each rule is that rule's category."""
+    assert classify(draft, final)[0].category == category
+
+
+def test_several_rules_can_hold() -> None:
+    """A correction of tone and content says both, in one summary, the weightier first."""
+    found = analyse("Dear Sir, the report is late", "Hey, the invoice is late")
+    assert [each.category for each in found.classifications] == ["TONE", "CONTENT"]
+    assert found.category == "TONE"
+    assert found.summary == (
+        "Tone casualised (formality shift: -3); Content change (cut: dear, sir, report; added: hey, invoice)"
+    )
+
+
+def test_lines_added_and_removed_are_the_difference() -> None:
+    """A text that grew by two lines added two and removed none, and the other way round."""
+    grown, shrunk = analyse("a", "b\nc\nd"), analyse("b\nc\nd", "a")
+    assert (grown.lines_added, grown.lines_removed) == (2, 0)
+    assert (shrunk.lines_added, shrunk.lines_removed) == (0, 2)
+
+
+def test_words_are_quoted_from_redacted_texts_alone() -> None:
+    """The distance sees the texts as they are; no description quotes what redaction takes away."""
+    found = analyse("secret alpha", "public beta", lambda text: text.replace("secret", "***"))
+    assert "secret" not in found.summary
+    assert found.distance == distance("secret alpha", "public beta")
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_any_two_texts_have_an_analysis(draft: str, final: str) -> None:
+    """No text makes it fail, and the distance stays between 0 and 1."""
+    found = analyse(draft, final)
+    assert 0.0 <= found.distance.value <= 1.0
+    assert found.category

@@ -1,0 +1,262 @@
+"""Events and their lines: the row's form, ids, hashes, redaction, readable data."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path, PurePosixPath
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradata.errors import EventError
+from gradata.events import (
+    DEPTH_MAX,
+    EVENT_KEYS,
+    LINE_BYTES_MAX,
+    Ulids,
+    build,
+    canonical,
+    content_hash,
+    legacy_id,
+    line_of,
+    readable,
+    redact,
+    signed,
+)
+
+VECTORS = json.loads((Path(__file__).parents[2] / "fixtures" / "id_vectors.json").read_text())
+NOW = datetime(2026, 11, 23, 5, 58, 22, 828816, tzinfo=UTC)
+CROCKFORD = frozenset("0123456789ABCDEFGHJKMNPQRSTVWXYZ")
+
+
+def _event(said: object, **options: Any) -> dict[str, Any]:
+    given_options = {"tags": ["category:TONE"], "session": 1, "now": NOW} | options
+    event = build("CORRECTION", "brain.correct", said, **given_options)
+    return signed(event, brain_id="b", device_id="dev_d", event_id="01ARZ3NDEKTSV4RRFFQ69G5FAV")
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=range(len(VECTORS)))
+def test_legacy_ids_are_those_of_old_versions(vector: dict[str, str]) -> None:
+    """The legacy id of each known row is the one that was computed for it then."""
+    assert legacy_id(json.loads(vector["line"])) == vector["legacy_event_id"]
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=range(len(VECTORS)))
+def test_content_hashes_are_those_of_old_versions(vector: dict[str, str | None]) -> None:
+    """The content hash of each known row is the recorded one; data that is no object has none."""
+    assert content_hash(json.loads(str(vector["line"]))) == vector["content_hash"]
+
+
+def test_the_canonical_form_is_total() -> None:
+    """Keys sorted, no blanks, text as it is, the rest by `str`; a lone surrogate is no error."""
+    assert canonical({"b": "é", "a": PurePosixPath("/x")}) == '{"a":"/x","b":"é"}'.encode()
+    assert canonical("\ud800") == b'"\xed\xa0\x80"'
+
+
+def test_a_line_has_the_form_of_rows_that_exist() -> None:
+    """Key order, separators, unescaped text and the single newline are exactly those of 0.7.x."""
+    event = _event({"text": "é\u2028\n"})
+    line = line_of(event)
+    assert tuple(json.loads(line)) == EVENT_KEYS
+    assert line.startswith(
+        b'{"ts": "2026-11-23T05:58:22.828816+00:00", "session": 1, "type": "CORRECTION", "source": "brain.correct", '
+        b'"data": {"text": "\xc3\xa9\xe2\x80\xa8\\n"}, "tags": ["category:TONE"], "valid_from": "2026'
+    )
+    assert line.endswith(b', "content_hash": "' + str(event["content_hash"]).encode() + b'"}\n')
+    assert line.count(b"\n") == 1
+
+
+def test_a_timestamp_at_a_whole_second_has_no_fraction() -> None:
+    """`ts` leaves the fraction away at 0 microseconds, as rows that exist do."""
+    assert _event({}, now=NOW.replace(microsecond=0))["ts"] == "2026-11-23T05:58:22+00:00"
+
+
+def test_the_hash_is_of_what_was_stored() -> None:
+    """The content hash is taken after redaction, so a reader of the line computes the same."""
+    event = _event({"mail": "to bob@example.com"})
+    assert content_hash(json.loads(line_of(event))) == event["content_hash"]
+    assert event["data"] == {"mail": "to [REDACTED_EMAIL]"}
+
+
+# ---------------------------------------------------------------- ids
+
+
+def test_ulids_rise_within_one_millisecond_and_when_the_clock_goes_back() -> None:
+    """F22: ids of one process sort as they were made, whatever the clock does."""
+    times = iter([1000, 1000, 1000, 400, 2000, 1999])
+    ulids = Ulids(clock_ms=lambda: next(times))
+    made = [ulids.next() for _ in range(6)]
+    assert made == sorted(set(made))
+    assert all(len(each) == 26 and set(each) <= CROCKFORD for each in made)
+
+
+def test_a_ulid_is_its_time_and_its_randomness() -> None:
+    """The encoding is the standard's: 48 bits of milliseconds, 80 random bits, Crockford's alphabet."""
+    assert Ulids(lambda: 1_469_918_176_385, lambda n: b"\x00" * n).next() == "01ARYZ6S410000000000000000"
+
+
+def test_many_ulids_are_distinct() -> None:
+    """100,000 ids made as fast as possible never repeat and rise throughout."""
+    ulids = Ulids()
+    made = [ulids.next() for _ in range(100_000)]
+    assert made == sorted(set(made))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_f43_a_forked_child_makes_other_ulids() -> None:
+    """Parent and child, at the same frozen clock and after the same history, never make the same id."""
+    ulids = Ulids(clock_ms=lambda: 1000)
+    ulids.next()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, "".join(ulids.next() for _ in range(50)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        text = pipe.read().decode()
+    theirs = {text[i : i + 26] for i in range(0, len(text), 26)}
+    assert len(theirs) == 50
+    assert theirs.isdisjoint(ulids.next() for _ in range(50))
+
+
+# ---------------------------------------------------------------- redaction
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mail bob@example.com.", "mail [REDACTED_EMAIL]."),
+        ("<a.b+c@d-e.co.uk>, x", "<[REDACTED_EMAIL]>, x"),
+        ("josé@müller.de", "[REDACTED_EMAIL]"),
+        ("x@пример.рф y@a.xn--p1ai", "[REDACTED_EMAIL] [REDACTED_EMAIL]"),
+        ("two:a@b.io,c@d.io", "two:[REDACTED_EMAIL],[REDACTED_EMAIL]"),
+        ("a@b@c.de", "a@[REDACTED_EMAIL]"),
+        ("user@localhost, @handle, react@18.2.0, 5 @ 3.00", "user@localhost, @handle, react@18.2.0, 5 @ 3.00"),
+        ("l" * 300 + "@example.com", "[REDACTED_EMAIL]"),
+    ],
+)
+def test_addresses_are_redacted_and_nothing_else(text: str, expected: str) -> None:
+    """E-mail addresses go, whole; handles, versions and prices stay."""
+    assert redact(text) == expected
+
+
+@pytest.mark.parametrize("text", ["a" * 20_000, "a" * 20_000 + "@", "a@" * 10_000, "a." * 10_000 + "@" + "b." * 10_000])
+def test_redaction_is_linear(text: str) -> None:
+    """Texts that make the usual pattern quadratic (300 ms) cost about a millisecond: best of five."""
+    costs = []
+    for _ in range(5):
+        before = time.process_time()
+        redact(text)
+        costs.append(time.process_time() - before)
+    assert min(costs) < (0.001 if "@" not in text else 0.01)
+
+
+# ---------------------------------------------------------------- readable data
+
+
+class _Colour(Enum):
+    RED = "red"
+
+
+class _Opaque:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"b", "a"}, ["a", "b"]),
+        ((1, 2.5, None, True), [1, 2.5, None, True]),
+        (NOW, "2026-11-23T05:58:22.828816+00:00"),
+        (date(2026, 1, 2), "2026-01-02"),
+        (b"a\xff", "a\\xff"),
+        (Path("/x"), str(Path("/x"))),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+        (Decimal("1.10"), "1.10"),
+        (_Colour.RED, "red"),
+        (math.nan, "NaN"),
+        (-math.inf, "-Infinity"),
+        (2**70, 2**70),
+        ("lone \ud800", "lone \\ud800"),
+        ({1: "a", None: "b", (2, 3): "c"}, {"1": "a", "None": "b", "[2, 3]": "c"}),
+        ({"who": {"x@y.example": "z@y.example"}}, {"who": {"[REDACTED_EMAIL]": "[REDACTED_EMAIL]"}}),
+    ],
+)
+def test_what_json_lacks_becomes_readable(value: object, expected: object) -> None:
+    """Each value that JSON cannot hold has one readable form, and the line made of it parses back to it."""
+    held = readable(value)
+    assert held == expected
+    assert json.loads(line_of({"data": held}))["data"] == expected
+
+
+def _nested(depth: int) -> list[Any]:
+    outer: list[Any] = []
+    for _ in range(depth - 1):
+        outer = [outer]
+    return outer
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{1: "a", "1": "b"}, _Opaque(), len, _nested(DEPTH_MAX + 1), 2**1025, {"x": [object()]}],
+    ids=["same-name", "opaque", "function", "deep", "huge-integer", "inner"],
+)
+def test_what_would_lose_something_is_refused(value: object) -> None:
+    """Colliding keys, opaque objects, depth and huge integers are a clear error with a hint, not a guess."""
+    with pytest.raises(EventError) as raised:
+        readable(value)
+    assert raised.value.hint
+
+
+def test_depth_up_to_the_limit_is_taken_and_a_cycle_is_not() -> None:
+    """The named limit holds exactly, and ends a cycle instead of the stack."""
+    assert readable(_nested(DEPTH_MAX)) == _nested(DEPTH_MAX)
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    with pytest.raises(EventError):
+        readable(cycle)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "source", "said", "tags"),
+    [
+        ("", "s", {}, []),
+        ("T", " ", {}, []),
+        ("T" * 201, "s", {}, []),
+        ("T", "s", [], []),
+        ("T", "s", "text", []),
+        ("T", "s", {}, "tag"),
+        ("T", "s", {}, [1]),
+    ],
+)
+def test_events_without_a_proper_name_or_data_are_refused(
+    event_type: str, source: str, said: object, tags: list[str]
+) -> None:
+    """Type, source, data and tags are checked before a line exists."""
+    with pytest.raises(EventError):
+        build(event_type, source, said, tags=tags, session=None, now=NOW)
+
+
+def test_a_line_that_no_cloud_takes_is_refused() -> None:
+    """A line over the limit is an error that names both sizes."""
+    with pytest.raises(EventError, match="16,777,216"):
+        line_of(_event({"text": "x" * LINE_BYTES_MAX}))
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner)))
+def test_readable_values_stay_readable(value: object) -> None:
+    """Whatever JSON-like value goes in, the result is one valid line and does not change when done again."""
+    held = readable(value)
+    assert readable(held) == held
+    assert json.loads(line_of({"data": held})) == {"data": held}
