@@ -317,7 +317,12 @@ def _assert_no_gap(before: Progress, after: Progress, outcome: act.Outcome) -> N
 
 
 def _new_generation(p: Progress, reason: str) -> Progress:
-    return replace(p, renew=reason, load=None, compare=(), refusal=None, culprit=None, caught_up=False)
+    return replace(_moved(p), renew=reason, compare=(), caught_up=False)
+
+
+def _moved(p: Progress) -> Progress:
+    """The cursor goes, or went, elsewhere than behind an ack: what was known of the records at it is void."""
+    return replace(p, load=None, refusal=None, refused_in_a_row=0, culprit=None)
 
 
 def _found(p: Progress, load: Batch | Hole) -> Progress:
@@ -386,7 +391,7 @@ def _reset(p: Progress, reset: act.Reset | None, now: float) -> Progress:
         there = p.cursor
     known = p.standing.resend or TreeHead(p.cursor.size, p.cursor.root)
     standing = replace(p.standing, cursor=there, resend=known if there.size < known.size else None)
-    p = replace(p, load=None, refusal=None, culprit=None, caught_up=False, compare=(), renew=None, reset_id=reset.id)
+    p = replace(_moved(p), caught_up=False, compare=(), renew=None, reset_id=reset.id)
     if reset.confirmed and (p.moved or (p.trouble is not None and p.trouble.stops)):
         standing = replace(standing, cloud_id=None, endpoint=p.endpoint, resend=None)
         p = replace(p, trouble=None, not_before=now, beat_at=now)
@@ -453,7 +458,7 @@ def _compared(p: Progress, cursor: Cursor | None, now: float, jitter: float) -> 
     back = there.size < p.cursor.size
     tally = _counted(p.tally, rewinds=1) if back else _counted(p.tally, jumps=1)
     standing = replace(p.standing, cursor=there, resend=None)
-    return replace(p, standing=standing, caught_up=False, tally=tally)
+    return replace(_moved(p), standing=standing, caught_up=False, tally=tally)
 
 
 def _counted(tally: Tally, *, rewinds: int = 0, jumps: int = 0) -> Tally:

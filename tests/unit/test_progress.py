@@ -173,3 +173,10 @@ def test_f35b_a_pause_does_not_count_one_refused_record_twice() -> None:
     p = replace(p, not_before=0.0)
     p = after(sending(p), act.Acked(CLOUD, head(2)))
     assert (p.refused_in_a_row, len(p.dead_letters)) == (1, 1)
+
+
+def test_a_cursor_that_is_reset_begins_to_count_refused_records_anew() -> None:
+    """What was refused before a reset is met again after it; it must not count twice."""
+    p = replace(at(2), caught_up=True, refused_in_a_row=2, culprit=3)
+    p = after(p, act.Woken(reset=act.Reset(Cursor("-"))))
+    assert (p.cursor.size, p.refused_in_a_row, p.culprit) == (0, 0, None)
