@@ -285,11 +285,8 @@ def _after(p: Progress, action: act.Action, outcome: act.Outcome, now: float, ji
             return _retry(p, Trouble("unavailable", detail), now, jitter, at_least_s=_clamped(p, retry_after_s))
         case act.Garbled(detail):
             return _disagreement(p, detail, now, jitter)
-        case act.Throttled(retry_after_s) if isinstance(action, act.Beat):
-            return replace(p, beat_at=max(p.beat_at, now + _clamped(p, retry_after_s)))
         case act.Throttled(retry_after_s):
-            delay_s = max(_clamped(p, retry_after_s), p.policy.backoff_s_first) + jitter
-            return replace(p, load=None, not_before=now + delay_s)
+            return _throttled(p, action, now + max(_clamped(p, retry_after_s), p.policy.backoff_s_first) + jitter)
         case act.Denied(status, code, detail):
             trouble = Trouble("no_key" if status == 0 else "denied", detail or code, status)
             return _pause(p, trouble, now)
@@ -598,6 +595,14 @@ def _refused_alone(p: Progress, load: Batch, why: Refusal, status: int, now: flo
     if p.refused_in_a_row + 1 >= p.policy.refused_in_a_row_max:
         return _pause(p, Trouble("refusing", why.detail, status), now)
     return replace(p, refusal=why, refused_leaf=leaf_hash(load.last))
+
+
+def _throttled(p: Progress, action: act.Action, until: float) -> Progress:
+    """No failure. A heartbeat's 429 does not hold records up, unless nothing goes before a heartbeat is answered."""
+    if isinstance(action, act.Beat):
+        p = replace(p, beat_at=max(p.beat_at, until))
+        return replace(p, not_before=until) if p.moved or p.paused else p
+    return replace(p, load=None, not_before=until)
 
 
 def _flowing(p: Progress) -> Progress:

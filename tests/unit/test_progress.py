@@ -180,3 +180,30 @@ def test_a_cursor_that_is_reset_begins_to_count_refused_records_anew() -> None:
     p = replace(at(2), caught_up=True, refused_in_a_row=2, culprit=3)
     p = after(p, act.Woken(reset=act.Reset(Cursor("-"))))
     assert (p.cursor.size, p.refused_in_a_row, p.culprit) == (0, 0, None)
+
+
+# ------------------------------------------------------------------------------ throttled
+
+
+def test_f37_a_throttled_heartbeat_does_not_delay_records() -> None:
+    """429 to a heartbeat: the next heartbeat waits as long as it says, the records go on."""
+    p = after(replace(at(1), beat_at=0.0), act.Throttled(100.0))
+    assert (p.beat_at, p.not_before) == (100.5, 0.0)
+    assert isinstance(next_action(p, 0.0), act.Read)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_f37_a_throttled_heartbeat_that_must_come_first_is_not_repeated_at_once(moved: bool) -> None:
+    """Where only a heartbeat may go (paused with nothing to send; at a new address), its 429 is waited for too."""
+    p = replace(at(4), caught_up=True, trouble=None if moved else Trouble("denied", "", 401))
+    p = replace(p, endpoint="https://there/api/v1") if moved else p
+    assert isinstance(next_action(p, 0.0), act.Beat)
+    p = after(p, act.Throttled(5.0))
+    assert p.not_before == 5.5
+    assert next_action(p, 0.0) == act.Wait(2.0)
+
+
+def test_f37_a_throttled_batch_waits_and_is_read_afresh() -> None:
+    """429 to a batch is no failure: a minimum wait, clamped, and no trouble."""
+    p = after(sending(at(1)), act.Throttled(1e9))
+    assert (p.not_before, p.load, p.trouble, p.failures) == (300.5, None, None, 0)
