@@ -1,0 +1,133 @@
+"""The project's rules, as tests: what a reviewer would say each time, said once."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("replicator", "gradata")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+PROGRAMS = sorted((ROOT / "benchmarks").glob("*.py"))
+
+MODULE_LINES_MAX = 400
+LONG_ON_PURPOSE = {
+    "replicator/progress.py": "every transition in one file, checked against one table",
+}
+FUNCTION_LINES_MAX = 60
+PARAMETERS_MAX = 6
+PARAMETERS_OF_OTHERS = {
+    "gradata/brain.py:correct": "the signature of the published SDK",
+    "gradata/brain.py:emit": "the signature of the published SDK",
+}
+BROAD_HANDLERS = {"replicator/loop.py": 1}
+
+
+def name_of(path: Path) -> str:
+    """The path as the tables above spell it."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """All functions and methods of a module, nested ones too."""
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def run(*command: str) -> None:
+    """Run a checker of this environment; its output is the failure's text."""
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_linter_finds_nothing() -> None:
+    """Ruff's rules hold everywhere."""
+    run("ruff", "check", "--no-cache", ".")
+
+
+def test_the_code_is_formatted() -> None:
+    """One form, not discussed."""
+    run("ruff", "format", "--check", "--no-cache", ".")
+
+
+@pytest.mark.timeout(300)
+def test_the_types_hold() -> None:
+    """Mypy in its strict mode finds nothing in the two packages."""
+    run("mypy", "--no-incremental")
+
+
+def test_the_layers_hold() -> None:
+    """Import-linter's contracts are the layers of the design: nothing imports upward, the pure core does no I/O."""
+    code = "from importlinter.cli import lint_imports; import sys; sys.exit(lint_imports(no_cache=True))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 broken" in done.stdout
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *TESTS, *PROGRAMS], ids=name_of)
+def test_each_module_says_why_it_exists(path: Path) -> None:
+    """A module opens with a docstring; an empty file is no module."""
+    text = path.read_text(encoding="utf-8")
+    assert not text.strip() or ast.get_docstring(ast.parse(text)), f"{name_of(path)} has no docstring"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_modules_and_functions_are_short(path: Path) -> None:
+    """Below the limits of lines and parameters, but for what is named above with its reason."""
+    text = path.read_text(encoding="utf-8")
+    if name_of(path) not in LONG_ON_PURPOSE:
+        assert text.count("\n") <= MODULE_LINES_MAX
+    for function in functions(ast.parse(text)):
+        where = f"{name_of(path)}:{function.name}"
+        assert (function.end_lineno or 0) - function.lineno <= FUNCTION_LINES_MAX, where
+        positional = [a for a in [*function.args.posonlyargs, *function.args.args] if a.arg not in ("self", "cls")]
+        assert len(positional) <= PARAMETERS_MAX or where in PARAMETERS_OF_OTHERS, where
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_public_things_are_documented(path: Path) -> None:
+    """Public classes and functions of a module have docstrings; protocols' stubs and overloads are their class's."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{name_of(path)}:{node.name} has no docstring"
+
+
+def test_broad_handlers_stand_where_they_must() -> None:
+    """`except Exception` is the thread's last line of defence and nothing else."""
+    found: dict[str, int] = {}
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ExceptHandler) and (
+                node.type is None or ast.unparse(node.type) in ("Exception", "BaseException")
+            ):
+                reraises = any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
+                if not reraises:
+                    found[name_of(path)] = found.get(name_of(path), 0) + 1
+    assert found == BROAD_HANDLERS
+
+
+@pytest.mark.parametrize("path", [p for p in TESTS if p.name.startswith("test_")], ids=name_of)
+def test_each_test_says_what_it_proves(path: Path) -> None:
+    """Every test function has a docstring."""
+    for function in functions(ast.parse(path.read_text(encoding="utf-8"))):
+        if function.name.startswith("test_"):
+            assert ast.get_docstring(function), f"{name_of(path)}:{function.name} has no docstring"
+
+
+def test_nothing_in_the_repository_names_a_machine() -> None:
+    """No path of a machine, no address of a package registry, no unfinished business in tracked files."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if tracked.returncode:
+        pytest.fail("this test needs the git checkout that it checks")
+    marks = ["/" + "root/", "/" + "work/", "pypi" + ".org", "registry" + ".npmjs", "TO" + "DO", "FIX" + "ME"]
+    pattern = re.compile("|".join(re.escape(mark) for mark in marks))
+    for name in tracked.stdout.decode().split("\0"):
+        if name.endswith((".py", ".md", ".toml", ".txt", ".sql", ".json", ".yml", ".sh")) and (ROOT / name).exists():
+            found = pattern.search((ROOT / name).read_text(encoding="utf-8", errors="replace"))
+            assert not found, f"{name}: {found and found.group()}"
