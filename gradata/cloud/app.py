@@ -17,7 +17,7 @@ from gradata.cloud import service
 from gradata.cloud.auth import Principal
 from gradata.cloud.documents import BASE, heartbeat_document, ingest_document
 from gradata.cloud.edge import Edge, add_error_answers, response, unavailable
-from gradata.cloud.ingest import Append, Loose
+from gradata.cloud.requests import Append, Loose
 from gradata.cloud.shared import Options, Shared
 from gradata.cloud.store import Store
 from gradata.cloud.views import add_views

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradata.cloud.ingest import Meaning, TileLostError, leaves_at, tree_at
 from gradata.cloud.meaning import meaning_of
 from gradata.cloud.store import EventQuery, Store, StoredLog
+from gradata.cloud.tiles import TileLostError, leaves_at, tree_at
 from replicator.proof import CompactRange, leaf_hash
 
 LEAVES_A_STEP = 16_384
@@ -69,7 +69,7 @@ def check_log(store: Store, log: StoredLog, events: frozenset[str]) -> LogReport
                     if leaf_hash(row.record) != leaves[number - first] or len(row.record) != row.length:
                         damaged.append(number)
                     meaning = meaning_of(row.record)
-                    if isinstance(meaning, Meaning) and meaning.event_id not in events:
+                    if not isinstance(meaning, str) and meaning.event_id not in events:
                         unknown.append(meaning.event_id)
                 if row.offset != offset and not missing:
                     displaced.append(number)

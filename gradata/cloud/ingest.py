@@ -7,101 +7,16 @@ decided in their order, each seeing what the ones before it add. The store's dut
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
 
+from gradata.cloud.requests import Append, Beat, Claim, Columns, Lines, Loose, Request
+from gradata.cloud.tiles import TilePart, tile_parts
 from replicator.framing import event_id_of
 from replicator.model import Refusal
-from replicator.proof import HASH_BYTES, TILE_HASHES, TILE_HEIGHT, CompactRange, extend, node_hash
-
-Tile = Callable[[int, int], bytes]
-"""`tile(level, index)` is the stored tile: up to 256 hashes, one behind the other; empty if there is none."""
-
-
-class TileLostError(Exception):
-    """A tile that the tree's size calls for is not stored: the store is damaged."""
-
-
-class Meaning(NamedTuple):
-    """What is interpreted of a record that is an event."""
-
-    event_id: str
-    type: str
-    category: str | None
-    severity: str | None
-    session: int | str | None
-    ts: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """Records with what was computed from each, in columns of equal length.
-
-    `meanings[i]` is a string, the code that says why, where record i is not interpretable as an event.
-    `contents[i]` is the same for two records exactly when their bytes without line end are.
-    """
-
-    records: Sequence[bytes] = field(repr=False)
-    leaves: Sequence[bytes] = field(repr=False)
-    contents: Sequence[bytes] = field(repr=False)
-    meanings: Sequence[Meaning | str] = field(repr=False)
-
-    def __post_init__(self) -> None:
-        assert len(self.records) == len(self.leaves) == len(self.contents) == len(self.meanings)
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A place without bytes: the client names length and leaf of a record that it cannot send."""
-
-    length: int
-    leaf: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """A batch of one log, as its envelope says. `status` is kept beside the head, uninterpreted."""
-
-    workspace: str
-    brain_id: str
-    device_id: str
-    log_id: str
-    parent: str | None
-    first: int
-    offset: int
-    root: bytes
-    load: Lines | Claim
-    status: bytes | None = None
-
-    @property
-    def count(self) -> int:
-        """How many records."""
-        return 1 if isinstance(self.load, Claim) else len(self.load.records)
-
-
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """A heartbeat: no records, only the word that someone is alive."""
-
-    workspace: str
-    brain_id: str
-    device_id: str
-    log_id: str
-    status: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Loose:
-    """Events that are part of no log. `records` of a refusal are counted from 0 in the request."""
-
-    workspace: str
-    brain_id: str
-    load: Lines
-
-
-Request = Append | Beat | Loose
+from replicator.proof import CompactRange, extend
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,30 +61,51 @@ class Row(NamedTuple):
     record: bytes | None
 
 
-class NewEvent(NamedTuple):
-    """An event new to its brain. `number` is that of its record, within the request for loose ones."""
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Consecutive rows from record `first` on, in columns as in `Row`."""
 
-    meaning: Meaning
-    content: bytes
-    number: int
+    first: int = 0
+    offsets: Sequence[int] = field(default=(), repr=False)
+    lengths: Sequence[int] = field(default=(), repr=False)
+    flags: Sequence[str | None] = field(default=(), repr=False)
+    records: Sequence[bytes | None] = field(default=(), repr=False)
+
+    def rows(self) -> list[Row]:
+        """One by one."""
+        numbers = range(self.first, self.first + len(self.records))
+        columns = zip(numbers, self.offsets, self.lengths, self.flags, self.records, strict=True)
+        return [Row(*row) for row in columns]
+
+    def behind(self, count: int) -> Run:
+        """Without the first `count` rows."""
+        if not count:
+            return self
+        return Run(
+            self.first + count, self.offsets[count:], self.lengths[count:], self.flags[count:], self.records[count:]
+        )
 
 
-class TilePart(NamedTuple):
-    """Hashes to put into tile `number` of a level, from `slot` on."""
+@dataclass(frozen=True, slots=True)
+class NewEvents:
+    """Events new to their brain, in columns. `numbers`: of their records; within the request for loose ones."""
 
-    level: int
-    number: int
-    slot: int
-    hashes: bytes
+    event_ids: Sequence[str] = field(default=(), repr=False)
+    contents: Sequence[bytes] = field(default=(), repr=False)
+    numbers: Sequence[int] = field(default=(), repr=False)
+    columns: Columns = Columns()
 
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """What a store writes for one request. `rows` are new places, `mended` ones replace what is there."""
+    """What a store writes for one request. `rows` are new places, `mended` ones replace what is there.
 
-    rows: Sequence[Row] = field(default=(), repr=False)
+    For loose events, `mended` are the lines to keep.
+    """
+
+    rows: Run = Run()
     mended: Sequence[Row] = field(default=(), repr=False)
-    events: Sequence[NewEvent] = field(default=(), repr=False)
+    events: NewEvents = NewEvents()
     tiles: Sequence[TilePart] = field(default=(), repr=False)
 
 
@@ -255,12 +191,12 @@ def _decide(
 
 def _keep_loose(load: Lines, known: MutableMapping[str, bytes], record_bytes: int) -> Done:
     found = _sort_out(load, 0, 0, known, record_bytes)
-    flags: dict[int, str | None] = {event.number: None for event in found.events}
+    flags: dict[int, str | None] = dict.fromkeys(found.events.numbers)
     flags |= {refusal.record: refusal.code for refusal in found.flagged}
-    rows = [
+    kept = [
         Row(number, 0, len(load.records[number]), flag, load.records[number]) for number, flag in sorted(flags.items())
     ]
-    return Done(CompactRange.EMPTY, 0, None, *found.counts, Writes(rows=rows, events=found.events))
+    return Done(CompactRange.EMPTY, 0, None, *found.counts, Writes(mended=kept, events=found.events))
 
 
 def _misfit(request: Append, log: LogFacts) -> Gap | Diverged | Malformed | None:
@@ -292,29 +228,32 @@ def _append(request: Append, log: LogFacts, known: MutableMapping[str, bytes], r
     lengths = _lengths(request)
     overlap = min(size - request.first, len(leaves))
     tree, completed = extend(log.tree, leaves[overlap:])
+    offsets = list(accumulate(lengths, initial=request.offset))[:-1]
     if isinstance(request.load, Claim):
-        fresh = [Row(request.first, request.offset, request.load.length, None, None)][overlap:]
+        run = Run(request.first, offsets, lengths, (None,), (None,))
         found = _Found(accepted=1 - overlap, duplicates=overlap)
-        mended: list[Row] = []
     else:
         found = _sort_out(request.load, request.first, overlap, known, record_bytes)
-        flags = {refusal.record: refusal.code for refusal in found.flagged}
-        starts = accumulate(lengths, initial=request.offset)
-        rows = [
-            Row(number, start, length, flags.get(number), record if length <= record_bytes else None)
-            for number, start, length, record in zip(
-                range(request.first, request.first + len(lengths)), starts, lengths, request.load.records, strict=False
-            )
-        ]
-        fresh = rows[overlap:]
-        mended = [row for row in rows[:overlap] if _to_mend(row, log.rows)]
-    grown = overlap < len(leaves)
+        flags: list[str | None] = [None] * len(leaves)
+        for refusal in found.flagged:
+            flags[refusal.record - request.first] = refusal.code
+        for place, code in request.load.flags.items():
+            flags[place] = code
+        records: Sequence[bytes | None] = request.load.records
+        if found.refused:
+            records = [record if len(record) <= record_bytes else None for record in request.load.records]
+        run = Run(request.first, offsets, lengths, flags, records)
     return Done(
         tree,
         log.offset + sum(lengths[overlap:]),
-        _last_event_id(request.load) if grown else log.event_id,
+        _last_event_id(request.load) if overlap < len(leaves) else log.event_id,
         *found.counts,
-        Writes(fresh, mended, found.events, _tile_parts(size, completed)),
+        Writes(
+            run.behind(overlap),
+            [row for row in run.rows() if row.number < size and _to_mend(row, log.rows)] if overlap else (),
+            found.events,
+            tile_parts(size, completed),
+        ),
     )
 
 
@@ -332,10 +271,7 @@ def _lengths(request: Append) -> list[int]:
 
 
 def _last_event_id(load: Lines | Claim) -> str | None:
-    if isinstance(load, Claim):
-        return None
-    meaning = load.meanings[-1]
-    return event_id_of(load.records[-1]) if isinstance(meaning, str) else meaning.event_id
+    return None if isinstance(load, Claim) else load.event_ids[-1] or event_id_of(load.records[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +280,7 @@ class _Found:
     duplicates: int = 0
     flagged: tuple[Refusal, ...] = ()
     refused: tuple[Refusal, ...] = ()
-    events: Sequence[NewEvent] = ()
+    events: NewEvents = NewEvents()
 
     @property
     def counts(self) -> tuple[int, int, tuple[Refusal, ...], tuple[Refusal, ...]]:
@@ -360,27 +296,43 @@ def _sort_out(lines: Lines, first: int, overlap: int, known: MutableMapping[str,
     """
     flagged: list[Refusal] = []
     refused: list[Refusal] = []
-    events: list[NewEvent] = []
+    fresh: list[int] = []
     accepted = 0
-    number = first
-    fresh_from = first + overlap
-    for record, content, meaning in zip(lines.records, lines.contents, lines.meanings, strict=True):
+    place = -1
+    for record, content, event_id in zip(lines.records, lines.contents, lines.event_ids, strict=True):
+        place += 1
         if len(record) > record_bytes:
-            refused.append(Refusal(number, "record_too_large", f"{len(record)} bytes; at most {record_bytes} are kept"))
-        elif isinstance(meaning, str):
-            if number >= fresh_from:
-                flagged.append(Refusal(number, meaning, FLAG_WORDS.get(meaning, "")))
+            words = f"{len(record)} bytes; at most {record_bytes} are kept"
+            refused.append(Refusal(first + place, "record_too_large", words))
+        elif event_id is None:
+            if place >= overlap:
+                flagged.append(_flag(first + place, lines.flags[place]))
         else:
-            stored = known.get(meaning.event_id)
+            stored = known.get(event_id)
             if stored is None:
-                known[meaning.event_id] = content
-                events.append(NewEvent(meaning, content, number))
-                accepted += number >= fresh_from
-            elif stored != content and number >= fresh_from:
-                flagged.append(Refusal(number, "event_conflict", FLAG_WORDS["event_conflict"]))
-        number += 1
+                known[event_id] = content
+                fresh.append(place)
+                accepted += place >= overlap
+            elif stored != content and place >= overlap:
+                flagged.append(_flag(first + place, "event_conflict"))
     duplicates = len(lines.records) - accepted - len(flagged) - len(refused)
-    return _Found(accepted, duplicates, tuple(flagged), tuple(refused), events)
+    return _Found(accepted, duplicates, tuple(flagged), tuple(refused), _new_events(lines, first, fresh))
+
+
+def _new_events(lines: Lines, first: int, places: Sequence[int]) -> NewEvents:
+    if len(places) == len(lines.records):
+        ids = [event_id for event_id in lines.event_ids if event_id is not None]
+        return NewEvents(ids, lines.contents, range(first, first + len(ids)), lines.columns)
+    return NewEvents(
+        [event_id for place in places if (event_id := lines.event_ids[place]) is not None],
+        [lines.contents[place] for place in places],
+        [first + place for place in places],
+        lines.columns.of(places),
+    )
+
+
+def _flag(number: int, code: str) -> Refusal:
+    return Refusal(number, code, FLAG_WORDS.get(code, ""))
 
 
 FLAG_WORDS = {
@@ -390,58 +342,3 @@ FLAG_WORDS = {
     "not_object": "kept byte for byte, but it is JSON that is no object",
     "not_utf8": "kept byte for byte, but it is not UTF-8",
 }
-
-
-def _tile_parts(size: int, completed: Sequence[Sequence[bytes]]) -> list[TilePart]:
-    """The hashes to add to tiles: those of every eighth level, cut at the tiles' ends."""
-    parts = []
-    for level in range(0, len(completed), TILE_HEIGHT):
-        start = size >> level
-        hashes = b"".join(completed[level])
-        done = 0
-        while done < len(completed[level]):
-            index, slot = divmod(start + done, TILE_HASHES)
-            taken = min(TILE_HASHES - slot, len(completed[level]) - done)
-            part = hashes[done * HASH_BYTES : (done + taken) * HASH_BYTES]
-            parts.append(TilePart(level // TILE_HEIGHT, index, slot, part))
-            done += taken
-    return parts
-
-
-def tree_at(size: int, tile: Tile) -> CompactRange:
-    """The tree as it was at an earlier size, from tiles: at most one read for each level of tiles and size bit."""
-    nodes = []
-    end = 0
-    for level in reversed(range(size.bit_length())):
-        if size >> level & 1:
-            nodes.append(_node(level, end >> level, tile))
-            end += 1 << level
-    return CompactRange(size, tuple(nodes))
-
-
-def _node(level: int, index: int, tile: Tile) -> bytes:
-    tile_level, height = divmod(level, TILE_HEIGHT)
-    count = 1 << height
-    tile_index, slot = divmod(index << height, TILE_HASHES)
-    row = hashes_of(tile(tile_level, tile_index))[slot : slot + count]
-    if len(row) < count:
-        raise TileLostError(f"tile {tile_index} of level {tile_level} is not whole")
-    while len(row) > 1:
-        row = [node_hash(row[i], row[i + 1]) for i in range(0, len(row), 2)]
-    return row[0]
-
-
-def leaves_at(first: int, end: int, tile: Tile) -> list[bytes]:
-    """The stored leaves of records [first, end)."""
-    leaves: list[bytes] = []
-    for index in range(first // TILE_HASHES, -(-end // TILE_HASHES)):
-        base = index * TILE_HASHES
-        leaves += hashes_of(tile(0, index))[max(first - base, 0) : end - base]
-    if len(leaves) != max(end - first, 0):
-        raise TileLostError(f"leaves of records {first} to {end} are not whole")
-    return leaves
-
-
-def hashes_of(tile: bytes) -> list[bytes]:
-    """The hashes of a tile."""
-    return [tile[i : i + HASH_BYTES] for i in range(0, len(tile), HASH_BYTES)]

@@ -11,13 +11,14 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, cast
+from itertools import pairwise
+from typing import Annotated, Any, NamedTuple, cast
 
 from msgspec import DecodeError, Meta, Struct, ValidationError
 from msgspec.json import Decoder
 
-from gradata.cloud.ingest import Lines, Meaning
-from replicator.framing import Uninterpretable, event_id_of, interpret
+from gradata.cloud.requests import Columns, Lines
+from replicator.framing import EVENT_ID_CHARACTERS_MAX, Uninterpretable, event_id_of, interpret
 from replicator.proof import leaf_hash, leaf_hashes
 
 TEXT_CHARACTERS_MAX = 128
@@ -34,25 +35,85 @@ class _Payload(Struct, gc=False):
 
 
 class _Event(Struct, gc=False):
-    event_id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-    type: _Text | None = None
+    event_id: Annotated[str, Meta(min_length=1, max_length=EVENT_ID_CHARACTERS_MAX)] | None = None
+    type: _Text = ""
     ts: Annotated[str, Meta(max_length=TS_CHARACTERS_MAX)] | None = None
     session: Annotated[int, Meta(ge=-_INTEGER_MAX, le=_INTEGER_MAX)] | None = None
     data: _Payload | None = None
 
 
+class Meaning(NamedTuple):
+    """What is interpreted of one record that is an event."""
+
+    event_id: str
+    type: str
+    category: str | None
+    severity: str | None
+    session: int | str | None
+    ts: str | None
+
+
 _NO_PAYLOAD = _Payload()
-_decode = Decoder(_Event).decode
+_decode = Decoder(_Event)
+_FAILURES = (DecodeError, ValidationError, RecursionError)
 
 
-def read_lines(records: Sequence[bytes]) -> Lines:
-    """Leaves, contents and meanings of records; each ends in its newline."""
+def read_lines(data: bytes, ends: Sequence[int]) -> Lines:
+    """Leaves, contents and meanings of the records in `data`; `ends[i]` is where record i ends, newline included."""
+    records = [data[start:end] for start, end in pairwise((0, *ends))]
     leaves = leaf_hashes(records)
     contents = [leaf[:CONTENT_BYTES] for leaf in leaves]
-    for place, record in enumerate(records):
-        if record.endswith(b"\r\n"):
-            contents[place] = leaf_hash(record[:-2] + b"\n")[:CONTENT_BYTES]
-    return Lines(records, leaves, contents, [meaning_of(record) for record in records])
+    if b"\r\n" in data:
+        for place, record in enumerate(records):
+            if record.endswith(b"\r\n"):
+                contents[place] = leaf_hash(record[:-2] + b"\n")[:CONTENT_BYTES]
+    events = _all_plain(data, len(records))
+    if events is None:
+        return _each(records, leaves, contents)
+    ids = [event.event_id or _identity_of_bytes(records[place]) for place, event in enumerate(events)]
+    return Lines(records, leaves, contents, ids, _columns(events))
+
+
+def _all_plain(data: bytes, count: int) -> list[_Event] | None:
+    """All records decoded in one go, which is three times as fast as one by one; None if any of them is odd."""
+    if b"\\u0000" in data or not (data.isascii() or _is_utf8(data)):
+        return None
+    try:
+        events = _decode.decode_lines(data)
+    except _FAILURES:
+        return None
+    return events if len(events) == count else None
+
+
+def _columns(events: Sequence[_Event]) -> Columns:
+    payloads = [event.data or _NO_PAYLOAD for event in events]
+    return Columns(
+        [event.type for event in events],
+        [payload.category for payload in payloads],
+        [payload.severity for payload in payloads],
+        [event.session for event in events],
+        [event.ts for event in events],
+    )
+
+
+def _each(records: Sequence[bytes], leaves: Sequence[bytes], contents: Sequence[bytes]) -> Lines:
+    meanings = [meaning_of(record) for record in records]
+    ids: list[str | None] = []
+    flags: dict[int, str] = {}
+    rows: list[Meaning] = []
+    for place, meaning in enumerate(meanings):
+        if isinstance(meaning, str):
+            flags[place] = meaning
+            ids.append(None)
+            rows.append(_NOTHING)
+        else:
+            ids.append(meaning.event_id)
+            rows.append(meaning)
+    columns = list(zip(*rows, strict=True)) or [()] * len(Meaning._fields)
+    return Lines(records, leaves, contents, ids, Columns(*columns[1:]), flags)
+
+
+_NOTHING = Meaning("", "", None, None, None, None)
 
 
 def meaning_of(record: bytes) -> Meaning | str:
@@ -60,13 +121,13 @@ def meaning_of(record: bytes) -> Meaning | str:
     if b"\\u0000" in record or not (record.isascii() or _is_utf8(record)):
         return _slow_meaning(record)
     try:
-        event = _decode(record)
-    except (DecodeError, ValidationError, RecursionError):
+        event = _decode.decode(record)
+    except _FAILURES:
         return _slow_meaning(record)
     payload = event.data or _NO_PAYLOAD
     return Meaning(
         event.event_id or _identity_of_bytes(record),
-        event.type or "",
+        event.type,
         payload.category,
         payload.severity,
         event.session,
@@ -108,16 +169,17 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\u0000")
 
 
-def correction_meaning(event_id: str, correction: Mapping[str, Any]) -> Meaning:
-    """What a correction in the form of schema 1 says as an event."""
-    return Meaning(
-        storable(event_id),
-        "CORRECTION",
-        _text(correction.get("category")),
-        _text(correction.get("severity")),
-        _session(correction.get("session")),
-        _timestamp(correction.get("created_at")),
+def correction_line(record: bytes, event_id: str, correction: Mapping[str, Any]) -> Lines:
+    """A correction in the form of schema 1 as one line; `record` is what is kept of it."""
+    leaf = leaf_hash(record)
+    columns = Columns(
+        ("CORRECTION",),
+        (_text(correction.get("category")),),
+        (_text(correction.get("severity")),),
+        (_session(correction.get("session")),),
+        (_timestamp(correction.get("created_at")),),
     )
+    return Lines((record,), (leaf,), (leaf[:CONTENT_BYTES],), (storable(event_id),), columns)
 
 
 def _text(value: object) -> str | None:

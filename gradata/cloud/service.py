@@ -15,21 +15,9 @@ from typing import Any
 import orjson
 
 from gradata.cloud.auth import Principal
-from gradata.cloud.ingest import (
-    Append,
-    Beat,
-    Claim,
-    Decision,
-    Diverged,
-    Done,
-    Forbidden,
-    Gap,
-    Lines,
-    LogFacts,
-    Loose,
-    Malformed,
-)
-from gradata.cloud.meaning import correction_meaning, read_lines
+from gradata.cloud.ingest import Decision, Diverged, Done, Forbidden, Gap, LogFacts, Malformed
+from gradata.cloud.meaning import correction_line, read_lines
+from gradata.cloud.requests import Append, Beat, Claim, Loose
 from replicator.actions import Acked, Heard
 from replicator.errors import WireError
 from replicator.framing import split
@@ -86,7 +74,7 @@ def read_batch(principal: Principal, body: bytes, limits: Limits) -> Append:
         first=envelope.first,
         offset=envelope.offset,
         root=envelope.root,
-        load=read_lines(list(load.records())) if isinstance(load, Batch) else Claim(load.length, load.leaf),
+        load=read_lines(load.data, load.ends) if isinstance(load, Batch) else Claim(load.length, load.leaf),
         status=_status(envelope.status),
     )
 
@@ -109,9 +97,7 @@ def read_loose(principal: Principal, brain_id: str | None, body: bytes, limits: 
         body += b"\n"
     if body.count(b"\n") > limits.records:
         raise WireError(f"more than {limits.records} lines", status=413, code="body_too_large")
-    ends = split(body)
-    lines = [body[start:end] for start, end in zip((0, *ends), ends, strict=False)]
-    return Loose(principal.workspace, brain_id, read_lines(lines))
+    return Loose(principal.workspace, brain_id, read_lines(body, split(body)))
 
 
 def read_correction(principal: Principal, body: bytes) -> Loose:
@@ -119,9 +105,8 @@ def read_correction(principal: Principal, body: bytes) -> Loose:
     parsed = parse_correction(body)
     require_brain(principal, parsed.brain_id)
     event_id = parsed.event_id or "sha256:" + hashlib.sha256(_canonical(parsed.correction)).hexdigest()[:32]
-    lines = read_lines([_canonical(parsed.fields) + b"\n"])
-    meaning = correction_meaning(event_id, parsed.correction)
-    return Loose(principal.workspace, parsed.brain_id, Lines(lines.records, lines.leaves, lines.contents, [meaning]))
+    line = correction_line(_canonical(parsed.fields) + b"\n", event_id, parsed.correction)
+    return Loose(principal.workspace, parsed.brain_id, line)
 
 
 def require_brain(principal: Principal, brain_id: str) -> None:
@@ -175,9 +160,9 @@ def answer_correction(request: Loose, decision: Decision, cloud_id: str, limits:
         return _not_done("", decision, cloud_id)
     if decision.refused:
         return problem(413, "body_too_large", "the correction is too long to be kept", limits=limits)
-    meaning = request.load.meanings[0]
-    assert not isinstance(meaning, str)
-    return Answer(200, correction_body(meaning.event_id, duplicate=not decision.accepted))
+    event_id = request.load.event_ids[0]
+    assert event_id is not None
+    return Answer(200, correction_body(event_id, duplicate=not decision.accepted))
 
 
 def _not_done(log_id: str, decision: Gap | Diverged | Forbidden | Malformed, cloud_id: str) -> Answer:

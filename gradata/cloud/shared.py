@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from fastapi import Request, Response
 
-from gradata.cloud import ingest, service
+from gradata.cloud import requests, service
 from gradata.cloud.auth import Authenticator, Principal, Unknown, now_us
 from gradata.cloud.edge import response
+from gradata.cloud.ingest import Decision
 from gradata.cloud.limits import Rate, RateLimiter
 from gradata.cloud.reading import BODY_S, ENCODINGS, read_body
 from gradata.cloud.store import Store, StoreUnavailableError
@@ -137,7 +138,7 @@ class Shared:
         headers = {"Retry-After": str(seconds)}
         return response(service.problem(429, "rate_limited", "the brain's request budget is spent", headers=headers))
 
-    async def commit(self, request: ingest.Request) -> ingest.Decision:
+    async def commit(self, request: requests.Request) -> Decision:
         """Have the request committed; returns when it is durable. Raises StoreUnavailableError."""
         assert self._writer is not None
         loop = asyncio.get_running_loop()

@@ -18,10 +18,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from importlib import resources
 
-from gradata.cloud.ingest import Decision, Request, TileLostError
+from gradata.cloud.ingest import Decision
+from gradata.cloud.requests import Request
 from gradata.cloud.sqlite_commit import commit_group
 from gradata.cloud.sqlite_read import Reads
 from gradata.cloud.store import Key, StoreError, StoreUnavailableError
+from gradata.cloud.tiles import TileLostError
 from replicator.errors import SidecarError
 from replicator.lease import Lease
 from replicator.model import MIB, Limits
@@ -29,7 +31,7 @@ from replicator.model import MIB, Limits
 BUSY_S = 5.0
 PAGE_BYTES = 8192
 CACHE_KIB = 128 * 1024
-REST_BYTES = 32 * MIB
+REST_BYTES = 64 * MIB
 """The size of the WAL from which `rest` folds it into the file."""
 FORCED_CHECKPOINT_PAGES = 256 * MIB // PAGE_BYTES
 SCHEMA_VERSION = 1

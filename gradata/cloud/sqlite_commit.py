@@ -7,27 +7,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
-from gradata.cloud.ingest import (
-    Append,
-    Beat,
-    Claim,
-    Decision,
-    Done,
-    Facts,
-    LogFacts,
-    Loose,
-    NewEvent,
-    Request,
-    Tile,
-    TilePart,
-    hashes_of,
-    leaves_at,
-    plan,
-    tree_at,
-)
+from gradata.cloud.ingest import Decision, Done, Facts, LogFacts, NewEvents, plan
+from gradata.cloud.requests import Append, Beat, Claim, Loose, Request
+from gradata.cloud.tiles import Tile, TilePart, hashes_of, leaves_at, tree_at
 from replicator.proof import HASH_BYTES, CompactRange
 
 NUMBER_BITS = 40
@@ -76,7 +62,7 @@ def _gather(connection: sqlite3.Connection, requests: Sequence[Request], touched
         known = ids.setdefault(request.brain_id, set())
         brain = _find_brain(connection, request.brain_id, touched)
         if not isinstance(request, Beat) and not isinstance(request.load, Claim):
-            known.update(m.event_id for m in request.load.meanings if not isinstance(m, str))
+            known.update(event_id for event_id in request.load.event_ids if event_id is not None)
         if brain is not None and not isinstance(request, Loose):
             name = (request.brain_id, request.log_id)
             assert name not in logs or isinstance(request, Beat)
@@ -212,12 +198,17 @@ def _write_log(
         return
     base = log_key << NUMBER_BITS
     writes = done.writes
-    # place, offset, length, flag, record: a Row but for its number
-    connection.executemany("INSERT INTO records VALUES (? + ?, ?, ?, ?, ?)", [(base, *row) for row in writes.rows])
+    run = writes.rows
+    places = range(base + run.first, base + run.first + len(run.records))
+    connection.executemany(
+        "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
+        zip(places, run.offsets, run.lengths, run.flags, run.records, strict=True),
+    )
     connection.executemany(
         "INSERT OR REPLACE INTO records VALUES (? + ?, ?, ?, ?, ?)", [(base, *row) for row in writes.mended]
     )
-    _write_events(connection, writes.events, brain, now, base=base)
+    events = writes.events
+    _write_events(connection, events, brain, now, places=[base + number for number in events.numbers])
     _write_tiles(connection, log_key, writes.tiles)
     connection.execute(
         'UPDATE logs SET size = ?, "offset" = ?, event_id = ?, nodes = ?, stored_at = ?, heard_at = ?,'
@@ -238,33 +229,35 @@ def _write_log(
 
 def _write_events(
     connection: sqlite3.Connection,
-    events: Sequence[NewEvent],
+    events: NewEvents,
     brain: _Brain,
     now: int,
     *,
-    base: int | None = None,
-    loose: dict[int, int] | None = None,
+    places: Iterable[int | None],
+    loose: Iterable[int | None] = repeat(None),
 ) -> None:
     cursor = (brain.key << NUMBER_BITS) + brain.events + 1
-    key = brain.key
+    columns = events.columns
     connection.executemany(
         "INSERT INTO events (cursor, brain_key, event_id, content, stored_at, place, loose,"
         " type, category, severity, session, ts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                cursor + n,
-                key,
-                meaning[0],
-                content,
-                now,
-                None if base is None else base + number,
-                None if loose is None else loose[number],
-                *meaning[1:],
-            )
-            for n, (meaning, content, number) in enumerate(events)
-        ],
+        zip(
+            range(cursor, cursor + len(events.event_ids)),
+            repeat(brain.key),
+            events.event_ids,
+            events.contents,
+            repeat(now),
+            places,
+            loose,
+            columns.types,
+            columns.categories,
+            columns.severities,
+            columns.sessions,
+            columns.timestamps,
+            strict=False,
+        ),
     )
-    brain.events += len(events)
+    brain.events += len(events.event_ids)
 
 
 def _write_tiles(connection: sqlite3.Connection, log_key: int, parts: Sequence[TilePart]) -> None:
@@ -281,7 +274,7 @@ def _write_tiles(connection: sqlite3.Connection, log_key: int, parts: Sequence[T
 
 def _write_loose(connection: sqlite3.Connection, request: Loose, done: Done, brain: _Brain, now: int) -> None:
     keys: dict[int, int] = {}
-    for row in done.writes.rows:
+    for row in done.writes.mended:
         content = request.load.contents[row.number]
         inserted = connection.execute(
             "INSERT INTO loose (brain_key, content, stored_at, flag, record) VALUES (?, ?, ?, ?, ?)"
@@ -289,4 +282,6 @@ def _write_loose(connection: sqlite3.Connection, request: Loose, done: Done, bra
             (brain.key, content, now, row.flag, row.record),
         ).fetchone()
         keys[row.number] = inserted[0]
-    _write_events(connection, done.writes.events, brain, now, loose=keys)
+    events = done.writes.events
+    loose = [keys[number] for number in events.numbers]
+    _write_events(connection, events, brain, now, places=repeat(None), loose=loose)

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from gradata.cloud.ingest import hashes_of
 from gradata.cloud.sqlite_commit import NUMBER_BITS, tile_reader
 from gradata.cloud.store import EVENTS_BYTES_MAX, EVENTS_MAX, EventQuery, Key, StoredEvent, StoredLog, StoredRow
+from gradata.cloud.tiles import hashes_of
 from replicator.proof import CompactRange
 
 ROWS_A_READ = 64

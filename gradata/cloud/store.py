@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from gradata.cloud.ingest import Decision, Request
+from gradata.cloud.ingest import Decision
+from gradata.cloud.requests import Request
 from replicator.errors import ReplicatorError
 from replicator.model import MIB
 from replicator.proof import CompactRange

@@ -12,7 +12,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gradata.cloud.ingest import Decision, Loose, Request
+from gradata.cloud.ingest import Decision
+from gradata.cloud.requests import Loose, Request
 from gradata.cloud.store import Store, StoreUnavailableError
 
 GROUP_REQUESTS_MAX = 512

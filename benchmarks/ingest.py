@@ -1,0 +1,166 @@
+"""How fast the cloud takes records in: batches of one client, and single events of many, over real sockets.
+
+Run: python benchmarks/ingest.py [--records 300000] [--batch 13000] [--singles 40000] [--clients 27]
+
+Requests are made before the clock starts, so the figures are those of the server (and of this machine, which it
+shares with the load). The baseline is the same bytes written to a file with one fsync a request.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from replicator.proof import CompactRange, leaf_hashes
+
+SERVE = (
+    "import sys; from gradata.cloud.server import run; from gradata.cloud.shared import LIMITS, Options;"
+    "from dataclasses import replace;"
+    "run('127.0.0.1', 0, sys.argv[1], options=Options(replace(LIMITS, requests_per_minute=None)))"
+)
+HEAD = "POST /api/v1/ingest HTTP/1.1\r\nHost: cloud\r\nAuthorization: Bearer {key}\r\nContent-Type: {type}\r\n"
+TYPE = "application/vnd.gradata.batch"
+
+
+def records(count: int, start: int = 0) -> list[bytes]:
+    """Corrections of about 1.2 kB with ids in the order of time."""
+    text = "It should say what is promised, and by when. " * 7
+    return [
+        json.dumps(
+            {
+                "ts": "2026-11-23T05:58:22.828816+00:00",
+                "session": 3,
+                "type": "CORRECTION",
+                "source": "brain.correct",
+                "data": {"draft_text": text, "final_text": text[5:], "category": "TONE", "severity": "minor"},
+                "tags": ["category:TONE"],
+                "valid_from": None,
+                "valid_until": None,
+                "brain_id": "4e0b4c1c-6c38-4f0a-8f0c-0a4c9f7b7f01",
+                "event_id": f"01KAR{start + number:021d}",
+                "device_id": "dev_0123456789abcdef0123456789abcdef",
+                "content_hash": "c" * 64,
+            }
+        ).encode()
+        + b"\n"
+        for number in range(start, start + count)
+    ]
+
+
+def requests(key: str, brain: str, lines: Sequence[bytes], batch: int) -> list[bytes]:
+    """One log's requests, ready for the wire."""
+    log_id = str(uuid.uuid4())
+    tree, offset = CompactRange.EMPTY, 0
+    made = []
+    for first in range(0, len(lines), batch):
+        part = lines[first : first + batch]
+        envelope = {
+            "schema": 2, "brain_id": brain, "device_id": "bench", "log_id": log_id, "cloud_id": None,
+            "first": first, "offset": offset, "root": tree.root.hex(), "count": len(part),
+        }  # fmt: skip
+        body = json.dumps(envelope).encode() + b"\n" + b"".join(part)
+        head = HEAD.format(key=key, type=TYPE) + f"Content-Length: {len(body)}\r\n\r\n"
+        made.append(head.encode() + body)
+        tree = tree.extended(leaf_hashes(part))
+        offset += sum(map(len, part))
+    return made
+
+
+async def client(port: int, made: Sequence[bytes], took: list[float]) -> int:
+    """Send the requests one after the other on one connection; how many records were accepted."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    accepted = 0
+    for request in made:
+        start = time.perf_counter()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        answer = json.loads(await reader.readexactly(length))
+        took.append(time.perf_counter() - start)
+        assert head.startswith(b"HTTP/1.1 200"), answer
+        accepted += answer["accepted"]
+    writer.close()
+    return accepted
+
+
+async def measure(port: int, clients: Sequence[Sequence[bytes]]) -> tuple[int, float, list[float]]:
+    """Records accepted, seconds, seconds of each request."""
+    took: list[float] = []
+    start = time.perf_counter()
+    accepted = await asyncio.gather(*(client(port, made, took) for made in clients))
+    return sum(accepted), time.perf_counter() - start, sorted(took)
+
+
+def baseline(directory: Path, made: Sequence[bytes]) -> float:
+    """Seconds to write the same bytes to a file, durably after each request."""
+    start = time.perf_counter()
+    with open(directory / "baseline", "wb", buffering=0) as file:
+        for request in made:
+            file.write(request)
+            os.fdatasync(file.fileno())
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=300_000)
+    parser.add_argument("--batch", type=int, default=13_000)
+    parser.add_argument("--singles", type=int, default=40_000)
+    parser.add_argument("--clients", type=int, default=27)
+    wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        command = [sys.executable, "-c", SERVE, f"sqlite:{directory}/cloud.db"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+            assert server.stderr is not None
+            line = server.stderr.readline()
+            port = int(line.split("/api/v1")[0].rpartition(":")[2])
+            server.stderr.readline()
+            key = server.stderr.readline().strip()
+            try:
+                run(port, key, directory, wanted)
+            finally:
+                server.terminate()
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        print(f"server: {used.ru_utime + used.ru_stime:.1f} CPU s, {used.ru_maxrss / 1024:.0f} MiB at most")
+
+
+def run(port: int, key: str, directory: Path, wanted: argparse.Namespace) -> None:
+    """Both measurements."""
+    lines = records(wanted.records)
+    made = requests(key, "brain-of-batches", lines, wanted.batch)
+    mean = sum(map(len, lines)) / len(lines)
+    for what in ("batches", "the same again (all duplicates)"):
+        accepted, seconds, took = asyncio.run(measure(port, [made]))
+        print(
+            f"{what}: {len(lines)} records of {mean:.0f} bytes in {len(made)} requests, {accepted} accepted:"
+            f" {len(lines) / seconds:,.0f} records/s, p50 {took[len(took) // 2] * 1e3:.0f} ms a request"
+        )
+    print(f"  baseline, file and fdatasync: {len(lines) / baseline(directory, made):,.0f} records/s")
+    each = wanted.singles // wanted.clients
+    clients = [
+        requests(key, f"brain-{number}", records(each, start=10_000_000 + number * each), 1)
+        for number in range(wanted.clients)
+    ]
+    accepted, seconds, took = asyncio.run(measure(port, clients))
+    print(
+        f"single events, {wanted.clients} clients: {accepted} accepted: {len(took) / seconds:,.0f} requests/s,"
+        f" p50 {took[len(took) // 2] * 1e3:.1f} ms, p99 {took[len(took) * 99 // 100] * 1e3:.1f} ms"
+    )
+    alone = [request for made in clients for request in made][:2_000]
+    print(f"  baseline, file and fdatasync, one after the other: {2_000 / baseline(directory, alone):,.0f} requests/s")
+
+
+if __name__ == "__main__":
+    main()
