@@ -116,7 +116,8 @@ class Waker:
 def _token() -> threading.Lock:
     """A lock as a binary semaphore: released means woken.
 
-    Its release is safe in a signal handler, unlike an Event's."""
+    Its release is safe in a signal handler, unlike an Event's.
+    """
     token = threading.Lock()
     token.acquire()
     return token

@@ -397,7 +397,8 @@ child = os.fork()
 if child == 0:
     w.abandon()
     w.wake()
-    assert w.wait(None) and not w.wait(0.01) and not w.watching
+    assert w.wait(None) and not w.wait(0.01)
+    assert not w.watching and w.deaf_because is None, "no thread of its own is wanted"
     w.close()
     sys.exit(0)
 assert os.waitpid(child, 0)[1] == 0
