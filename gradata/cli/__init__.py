@@ -1,0 +1,85 @@
+"""The command line: `gradata COMMAND …`. One module a command; this one finds it, and says how it ended.
+
+Exit codes: 0 fine; 1 a problem was found, or the world was in the way; 2 wrong usage: what was asked for cannot be,
+and nothing was attempted; 128 + N ended by signal N. Every error ends as `error: …` and, where there is one,
+`hint: …` on stderr. A command module imports what it needs when it runs, so that `gradata --help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from gradata.cli import (
+    correct,
+    cursor,
+    dead_letters,
+    demo,
+    doctor,
+    init,
+    keys,
+    replicate,
+    serve,
+    status,
+)
+from gradata.cli.commands import FINE, INTERRUPTED, PROBLEM, USAGE, Parser, exit_code
+from gradata.cli.terminal import Terminal
+from replicator.errors import ReplicatorError
+
+COMMANDS = (init, correct, replicate, status, cursor, dead_letters, doctor, serve, keys, demo)
+"""In the order of `gradata --help`: as a person meets them."""
+
+__all__ = ["COMMANDS", "build_parser", "main"]
+
+
+def build_parser() -> Parser:
+    """The parser of the whole command line."""
+    parser = Parser(
+        prog="gradata",
+        description="Every correction is on this machine's disk first, and in the cloud soon after, proven.",
+        epilog="Each command explains itself: gradata COMMAND --help",
+    )
+    parser.add_argument("--version", action=_Version, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+    for command in COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. Prints every expected error; anything that leaves is a bug."""
+    terminal = Terminal()
+    try:
+        chosen = build_parser().parse_args(argv)
+        return int(chosen.run(chosen, terminal))
+    except SystemExit as leaving:  # argparse: help, version and wrong usage
+        return leaving.code if isinstance(leaving.code, int) else FINE
+    except ReplicatorError as error:
+        terminal.fail(str(error), error.hint)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        terminal.fail("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output is gone (`| head`). Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PROBLEM
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for: the look-up reads the installed packages' files."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:  # noqa: A002
+        super().__init__(option_strings, dest, nargs=0, help=help)
+
+    def __call__(self, *_: object) -> NoReturn:
+        from gradata.cli.commands import version
+
+        Terminal().out(f"gradata {version()}")
+        raise SystemExit(FINE)
+
+
+assert USAGE == 2

@@ -1,0 +1,133 @@
+"""`gradata correct`: record one correction."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gradata.cli.commands import FINE, Subparsers, add_brain, add_endpoint, add_json, settled
+from replicator.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from gradata.cli.terminal import Terminal
+
+NAME = "correct"
+HELP = "record that a draft became a final text"
+WAIT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for. A text comes from the command line, a file, or stdin (`-`)."""
+
+    brain: str | None
+    endpoint: str | None
+    json: bool
+    draft: str | None
+    draft_file: str | None
+    final: str | None
+    final_file: str | None
+    category: str | None
+    session: int | None
+    scope: str | None
+    dry_run: bool
+    wait_s: float
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        NAME,
+        help=HELP,
+        description="Record one correction: on return it is on this machine's disk. Then it is replicated, if"
+        " replication is on, and waited for a little; what does not arrive by then is sent later by itself.",
+        epilog="Exit codes: 0 recorded (replicated or not), 1 not recorded, 2 wrong usage.",
+    )
+    add_brain(parser)
+    add_endpoint(parser)
+    add_json(parser)
+    for name in ("draft", "final"):
+        source = parser.add_mutually_exclusive_group(required=True)
+        source.add_argument(f"--{name}", metavar="TEXT", help=f"the {name} text; - reads it from stdin")
+        source.add_argument(f"--{name}-file", metavar="FILE", help=f"a file that holds the {name} text; - is stdin")
+    parser.add_argument("--category", metavar="NAME", help="what kind of correction (default: found by the diff)")
+    parser.add_argument("--session", type=int, metavar="N", help="the session that it belongs to")
+    parser.add_argument("--scope", metavar="NAME", help="domain (default), one_off, universal or project")
+    parser.add_argument("--dry-run", action="store_true", help="analyse, and record nothing")
+    parser.add_argument(
+        "--wait", type=float, default=WAIT_S, metavar="S", help=f"wait for the cloud at most S seconds ({WAIT_S:g})"
+    )
+    parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
+
+
+def _options(chosen: argparse.Namespace) -> Options:
+    return Options(
+        chosen.brain, chosen.endpoint, chosen.json, chosen.draft, chosen.draft_file, chosen.final, chosen.final_file,
+        chosen.category, chosen.session, chosen.scope, chosen.dry_run, chosen.wait,
+    )  # fmt: skip
+
+
+def run(options: Options, terminal: Terminal) -> int:
+    """Record the correction and print its event."""
+    from gradata.brain import Brain
+
+    if "-" in (options.draft, options.draft_file) and "-" in (options.final, options.final_file):
+        raise ConfigurationError("only one of the two texts can come from stdin", hint="put the other one into a file")
+    draft = _text(options.draft, options.draft_file, terminal)
+    final = _text(options.final, options.final_file, terminal)
+    settings = settled(options.brain, options.endpoint)
+    brain = Brain(settings.brain_dir, endpoint=options.endpoint)
+    try:
+        event = brain.correct(
+            draft, final, options.category, session=options.session, scope=options.scope, dry_run=options.dry_run
+        )
+    except ValueError as error:
+        brain.close(timeout_s=0)
+        raise ConfigurationError(str(error), hint="gradata correct --help") from error
+    drained = brain.close(timeout_s=0 if options.dry_run else options.wait_s)
+    _show(options, event, None if drained is None or options.dry_run else drained.remaining_bytes, terminal)
+    return FINE
+
+
+def _text(text: str | None, path: str | None, terminal: Terminal) -> str:
+    if "-" in (text, path):
+        return terminal.read()
+    if path is None:
+        return text or ""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}", hint="name a text file") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path} is no UTF-8 text", hint="convert it with iconv") from error
+
+
+def _show(options: Options, event: dict[str, Any], remaining_bytes: int | None, terminal: Terminal) -> None:
+    said = event["data"]
+    answer = {
+        "event_id": event["event_id"],
+        "session": event["session"],
+        "category": said["category"],
+        "severity": said["severity"],
+        "edit_distance": said["edit_distance"],
+        "summary": said["summary"],
+        "dry_run": options.dry_run,
+        "durable": event.get("durable"),
+        "replication": "off" if remaining_bytes is None else "waiting" if remaining_bytes else "acknowledged",
+        "remaining_bytes": remaining_bytes,
+    }
+    if options.json:
+        terminal.json(answer)
+        return
+    verb = "would be recorded" if options.dry_run else "recorded"
+    terminal.out(f"{verb}: {answer['event_id']}  {said['category']}, {said['severity']}: {said['summary']}")
+    if event.get("durable") is False:
+        terminal.warn("the disk did not confirm it: look at the disk; do not repeat the correction, it stands")
+    if remaining_bytes is None:
+        terminal.say("it stays on this machine; see: gradata doctor")
+    elif remaining_bytes:
+        terminal.say(f"{remaining_bytes:,} bytes wait for the cloud; they are sent by themselves")
+    else:
+        terminal.say("the cloud has it")

@@ -1,0 +1,162 @@
+"""`gradata cursor show|reset`: where replication stands, and how to go back and send again."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_brain, add_json, add_order, settled
+
+if TYPE_CHECKING:
+    from gradata.cli.terminal import Terminal
+    from replicator.model import Cursor
+    from replicator.recovery import ResetPlan
+
+NAME = "cursor"
+HELP = "show the cursor, or reset it to send records again"
+DONE_S = 5.0
+"""How long a live leader is given to carry an order out before the command returns."""
+POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """What `cursor show` was asked for."""
+
+    brain: str | None
+    json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """What `cursor reset` was asked for."""
+
+    brain: str | None
+    json: bool
+    offset: int | None
+    event_id: str | None
+    dry_run: bool
+    yes: bool
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command and its two parts."""
+    parser = commands.add_parser(NAME, help=HELP, description="The place in the log up to which the cloud has all.")
+    parts = parser.add_subparsers(metavar="PART", required=True, parser_class=type(parser))
+    show = parts.add_parser("show", help="print the cursor", description="Print the cursor; changes nothing.")
+    add_brain(show)
+    add_json(show)
+    show.set_defaults(run=lambda chosen, terminal: run_show(Show(chosen.brain, chosen.json), terminal))
+    reset = parts.add_parser(
+        "reset",
+        help="go back, and send again from there",
+        description="Order that the log is sent again from an earlier place. Always safe: nothing is lost or stored"
+        " twice. A live replicator carries it out at once, else the next one does. It also confirms a cloud that"
+        " replication is held for.",
+        epilog="Exit codes: 0 ordered, 1 not possible now or not confirmed, 2 no start of a record is there.",
+    )
+    add_brain(reset)
+    add_json(reset)
+    place = reset.add_mutually_exclusive_group(required=True)
+    place.add_argument("--to-offset", type=int, metavar="N", help="the offset of a record's start; 0 is all")
+    place.add_argument("--to-event", metavar="ID", help="the first record of this event")
+    add_order(reset)
+    reset.set_defaults(run=lambda chosen, terminal: run_reset(_reset(chosen), terminal))
+
+
+def _reset(chosen: argparse.Namespace) -> Reset:
+    return Reset(chosen.brain, chosen.json, chosen.to_offset, chosen.to_event, chosen.dry_run, chosen.yes)
+
+
+def run_show(options: Show, terminal: Terminal) -> int:
+    """Print where replication stands durably."""
+    from gradata import directory
+    from replicator import recovery
+
+    standing = recovery.standing(directory.find(settled(options.brain).brain_dir).log)
+    answer: dict[str, Any] = {
+        "cursor": None if standing is None else cursor_json(standing.cursor),
+        "cloud_id": None if standing is None else standing.cloud_id,
+        "endpoint": None if standing is None else standing.endpoint,
+        "resending_to": None if standing is None or standing.resend is None else standing.resend.size,
+    }
+    if options.json:
+        terminal.json(answer)
+    elif answer["cursor"] is None:
+        terminal.out("there is no cursor yet; replication begins one, from the cloud's word")
+    else:
+        terminal.facts([*answer.pop("cursor").items(), *answer.items()])
+    return FINE
+
+
+def cursor_json(cursor: Cursor) -> dict[str, object]:
+    """The documented form of a cursor."""
+    return {
+        "log_id": cursor.log_id,
+        "offset": cursor.offset,
+        "size": cursor.size,
+        "root": cursor.root.hex(),
+        "event_id": cursor.event_id,
+        "parent": cursor.parent,
+    }
+
+
+def run_reset(options: Reset, terminal: Terminal) -> int:
+    """Say from where to where, ask, and leave the order."""
+    from gradata import directory
+    from replicator import recovery
+
+    log = directory.find(settled(options.brain).brain_dir).log
+    plan = recovery.plan_reset(log, offset=options.offset, event_id=options.event_id)
+    if not options.json:
+        terminal.out(_in_words(plan))
+    order, done = None, False
+    if not options.dry_run:
+        if not terminal.confirm("go back and send again", yes=options.yes):
+            terminal.fail("not confirmed: nothing was changed")
+            return PROBLEM
+        order = recovery.order_reset(log, plan, confirmed=True)
+        done = _wait(log, order)
+    if options.json:
+        terminal.json(_json(plan, order, done))
+    elif order is not None:
+        terminal.say("done" if done else "ordered; who replicates next carries it out: gradata replicate")
+    return FINE
+
+
+def _in_words(plan: ResetPlan) -> str:
+    there, here = plan.there, plan.here
+    if here is None:
+        return f"from no cursor → to record {there.size:,}, offset {there.offset:,}"
+    return (
+        f"from record {here.cursor.size:,}, offset {here.cursor.offset:,} → to record {there.size:,},"
+        f" offset {there.offset:,}: {plan.again_records:,} records ({plan.again_bytes:,} bytes) are sent again;"
+        " what the cloud has counts as duplicates"
+    )
+
+
+def _json(plan: ResetPlan, order: int | None, done: bool) -> dict[str, object]:
+    return {
+        "from": None if plan.here is None else cursor_json(plan.here.cursor),
+        "to": cursor_json(plan.there),
+        "again_records": plan.again_records,
+        "again_bytes": plan.again_bytes,
+        "order": order,
+        "done": done,
+        "dry_run": order is None,
+    }
+
+
+def _wait(log: str, order: int) -> bool:
+    """Whether a live leader carried the order out within DONE_S; at once False if there is none."""
+    from replicator import recovery
+    from replicator.lease import Lease, lease_path
+
+    until = time.monotonic() + DONE_S
+    while not (done := recovery.reset_is_done(log, order)):
+        if time.monotonic() > until or Lease.holder(lease_path(log)) is None:
+            break
+        time.sleep(POLL_S)
+    return done

@@ -1,0 +1,235 @@
+"""`gradata replicate`: replicate now, in the foreground, once or for as long as it runs."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_brain, add_endpoint, add_json, settled
+
+if TYPE_CHECKING:
+    from gradata.cli.terminal import Terminal
+    from gradata.directory import Directory
+    from gradata.foreground import Moment, Result, Task
+    from replicator.loop import Replicator
+    from replicator.recovery import ResetPlan
+    from replicator.status import Notice
+
+NAME = "replicate"
+HELP = "replicate now: once, or as long as it runs; or send again"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for."""
+
+    brain: str | None
+    endpoint: str | None
+    json: bool
+    offset: int | None
+    event_id: str | None
+    follow: bool
+    dry_run: bool
+    quiet: bool
+    timeout_s: float | None
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        NAME,
+        help=HELP,
+        description="Replicate what waits, and end when the cloud has acknowledged all that was in the log at the"
+        " start. Where another process replicates this log already, that one does the work and this one reports."
+        " Sending again is always safe: the cloud calls duplicates what it has.",
+        epilog="Exit codes: 0 everything is acknowledged; 1 paused, unreachable, or not in time (nothing is lost);"
+        " 2 wrong usage; 130 or 143 ended by Ctrl-C or SIGTERM with records left.",
+    )
+    add_brain(parser)
+    add_endpoint(parser)
+    add_json(parser)
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--from-offset", type=int, metavar="N", help="send again from this offset of the log on")
+    place.add_argument("--from-event", metavar="ID", help="send again from this event on")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--once", action="store_true", help="end when all is acknowledged (the default)")
+    how.add_argument("--follow", action="store_true", help="go on until a signal; silent unless something happens")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
+    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    parser.add_argument(
+        "--timeout", type=float, metavar="S", help="give up after S seconds (else after 60 without any progress)"
+    )
+    parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
+
+
+def _options(chosen: argparse.Namespace) -> Options:
+    return Options(
+        chosen.brain, chosen.endpoint, chosen.json, chosen.from_offset, chosen.from_event,
+        chosen.follow, chosen.dry_run, chosen.quiet, chosen.timeout,
+    )  # fmt: skip
+
+
+def run(options: Options, terminal: Terminal) -> int:
+    """Replicate, and print what came of it."""
+    from gradata import directory, foreground
+    from replicator import recovery
+
+    terminal.quiet = options.quiet
+    settings = settled(options.brain, options.endpoint)
+    place = directory.find(settings.brain_dir)
+    replicator = foreground.open_foreground(
+        settings, place, (lambda notice: _tell(notice, terminal)) if options.follow else None
+    )
+    reset = None
+    if options.offset is not None or options.event_id is not None:
+        reset = recovery.plan_reset(place.log, offset=options.offset, event_id=options.event_id)
+    task = foreground.plan(place.log, reset)
+    if options.dry_run:
+        return _show_plan(task, reset, settings.endpoint, options, terminal)
+    if options.follow:
+        return _follow(replicator, place, reset, terminal)
+    return _once(replicator, place, reset, task, options, terminal)
+
+
+def _once(
+    replicator: Replicator,
+    place: Directory,
+    reset: ResetPlan | None,
+    task: Task,
+    options: Options,
+    terminal: Terminal,
+) -> int:
+    from dataclasses import replace
+
+    from gradata import foreground
+    from replicator import recovery
+
+    watch = foreground.Watch(replicator)
+    with _Signals() as signals:
+        if reset is not None:
+            task = replace(task, order=recovery.order_reset(place.log, reset))
+        replicator.start()
+        result = foreground.run_once(
+            watch,
+            task,
+            timeout_s=options.timeout_s,
+            stop=signals.stop,
+            on_moment=lambda moment: terminal.progress(_in_words(moment)),
+        )
+        replicator.close(foreground.PART_S if result.reason == "interrupted" else 0.0)
+    return _report(result, signals.received, options, terminal)
+
+
+def _follow(replicator: Replicator, place: Directory, reset: ResetPlan | None, terminal: Terminal) -> int:
+    from gradata import foreground
+    from replicator import recovery
+
+    with _Signals() as signals:
+        if reset is not None:
+            recovery.order_reset(place.log, reset)
+        drained = foreground.run_until(replicator, signals.stop)
+    if drained.remaining_bytes:
+        terminal.warn(f"{drained.remaining_bytes:,} bytes wait in the log ({drained.reason}); nothing is lost")
+        return 128 + (signals.received or signal.SIGTERM)
+    return FINE
+
+
+class _Signals:
+    """SIGINT and SIGTERM set `stop`, so that what is in flight can end; the second one ends everything at once."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _take(self, number: int, _frame: object) -> None:
+        if self.received is not None:
+            raise SystemExit(128 + number)
+        self.received = number
+        self.stop.set()
+
+
+def _tell(notice: Notice, terminal: Terminal) -> None:
+    from datetime import UTC, datetime
+
+    at = datetime.now(UTC).strftime("%H:%M:%SZ")
+    hint = f"; {notice.hint}" if notice.hint and notice.grave else ""
+    (terminal.warn if notice.grave else terminal.say)(f"{at} {notice.text}{hint}")
+
+
+def _show_plan(task: Task, reset: ResetPlan | None, endpoint: str, options: Options, terminal: Terminal) -> int:
+    again = reset.again_records if reset is not None else 0
+    start = task.target - task.total_bytes
+    answer = {
+        "dry_run": True, "endpoint": endpoint, "from_offset": start, "to_offset": task.target,
+        "records": task.total_records, "bytes": task.total_bytes, "again_records": again,
+    }  # fmt: skip
+    if options.json:
+        terminal.json(answer)
+    else:
+        terminal.out(
+            f"would send {task.total_records:,} records ({task.total_bytes:,} bytes, offset {start:,} to"
+            f" {task.target:,}) to {endpoint}; {again:,} of them again"
+        )
+    return FINE
+
+
+def _in_words(moment: Moment) -> str:
+    rate = moment.done_records / moment.seconds if moment.seconds else 0.0
+    left = max(0, moment.total_records - moment.done_records)
+    who = "" if moment.leads else " (another process replicates)"
+    trouble = f"; {moment.trouble.code}: {moment.trouble.detail}" if moment.trouble is not None else ""
+    return (
+        f"{moment.done_records:,} of {moment.total_records:,} records, {moment.done_bytes / 1e6:,.1f} of"
+        f" {moment.total_bytes / 1e6:,.1f} MB, {rate:,.0f} records/s, {left:,} remain{who}{trouble}"
+    )
+
+
+def _report(result: Result, received: int | None, options: Options, terminal: Terminal) -> int:
+    counts, left = result.counts, result.remaining
+    if options.json:
+        terminal.json(_json(result))
+    elif not options.quiet:
+        terminal.out(
+            f"{counts.accepted:,} accepted, {counts.duplicates:,} duplicates, {counts.flagged:,} flagged,"
+            f" {result.new_dead_letters:,} new dead letters ({result.dead_letters:,} in all), in"
+            f" {result.seconds:.1f} s"
+        )
+    if result.reason == "caught_up":
+        return FINE
+    waits = f"{left.records:,} records ({left.bytes:,} bytes) wait in the log, nothing is lost"
+    trouble = result.trouble
+    if result.reason == "interrupted":
+        terminal.warn(f"interrupted: {waits}")
+        return 128 + (received or signal.SIGINT)
+    said = f"{trouble.detail or trouble.code}" if trouble is not None else "no acknowledgement came"
+    verb = {"trouble": "replication waits for a person", "stalled": "no progress for 60 s", "deadline": "not in time"}
+    hint = trouble.hint if trouble is not None else "run: gradata doctor"
+    terminal.fail(f"{verb[result.reason]}: {said}; {waits}", hint)
+    return PROBLEM
+
+
+def _json(result: Result) -> dict[str, object]:
+    return {
+        "reason": result.reason,
+        **asdict(result.counts),
+        "dead_letters": result.dead_letters,
+        "new_dead_letters": result.new_dead_letters,
+        "remaining_records": result.remaining.records,
+        "remaining_bytes": result.remaining.bytes,
+        "trouble": None if result.trouble is None else asdict(result.trouble),
+        "seconds": round(result.seconds, 3),
+    }

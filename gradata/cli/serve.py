@@ -1,0 +1,77 @@
+"""`gradata serve`: run the cloud."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gradata.cli.commands import FINE, Subparsers, needs_server
+
+if TYPE_CHECKING:
+    from gradata.cli.terminal import Terminal
+    from gradata.cloud.server import Started
+
+NAME = "serve"
+HELP = "run the cloud"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for."""
+
+    host: str
+    port: int
+    store: str | None
+    allow_remote: bool
+    json: bool
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        NAME,
+        help=HELP,
+        description="Run the cloud until SIGTERM or Ctrl-C. The first start makes an admin key, shows it once, and"
+        " keeps it in a file for its owner alone, beside the store.",
+        epilog="Exit codes: 0 ended by a signal, 1 the store cannot be used, 2 it cannot listen there.",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8787, help="the port to listen on (8787); 0: any free one")
+    parser.add_argument(
+        "--store", metavar="URL", help="sqlite:PATH or postgresql://… (default: SQLite in ~/.gradata/cloud)"
+    )
+    parser.add_argument(
+        "--allow-remote", action="store_true", help="listen beyond this machine, although it is plain HTTP"
+    )
+    parser.add_argument("--json", action="store_true", help="say where it listens as one line of JSON, on stdout")
+    parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
+
+
+def _options(chosen: argparse.Namespace) -> Options:
+    return Options(chosen.host, chosen.port, chosen.store, chosen.allow_remote, chosen.json)
+
+
+def run(options: Options, terminal: Terminal) -> int:
+    """Serve until told to end."""
+    with needs_server():
+        from gradata.cloud import server
+    server.run(
+        options.host,
+        options.port,
+        options.store,
+        allow_remote=options.allow_remote,
+        on_start=(lambda started: _say(started, terminal)) if options.json else None,
+    )
+    return FINE
+
+
+def _say(started: Started, terminal: Terminal) -> None:
+    terminal.json(
+        {
+            "url": started.url,
+            "store": started.store_url,
+            "key_path": started.key_path,
+            "admin_key": started.admin_key,
+        }
+    )

@@ -1,0 +1,343 @@
+"""Replicate a log in the foreground: until everything is acknowledged, or until told to stop.
+
+It is the embedded replicator with somebody watching: it leads if nobody does, and otherwise follows the live leader
+through the sidecar, so that it never fights with one. Decides only when to stop watching; all else is `progress`.
+Partner: `gradata replicate`, which prints what is yielded here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gradata.directory import Directory, identify
+from gradata.overview import Backlog, backlog
+from gradata.replication import ConsentingSink, version
+from gradata.settings import Settings, consent
+from replicator import recovery
+from replicator.errors import ConfigurationError, SidecarError
+from replicator.lease import Lease, lease_path
+from replicator.log import LogReader
+from replicator.loop import Drained, Replicator
+from replicator.model import Standing
+from replicator.sidecar import read_only, sidecar_path
+from replicator.sink import HttpSink, Sink, check_endpoint
+from replicator.status import Notice, Shown, Status, from_json
+
+POLL_S = 0.1
+STALL_S = 60.0
+"""Without an acknowledgement for this long the cloud counts as away."""
+GRACE_S = 5.0
+"""How long the trouble of another process, or one from before an order, may be old news."""
+PART_S = 2.0
+"""How long ending on a signal may take."""
+
+Reason = Literal["caught_up", "trouble", "stalled", "deadline", "interrupted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the cloud said of records sent in the course of one run."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    flagged: int = 0
+    refused: int = 0
+    requests: int = 0
+
+    @classmethod
+    def of(cls, status: Status) -> Counts:
+        """The totals of one process."""
+        return cls(status.accepted, status.duplicates, status.flagged, status.refused, status.requests)
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.accepted + other.accepted,
+            self.duplicates + other.duplicates,
+            self.flagged + other.flagged,
+            self.refused + other.refused,
+            self.requests + other.requests,
+        )
+
+    def __sub__(self, other: Counts) -> Counts:
+        return Counts(
+            self.accepted - other.accepted,
+            self.duplicates - other.duplicates,
+            self.flagged - other.flagged,
+            self.refused - other.refused,
+            self.requests - other.requests,
+        )
+
+
+class Totals:
+    """What several leaders did while we watched: each counts from its own start, the first from our first look."""
+
+    def __init__(self, before: Status | None) -> None:
+        self._base = Counts() if before is None else Counts.of(before)
+        self._leader = None if before is None else (before.pid, before.since)
+        self._done = Counts()
+        self._present = self._base
+
+    def see(self, status: Status) -> None:
+        """Take in a status, of whichever process."""
+        leader = (status.pid, status.since)
+        if leader != self._leader:
+            self._done += self._present - self._base
+            self._leader, self._base = leader, Counts()
+        self._present = Counts.of(status)
+
+    @property
+    def counts(self) -> Counts:
+        """All of it."""
+        return self._done + (self._present - self._base)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look. `standing` is durable; `fresh` is a status of somebody who replicates now, None if there is none."""
+
+    standing: Standing | None
+    fresh: Status | None
+    order_done: bool
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What a person may be shown meanwhile. Sizes of the whole task; `trouble` in the leader's words."""
+
+    done_bytes: int
+    total_bytes: int
+    done_records: int
+    total_records: int
+    seconds: float
+    trouble: Shown | None
+    leads: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run came to. `remaining` is what was in the log at the start and is not acknowledged."""
+
+    reason: Reason
+    counts: Counts
+    remaining: Backlog
+    dead_letters: int
+    new_dead_letters: int
+    trouble: Shown | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be done: everything before `target` (a log offset), and the order, if one was given."""
+
+    target: int
+    total_bytes: int
+    total_records: int
+    order: int | None = None
+
+
+def open_foreground(
+    settings: Settings, directory: Directory, on_notice: Callable[[Notice], None] | None = None
+) -> Replicator:
+    """A replicator of this brain's log for the foreground; not started. ConfigurationError as `open_sink`."""
+    endpoint = _permitted(settings)
+    return Replicator(
+        directory.log,
+        endpoint=endpoint,
+        open_sink=lambda: open_sink(settings, directory),
+        on_notice=on_notice,
+        version=version(),
+    )
+
+
+def open_sink(settings: Settings, directory: Directory) -> Sink:
+    """The way to the cloud, behind the user's consent.
+
+    ConfigurationError where consent or a switch forbids that anything leaves the machine, and for an endpoint that
+    cannot work. `GRADATA_DISABLE_WRITE_THROUGH` does not forbid it: that is what replicating by hand is for.
+    """
+    endpoint = _permitted(settings)
+    sink = HttpSink(endpoint=endpoint, key=settings.read_key, identity=identify(directory))
+    return ConsentingSink(sink, settings.brain_dir)
+
+
+def _permitted(settings: Settings) -> str:
+    if settings.cloud_off:
+        raise ConfigurationError(f"nothing may leave this machine: {settings.why_not}", hint="unset it to replicate")
+    if (refused := consent(settings.brain_dir)) is not None:
+        raise ConfigurationError(f"nothing may leave this machine: {refused.why}", hint=refused.hint)
+    return check_endpoint(settings.endpoint)
+
+
+def plan(log: str, reset: recovery.ResetPlan | None) -> Task:
+    """What there is to do now. LogError if the log cannot be read."""
+    target = LogReader(log).whole_end()
+    here = recovery.standing(log)
+    offset = here.cursor.offset if here is not None and here.cursor.offset <= target else 0
+    waiting = backlog(log, offset, target)
+    again_bytes, again_records = (reset.again_bytes, reset.again_records) if reset is not None else (0, 0)
+    return Task(target, waiting.bytes + again_bytes, waiting.records + again_records)
+
+
+class Watch:
+    """Watches one replicator work on one task. Use: `begin`, then `look` until it gives a Result.
+
+    `begin` before the order is given, so that nothing done for it is missed.
+    """
+
+    def __init__(self, replicator: Replicator, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+        self._replicator = replicator
+        self._log = replicator.log_path
+        self._now = monotonic_s
+        saved = _saved(self._log)
+        self._stale = (
+            None if saved is None or Lease.holder(lease_path(self._log)) is not None else (saved.pid, saved.since)
+        )
+        self._totals = Totals(saved)
+        self._began = self._moved_at = self._now()
+        self._place: tuple[int, int] | None = None
+        self._letters_before: int | None = None
+
+    def look(self, task: Task, *, timeout_s: float | None) -> Moment | Result:
+        """How it stands: a Result once there is nothing left to wait for."""
+        seen = self._see(task)
+        now = self._now()
+        if self._letters_before is None:
+            self._letters_before = seen.dead_letters
+        place = (seen.standing.cursor.offset, self._totals.counts.requests) if seen.standing is not None else None
+        if place != self._place:
+            self._place, self._moved_at = place, now
+        reason = self._ended(task, seen, now, timeout_s)
+        return self._moment(task, seen, now) if reason is None else self._result(task, seen, reason)
+
+    def interrupted(self, task: Task) -> Result:
+        """The result when a person does not want to wait any longer."""
+        return self._result(task, self._see(task), "interrupted")
+
+    def _ended(self, task: Task, seen: Seen, now: float, timeout_s: float | None) -> Reason | None:
+        if _is_done(task, seen):
+            return "caught_up"
+        trouble = _why_waiting_is_of_no_use(seen.fresh)
+        waited_s = now - self._began
+        if trouble is not None and (waited_s > GRACE_S or (seen.order_done and self._replicator.leads)):
+            return "trouble"
+        if timeout_s is not None and waited_s > timeout_s:
+            return "deadline"
+        return "stalled" if now - self._moved_at > STALL_S else None
+
+    def _see(self, task: Task) -> Seen:
+        status = self._replicator.status()
+        leads = self._replicator.leads
+        fresh = status if status is not None and (leads or (status.pid, status.since) != self._stale) else None
+        if fresh is not None:
+            self._totals.see(fresh)
+        seen = Seen(None, fresh, task.order is None, fresh.dead_letters if fresh is not None else 0)
+        try:
+            view = read_only(sidecar_path(self._log))
+        except SidecarError:
+            return seen  # busy, or no sidecar can be here: the next look, or the status, tells
+        if view is None:
+            return seen
+        try:
+            asked = view.pending()
+            waits = asked is not None and asked.reset is not None and asked.reset.id <= (task.order or 0)
+            return replace(seen, standing=view.load(), order_done=not waits, dead_letters=view.dead_letter_count())
+        except SidecarError:
+            return seen
+        finally:
+            view.close()
+
+    def _moment(self, task: Task, seen: Seen, now: float) -> Moment:
+        left = self._left(task, seen)
+        standing = seen.standing
+        records_left = 0 if standing is None or not task.total_bytes else left * task.total_records // task.total_bytes
+        trouble = seen.fresh.trouble if seen.fresh is not None else None
+        done_records = max(0, task.total_records - records_left) if standing is not None else 0
+        return Moment(
+            task.total_bytes - left, task.total_bytes, done_records, task.total_records, now - self._began,
+            trouble, self._replicator.leads,
+        )  # fmt: skip
+
+    def _left(self, task: Task, seen: Seen) -> int:
+        offset = seen.standing.cursor.offset if seen.standing is not None and seen.order_done else None
+        return min(task.total_bytes, max(0, task.target - offset)) if offset is not None else task.total_bytes
+
+    def _result(self, task: Task, seen: Seen, reason: Reason) -> Result:
+        offset = seen.standing.cursor.offset if seen.standing is not None else 0
+        if not seen.order_done:
+            offset = min(offset, max(0, task.target - task.total_bytes))
+        trouble = seen.fresh.trouble if seen.fresh is not None else None
+        if trouble is None and seen.fresh is not None and seen.fresh.log_trouble is not None:
+            since = seen.fresh.updated_at
+            trouble = Shown("log_unreadable", seen.fresh.log_trouble, since, "run: gradata doctor")
+        return Result(
+            reason,
+            self._totals.counts,
+            Backlog() if reason == "caught_up" else backlog(self._log, offset, task.target),
+            seen.dead_letters,
+            max(0, seen.dead_letters - (self._letters_before or 0)),
+            None if reason == "caught_up" else trouble,
+            self._now() - self._began,
+        )
+
+
+def _is_done(task: Task, seen: Seen) -> bool:
+    """Everything is acknowledged, durably here too where there can be a sidecar."""
+    standing, fresh = seen.standing, seen.fresh
+    if fresh is not None and fresh.sidecar_trouble is not None:
+        return fresh.offset >= task.target and fresh.resending_to is None and seen.order_done
+    if standing is None:
+        return False
+    return seen.order_done and standing.resend is None and standing.cursor.offset >= task.target
+
+
+def _why_waiting_is_of_no_use(status: Status | None) -> str | None:
+    if status is None:
+        return None
+    if status.state in ("paused", "held", "stopped"):
+        return status.state
+    return status.log_trouble
+
+
+def _saved(log: str) -> Status | None:
+    try:
+        view = read_only(sidecar_path(log))
+        if view is None:
+            return None
+        try:
+            saved = view.status()
+        finally:
+            view.close()
+    except SidecarError:
+        return None
+    return None if saved is None else from_json(saved)
+
+
+def run_once(
+    watch: Watch,
+    task: Task,
+    *,
+    timeout_s: float | None,
+    stop: threading.Event,
+    on_moment: Callable[[Moment], None],
+) -> Result:
+    """Watch until there is a result, showing each moment; `stop` ends it at once."""
+    while not stop.is_set():
+        seen = watch.look(task, timeout_s=timeout_s)
+        if isinstance(seen, Result):
+            return seen
+        on_moment(seen)
+        stop.wait(POLL_S)
+    return watch.interrupted(task)
+
+
+def run_until(replicator: Replicator, stop: threading.Event) -> Drained:
+    """Replicate until `stop`; then drain shortly."""
+    replicator.start()
+    stop.wait()
+    return replicator.close(PART_S)
