@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
 
-from gradata.cloud.requests import Append, Beat, Claim, Columns, Lines, Loose, Request
+from gradata.cloud.requests import NO_COLUMNS, Append, Beat, Claim, Columns, Lines, Loose, Request
 from gradata.cloud.tiles import TilePart, tile_parts
 from replicator.framing import event_id_of
 from replicator.model import Refusal
@@ -93,7 +93,7 @@ class NewEvents:
     event_ids: Sequence[str] = field(default=(), repr=False)
     contents: Sequence[bytes] = field(default=(), repr=False)
     numbers: Sequence[int] = field(default=(), repr=False)
-    columns: Columns = Columns()
+    columns: Columns = NO_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +178,12 @@ def _decide(
     known: MutableMapping[str, bytes],
     record_bytes: int,
 ) -> Decision:
-    match request:
-        case Loose():
-            return _keep_loose(request.load, known, record_bytes)
-        case Beat():
-            log = logs.get((request.brain_id, request.log_id), UNKNOWN_LOG)
-            return Done(log.tree, log.offset, log.event_id)
-        case Append():
-            log = logs.get((request.brain_id, request.log_id), UNKNOWN_LOG)
-            return _misfit(request, log) or _append(request, log, known, record_bytes)
+    if isinstance(request, Loose):
+        return _keep_loose(request.load, known, record_bytes)
+    log = logs.get((request.brain_id, request.log_id), UNKNOWN_LOG)
+    if isinstance(request, Beat):
+        return Done(log.tree, log.offset, log.event_id)
+    return _misfit(request, log) or _append(request, log, known, record_bytes)
 
 
 def _keep_loose(load: Lines, known: MutableMapping[str, bytes], record_bytes: int) -> Done:

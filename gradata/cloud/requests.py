@@ -27,6 +27,9 @@ class Columns:
         )
 
 
+NO_COLUMNS = Columns()
+
+
 @dataclass(frozen=True, slots=True)
 class Lines:
     """Records with what was computed from each, in columns of equal length.
