@@ -139,7 +139,7 @@ class Scan:
 
     def _searched(self, start: int) -> int:
         tail = self.tail
-        if tail is None or tail.end > self._facts.size:
+        if tail is None:
             return start
         if (tail.device, tail.inode, tail.start) != (self._facts.device, self._facts.inode, start):
             return start

@@ -291,6 +291,18 @@ def test_f04_f05_f07_f08_f09_f11_f12_a_log_that_does_not_continue_is_broken(
     assert isinstance(read(LogReader(PATH, disk), cursor), Broken)
 
 
+def test_f12_the_reason_says_what_is_there_and_what_was_acknowledged(disk: SimDisk, sim: LogReader) -> None:
+    """A log that ends before the offset, and one that does not but differs, have words of their own."""
+    disk.overwrite(PATH, b"x")
+    assert read(sim, cursor_behind(BEFORE)) == Broken(
+        f"the log ends at 1, before the {len(BEFORE)} bytes that were acknowledged"
+    )
+    disk.overwrite(PATH, log_of(30, 50))
+    assert read(sim, cursor_behind(BEFORE)) == Broken(
+        f"the record that ends at {len(BEFORE)} is not the one that was acknowledged"
+    )
+
+
 def test_f06_replaced_by_the_same_content_goes_on(disk: SimDisk, sim: LogReader) -> None:
     """Another inode with the same records, and one more: only that one is found."""
     disk.overwrite(PATH, BEFORE)
@@ -558,10 +570,11 @@ def test_the_whole_end_is_behind_the_last_newline(content: bytes) -> None:
     assert (reader.whole_end(), reader.end()) == (content.rfind(b"\n") + 1, len(content))
 
 
-def test_the_whole_end_is_found_behind_a_long_tail(path: Path) -> None:
-    """The backward search crosses its steps."""
-    path.write_bytes(BEFORE + b"t" * (2 * MIB + 5))
-    assert LogReader(str(path)).whole_end() == len(BEFORE)
+@pytest.mark.parametrize("before", [BEFORE, b"y" * (2 * MIB) + b"\n"])
+def test_the_whole_end_is_found_behind_a_long_tail(path: Path, before: bytes) -> None:
+    """The backward search crosses its steps, and ends in the first one or in a later one."""
+    path.write_bytes(before + b"t" * (2 * MIB + 5))
+    assert LogReader(str(path)).whole_end() == len(before)
 
 
 def test_batches_go_on_from_any_record(path: Path) -> None:
