@@ -13,10 +13,10 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from gradata.errors import ProjectionError
 from gradata.process import PerProcess
@@ -25,7 +25,7 @@ from gradata.projection_schema import prepare
 from replicator.errors import LogError
 from replicator.log import POSIX, LogReader
 from replicator.log.disk import READ
-from replicator.model import Batch
+from replicator.model import Batch, Hole
 
 BATCH_BYTES = 1024 * 1024
 """What one transaction takes in; other writers of system.db get their turn in between."""
@@ -138,10 +138,7 @@ class Projection:
             return 0
         with _transaction(connection):
             place = self._checked(_place(connection))
-            with closing(
-                self._reader.batches(place.offset, place.size, bytes_max, record_bytes_max=RECORD_BYTES_MAX)
-            ) as batches:
-                load = next(batches, None)
+            load = self._next(place, bytes_max)
             if load is None:  # a write in progress: nothing whole yet
                 own.caught_up = True
                 return 0
@@ -151,6 +148,12 @@ class Projection:
                 skipped = 1
             _move(connection, self._behind(load.end, place.size + load.count, place.skipped + skipped))
         return load.count
+
+    def _next(self, place: Place, bytes_max: int) -> Batch | Hole | None:
+        """What the log has behind the place, at most one batch; None: nothing whole."""
+        batches = self._reader.batches(place.offset, place.size, bytes_max, record_bytes_max=RECORD_BYTES_MAX)
+        with closing(cast("Generator[Batch | Hole]", batches)) as found:
+            return next(found, None)
 
     def _is_caught_up(self, connection: sqlite3.Connection) -> bool:
         """Without taking the write lock, since it is the usual case at open."""

@@ -301,6 +301,16 @@ def test_an_empty_id_file_is_filled_and_a_broken_one_is_told(home: Path) -> None
     assert (home / ".device_id").read_text() == "a\x00b"
 
 
+def test_places_where_no_brain_can_be_are_told(home: Path) -> None:
+    """A file in the way of the directory, and a directory in the way of an id, are errors with hints."""
+    (home / "file").write_text("")
+    (home / "c" / ".tenant_id").mkdir(parents=True)
+    for path in (home / "file" / "b", home / "c"):
+        with pytest.raises(BrainDirectoryError) as raised:
+            Brain.init(path, environ={"HOME": str(home)})
+        assert raised.value.hint
+
+
 # ---------------------------------------------------------------- what may fail around it
 
 

@@ -311,3 +311,37 @@ def test_text_with_sql_and_nul_in_it_is_only_text(folder: Folder) -> None:
     folder.projection.catch_up()
     event = folder.projection.query(evil, None, None, 1)[0]
     assert (event["source"], event["data"], event["tags"]) == (evil, {evil: evil}, [evil])
+
+
+def test_f14_odd_ids_and_times_are_kept_readable(folder: Folder) -> None:
+    """An id with signs is an id; times that are none, and numbers beyond any calendar, become text."""
+    odd = [row(1, event_id="a-b"), row(2, ts=1e300), row(3, ts=None), row(4, ts=[1]), row(5, session=2**70)]
+    huge = b'{"type": "T", "ts": "t", "event_id": "huge", "data": {"n": ' + b"9" * 5_000 + b"}}\n"
+    folder.append(*odd, huge, row(7, type=None))
+    folder.projection.catch_up()
+    found = folder.projection.query(None, None, None, 100)[::-1]
+    assert found[0]["event_id"] == "a-b"
+    assert float(found[1]["ts"]) == 1e300
+    assert [event["ts"] for event in found[2:4]] == ["", "[1]"]
+    assert (found[4]["session"], found[-1]["type"]) == (None, "")
+    assert folder.projection.place().size == len(found) + folder.projection.place().skipped
+
+
+def test_rows_of_others_that_hold_no_json_are_shown_as_they_are(folder: Folder) -> None:
+    """Text in data_json that is no JSON, and none at all, break no query and no takeover."""
+    folder.projection.catch_up()
+    insert = "INSERT INTO events (ts, type, data_json, tags_json) VALUES ('t', 'T', ?, NULL)"
+    folder.sql(insert, "not json")
+    folder.sql(insert, None)
+    folder.append(b'{"ts": "t", "type": "T", "source": null, "data": {}, "session": null}\n')
+    folder.projection.catch_up()
+    said = [event["data"] for event in folder.projection.query("T", None, None, 10)]
+    assert said == [{}, "not json"], "the second row said what the record says, so it stands for it"
+
+
+def test_an_upgrade_that_fails_changes_nothing(folder: Folder) -> None:
+    """A brain whose `events` is a view cannot be upgraded: an error with a remedy, and no table half made."""
+    folder.sql("CREATE VIEW events AS SELECT 1 AS id")
+    with pytest.raises(ProjectionError):
+        folder.projection.catch_up()
+    assert folder.sql("SELECT name FROM sqlite_master") == [("events",)]

@@ -64,7 +64,10 @@ def _text(alphabet: str, length: int, seed: int) -> str:
     ids=["words", "few", "lines", "signs", "ideographs"],
 )
 def test_100000_unrelated_characters_cost_a_bounded_time(alphabet: str) -> None:
-    """The whole analysis of unrelated texts takes about 20 ms at most (CPU time, best of three, three times that)."""
+    """The whole analysis of unrelated texts takes about 20 ms at most; the test allows 200 on busy machines.
+
+    Quadratic costs, which this guards against, would be seconds.
+    """
     draft, final = _text(alphabet, 50_000, 1), _text(alphabet, 50_000, 2)
     analyse("warm", "up")
     costs = []
@@ -74,7 +77,7 @@ def test_100000_unrelated_characters_cost_a_bounded_time(alphabet: str) -> None:
         costs.append(time.process_time() - before)
     assert found.distance.estimated
     assert 0.0 <= found.distance.value <= 1.0
-    assert min(costs) < 0.06
+    assert min(costs) < 0.2
 
 
 def test_a_small_edit_in_a_large_text_is_exact() -> None:

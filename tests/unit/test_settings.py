@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -161,6 +163,24 @@ def test_f52_consent_is_only_ever_a_plain_yes(tmp_path: Path, text: str | None, 
     assert text is None or path.read_text() == text, "consent is never changed"
 
 
+def test_f52_a_config_that_cannot_be_read_is_no_consent(tmp_path: Path) -> None:
+    """A directory in place of the config forbids, and is told as trouble."""
+    (tmp_path / "cloud-config.json").mkdir()
+    refused = consent(str(tmp_path))
+    assert refused is not None
+    assert not refused.by_choice
+
+
+def test_f54_a_host_that_forbids_threads_is_a_reason_with_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a patched host nothing is started, and the hint is the command to run beside it."""
+    monkeypatch.setitem(sys.modules, "gevent.monkey", _answering("is_module_patched", "threading"))
+    forbidden = why_local(Settings.resolve(tmp_path, key="k", environ={}))
+    assert forbidden is not None
+    assert f"gradata replicate --follow --brain {tmp_path}" in forbidden.hint
+
+
 def test_f51_a_missing_key_is_the_last_reason_and_names_the_remedy(tmp_path: Path) -> None:
     """Without a key, and nothing else in the way, the reason is the key and the hint is a command."""
     environ = {"HOME": str(tmp_path)}
@@ -172,7 +192,7 @@ def test_f51_a_missing_key_is_the_last_reason_and_names_the_remedy(tmp_path: Pat
     assert why_local(Settings.resolve(tmp_path, environ=environ)) is None
 
 
-def _answering(question: str, name: str) -> SimpleNamespace:
+def _answering(question: str, name: str) -> Any:
     return SimpleNamespace(**{question: lambda asked: asked == name})
 
 
