@@ -413,7 +413,9 @@ def _heard(p: Progress, cloud_id: str, head: Head, now: float, jitter: float) ->
         p = _flowing(p)
     if head.tree_head in (TreeHead(p.cursor.size, p.cursor.root), standing.resend):
         return p
-    return _passing(p, head) if _near(p, head) else replace(p, compare=(head,), load=None)
+    if head.size > p.cursor.size and (known is None or _near(p, head)):
+        return _passing(p, head)
+    return replace(p, compare=(head,), load=None)
 
 
 def _near(p: Progress, head: Head) -> bool:
@@ -474,7 +476,8 @@ def _acked(p: Progress, action: act.Action, ack: act.Acked, now: float, jitter: 
     mine = TreeHead(tree.size, tree.root)
     if ack.head.log_id != before.log_id or ack.head.size < mine.size:
         return _disagreement(p, "the answer's head is behind what it acknowledges", now, jitter)
-    if ack.head.tree_head != mine and (resend is None or ack.head.tree_head != resend):
+    passing = resend is not None and resend.size > mine.size and resend == ack.head.tree_head
+    if ack.head.tree_head != mine and not passing:
         if ack.head.size > mine.size:
             return _passing(p, ack.head) if _near(p, ack.head) else replace(p, compare=(ack.head,), load=None)
         if resend is not None:
@@ -482,8 +485,7 @@ def _acked(p: Progress, action: act.Action, ack: act.Acked, now: float, jitter: 
         return _disagreement(p, "the answer's root is not that of the records sent", now, jitter)
     anchor, event_id = (load.anchor, None) if isinstance(load, Hole) else _last(load)
     cursor = Cursor(before.log_id, load.end, tree, event_id, anchor, before.parent)
-    ahead = resend if resend is not None and ack.head.size > tree.size else None
-    standing = Standing(cursor, ack.cloud_id, p.endpoint, ahead)
+    standing = Standing(cursor, ack.cloud_id, p.endpoint, resend if passing else None)
     p = replace(
         p,
         standing=standing,

@@ -207,3 +207,38 @@ def test_f37_a_throttled_batch_waits_and_is_read_afresh() -> None:
     """429 to a batch is no failure: a minimum wait, clamped, and no trouble."""
     p = after(sending(at(1)), act.Throttled(1e9))
     assert (p.not_before, p.load, p.trouble, p.failures) == (300.5, None, None, 0)
+
+
+# ------------------------------------------------------------------------------ sending again what is there
+
+
+def resending(size: int, known: int) -> Progress:
+    """Behind `size` records, while the cloud's first `known` are sent again."""
+    p = at(size)
+    standing = replace(standing_of(p), resend=head(known).tree_head)
+    return replace(p, standing=standing, durable=standing)
+
+
+def test_f10_an_old_record_edited_and_the_log_sent_again_is_compared() -> None:
+    """Sent again up to the cloud's head, but with another root: the log is asked whether it still has that head."""
+    other = Head("log-1", 3, JUNK, head(3).offset)
+    p = replace(resending(1, 3), batch_records=2)
+    p = replace(p, standing=replace(standing_of(p), resend=other.tree_head))
+    p = replace(p, durable=p.standing)
+    p = after(sending(p), act.Acked(CLOUD, other))
+    assert (p.cursor.size, p.compare) == (1, (other,))
+
+
+def test_a_cloud_that_rolls_back_while_records_are_sent_again_still_acknowledges_them() -> None:
+    """A head that is exactly ours is an ack, even if another one was known before; then nothing is left to pass."""
+    p = replace(resending(0, 4), batch_records=2)
+    p = after(sending(p), act.Acked(CLOUD, head(2)))
+    assert (p.cursor.size, standing_of(p).resend, p.trouble) == (2, None, None)
+
+
+def test_a_confirmed_order_is_carried_out_at_a_cloud_that_turns_out_to_have_the_log() -> None:
+    """Ordered to send everything again, the cloud's name being unknown: its head is passed, however far ahead."""
+    standing = Standing(cursor_at("log-1", ()), None, HERE)
+    p = replace(at(0), standing=standing, durable=standing, beat_at=0.0, limits=Limits(records=1))
+    p = after(p, act.Heard(CLOUD, head(4)))
+    assert (p.compare, standing_of(p).resend) == ((), head(4).tree_head)
