@@ -17,7 +17,7 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -93,7 +93,7 @@ class Carrier:
             self._line = None
             self._strays.append(line)
         line.abandon(NoAnswer("abandoned"))
-        return NoAnswer(f"no answer within {order.total_s:g} s")
+        return NoAnswer(f"no answer within {round(order.total_s, 1):g} s")
 
     def _ready_line(self) -> _Line | NoAnswer:
         with self._lock:
@@ -129,7 +129,7 @@ class Carrier:
             line.join(JOIN_S_MAX)
 
 
-class _Abandoned(Exception):  # noqa: N818 - no error: it stops an upload that nobody waits for any more
+class _Abandoned(Exception):  # noqa: N818 - no error: it stops a request that nobody waits for any more
     pass
 
 
@@ -155,8 +155,7 @@ class _Line:
         return self._thread.is_alive()
 
     def join(self, timeout_s: float) -> None:
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
+        self._thread.join(timeout_s)
 
     def discard(self) -> None:
         """Let go of a line that never started."""
@@ -201,7 +200,7 @@ class _Line:
             order.method,
             order.url,
             headers=order.headers,
-            content=self._upload(order.pieces) if order.pieces else None,
+            content=iter(order.pieces) if order.pieces else None,
             extensions={"timeout": dict(order.times_s), "trace": self._trace},
         )
         try:
@@ -212,6 +211,9 @@ class _Line:
             return _refused_by_proxy(error)
         except httpx.TransportError as error:
             return NoAnswer(_words(error))
+        except UnicodeError:
+            # From the look-up, untranslated: a proxy whose name has an empty or over-long label.
+            return NoAnswer("the name of the proxy is no name")
         return self._read(response)
 
     def _read(self, response: httpx.Response) -> Reply:
@@ -232,12 +234,6 @@ class _Line:
         finally:
             response.close()
         return Answer(response.status_code, headers, bytes(body))
-
-    def _upload(self, pieces: tuple[memoryview, ...]) -> Iterator[memoryview]:
-        for piece in pieces:
-            if self._abandoned:
-                raise _Abandoned
-            yield piece
 
     def _trace(self, event: str, facts: dict[str, Any]) -> None:
         """Remember the socket of the connection, which `abandon` may have to cut (httpx's `trace` extension)."""

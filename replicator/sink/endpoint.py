@@ -32,7 +32,7 @@ def check_endpoint(url: str) -> str:
         raise ConfigurationError("the endpoint cannot be read as an address", hint=_EXAMPLE) from None
     if parts.scheme not in ("http", "https"):
         raise ConfigurationError("the endpoint must begin with https://", hint=_EXAMPLE)
-    if not host or not _is_host(host) or port == 0:
+    if not host or not _is_host(host) or port == 0 or ("[" in parts.netloc and ":" not in host):
         raise ConfigurationError("the endpoint names no host", hint=_EXAMPLE)
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(

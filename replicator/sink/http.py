@@ -7,6 +7,7 @@ The key is read afresh for each request, stands in one header only, and is in no
 from __future__ import annotations
 
 import hashlib
+import importlib
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -187,12 +188,13 @@ class HttpSink:
             if reply.proxy_status == 407:
                 return Misconfigured(407, "407: the proxy wants a user name and password")
             return Unavailable(reply.detail)
-        body = reply.body
-        if reply.status >= 300 and len(key) >= ECHO_CHARACTERS_MIN:
+        self._denied = _digest(key) if reply.status in (401, 403) else None
+        headers, body = reply.headers, reply.body
+        if reply.status != 200 and len(key) >= ECHO_CHARACTERS_MIN:
             # Some proxies print the request's headers into their error page.
             body = body.replace(key.encode(), b"[key]")
-        self._denied = _digest(key) if reply.status in (401, 403) else None
-        return read(reply.status, reply.headers, body, now_wall=self._wall())
+            headers = {name: value.replace(key, "[key]") for name, value in headers.items()}
+        return read(reply.status, headers, body, now_wall=self._wall())
 
     def _order(self, request: Request, key: str) -> Order:
         pieces, encoding = self._body(request)
@@ -250,12 +252,11 @@ class _Compressor(Protocol):
 def _compressor(encodings: tuple[str, ...]) -> tuple[str | None, _Compressor | None]:
     """The best that both sides have; level 1, for a replicator must cost its host little."""
     if "zstd" in encodings:
-        try:
-            from backports import zstd
-        except ImportError:
-            pass  # an optional extra; gzip does
-        else:
-            return "zstd", zstd.ZstdCompressor(level=1)
+        for module in ("compression.zstd", "backports.zstd"):
+            try:
+                return "zstd", importlib.import_module(module).ZstdCompressor(level=1)
+            except ImportError:
+                continue  # part of Python from 3.14, an optional extra before; gzip does
     if "gzip" in encodings:
         return "gzip", zlib.compressobj(level=1, wbits=31)
     return None, None
