@@ -129,6 +129,8 @@ class Progress:
     refused_in_a_row: int = 0
     """Dead letters made of refused records since the last record that was accepted."""
     disagreements: int = 0
+    heard: bool = False
+    """A heartbeat was answered since the trouble began: if no records wait, that ends it."""
     failures: int = 0
     not_before: float = 0.0
     trouble: Trouble | None = None
@@ -331,7 +333,7 @@ def _found(p: Progress, load: Batch | Hole) -> Progress:
 
 
 def _nothing(p: Progress) -> Progress:
-    p = replace(p, load=None, caught_up=True, log_trouble=None)
+    p = replace(_flowing(p) if p.heard else p, load=None, caught_up=True, log_trouble=None)
     resend = p.standing.resend if p.standing is not None else None
     if resend is not None:
         return _new_generation(p, f"the log ends after {p.cursor.size} records, the cloud has {resend.size} of it")
@@ -409,8 +411,7 @@ def _heard(p: Progress, cloud_id: str, head: Head, now: float, jitter: float) ->
     if known not in (None, cloud_id):
         standing = replace(standing, resend=None)
     p = replace(p, standing=standing)
-    if p.caught_up or not p.paused:
-        p = _flowing(p)
+    p = _flowing(p) if p.caught_up else replace(p, heard=p.trouble is not None)
     if head.tree_head in (TreeHead(p.cursor.size, p.cursor.root), standing.resend):
         return p
     if head.size > p.cursor.size and (known is None or _near(p, head)):
@@ -495,7 +496,7 @@ def _acked(p: Progress, action: act.Action, ack: act.Acked, now: float, jitter: 
         culprit=None if p.culprit in (None, before.size) else p.culprit,
         dead_letters=p.dead_letters + _letters(p, load, ack),
     )
-    p = replace(_flowing(p), disagreements=0, tally=_tallied(p.tally, ack))
+    p = replace(_flowing(p), tally=_tallied(p.tally, ack))
     if isinstance(load, Hole):
         return _limited(replace(p, regrow_at=0), ack.limits)
     return _limited(_grown(replace(p, refused_in_a_row=0), load, now), ack.limits)
@@ -608,7 +609,7 @@ def _throttled(p: Progress, action: act.Action, until: float) -> Progress:
 
 
 def _flowing(p: Progress) -> Progress:
-    return replace(p, failures=0, not_before=0.0, trouble=None)
+    return replace(p, failures=0, disagreements=0, heard=False, not_before=0.0, trouble=None)
 
 
 def _disagreement(p: Progress, detail: str, now: float, jitter: float) -> Progress:
@@ -627,6 +628,7 @@ def _retry(p: Progress, trouble: Trouble, now: float, jitter: float, *, at_least
     return replace(
         p,
         load=None,
+        heard=False,
         trouble=trouble,
         failures=p.failures + 1,
         not_before=now + max(delay_s, at_least_s),
@@ -641,6 +643,7 @@ def _pause(p: Progress, trouble: Trouble, now: float) -> Progress:
     return replace(
         p,
         load=None,
+        heard=False,
         trouble=trouble,
         failures=again + 1,
         not_before=now + delay_s,

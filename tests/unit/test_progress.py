@@ -242,3 +242,38 @@ def test_a_confirmed_order_is_carried_out_at_a_cloud_that_turns_out_to_have_the_
     p = replace(at(0), standing=standing, durable=standing, beat_at=0.0, limits=Limits(records=1))
     p = after(p, act.Heard(CLOUD, head(4)))
     assert (p.compare, standing_of(p).resend) == ((), head(4).tree_head)
+
+
+# ------------------------------------------------------------------------------ what a heartbeat's answer ends
+
+
+def test_f29_a_heartbeat_that_is_answered_does_not_end_the_backoff_of_batches_that_are_not() -> None:
+    """While records wait, only an ack shows that they flow: the backoff grows on, and nobody is told of recovery."""
+    trouble = Trouble("unavailable", "503", 503)
+    p = after(replace(at(1), trouble=trouble, failures=6, beat_at=0.0), act.Heard(CLOUD, head(1)))
+    assert (p.trouble, p.failures, p.heard) == (trouble, 6, True)
+    assert isinstance(next_action(p, 0.0), act.Read)
+
+
+@pytest.mark.parametrize("code", ["unavailable", "denied"])
+def test_f33_with_nothing_to_send_an_answered_heartbeat_ends_the_trouble(code: str) -> None:
+    """Nothing waits: the heartbeat is the probe, whether the log was looked at before it or after it."""
+    p = replace(at(4), trouble=Trouble(code), failures=3, beat_at=0.0)  # type: ignore[arg-type]
+    before = after(replace(p, caught_up=True), act.Heard(CLOUD, head(4)))
+    behind = after(after(p, act.Heard(CLOUD, head(4))), act.Nothing())
+    for p in (before, behind):
+        assert (p.trouble, p.failures, p.heard, p.caught_up) == (None, 0, False, True)
+
+
+def test_a_failure_after_an_answered_heartbeat_goes_on_as_trouble() -> None:
+    """A heartbeat's answer counts only until the next failure."""
+    p = replace(at(1), trouble=Trouble("unavailable"), heard=True, failures=1)
+    assert not after(sending(p), act.Unavailable("")).heard
+    assert not after(sending(p), act.Denied(401, "")).heard
+
+
+def test_f32_one_garbled_answer_long_after_others_does_not_pause() -> None:
+    """Answers that are none are counted in a row: flowing again forgets them."""
+    p = replace(at(4), caught_up=True, beat_at=0.0, disagreements=2)
+    p = after(p, act.Heard(CLOUD, head(4)))
+    assert p.disagreements == 0
