@@ -31,10 +31,11 @@ from replicator.model import (
 from replicator.pacing import Budget, backoff_s
 from replicator.proof import CompactRange, leaf_hash, leaf_hashes
 
-RECORD_BYTES_LIMIT_MIN = 16 * 1024
-"""A cloud that announces to take less is not believed: it would turn whole logs into dead letters."""
 ENVELOPE_BYTES_MAX = 64 * 1024
 """What the first line of a batch may add to its records; kept free below the cloud's limit on bodies."""
+RECORD_BYTES_LIMIT_MIN = 16 * 1024
+"""A cloud that announces to take less, or bodies with less room, is not believed: it would turn whole logs into dead
+letters."""
 
 TroubleCode = Literal[
     "unavailable",  # no answer: tried again with backoff, for ever
@@ -215,7 +216,7 @@ def next_action(p: Progress, now: float) -> act.Action:
 
 
 def _read(p: Progress) -> act.Read:
-    body_bytes = max(1, p.limits.body_bytes - ENVELOPE_BYTES_MAX)
+    body_bytes = p.limits.body_bytes - ENVELOPE_BYTES_MAX
     records = min(p.batch_records, p.limits.records)
     if p.culprit is not None and p.culprit >= p.cursor.size:
         records = max(1, min(records, p.culprit - p.cursor.size))
@@ -533,7 +534,9 @@ def _tallied(tally: Tally, ack: act.Acked) -> Tally:
 
 
 def _limited(p: Progress, limits: Limits | None) -> Progress:
-    if limits is None or limits == p.limits or limits.record_bytes < RECORD_BYTES_LIMIT_MIN:
+    if limits is None or limits == p.limits:
+        return p
+    if min(limits.record_bytes, limits.body_bytes - ENVELOPE_BYTES_MAX) < RECORD_BYTES_LIMIT_MIN:
         return p
     return replace(p, limits=limits, budget=p.budget.with_rate(limits.requests_per_minute))
 

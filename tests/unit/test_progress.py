@@ -277,3 +277,29 @@ def test_f32_one_garbled_answer_long_after_others_does_not_pause() -> None:
     p = replace(at(4), caught_up=True, beat_at=0.0, disagreements=2)
     p = after(p, act.Heard(CLOUD, head(4)))
     assert p.disagreements == 0
+
+
+# ------------------------------------------------------------------------------ limits
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(record_bytes=RECORD_BYTES_LIMIT_MIN - 1),
+        Limits(body_bytes=ENVELOPE_BYTES_MAX + RECORD_BYTES_LIMIT_MIN - 1),
+    ],
+)
+def test_limits_that_would_make_dead_letters_of_whole_logs_are_not_believed(limits: Limits) -> None:
+    """A limit on records, or on bodies, that leaves no room for an ordinary record is a mistake or an attack."""
+    p = after(sending(at(1)), act.Acked(CLOUD, head(4), limits=limits))
+    assert p.limits == Limits()
+
+
+def test_limits_that_are_announced_hold_from_the_next_read_on() -> None:
+    """Records, bytes and the request budget are what the cloud says, the envelope's room kept free."""
+    limits = Limits(ENVELOPE_BYTES_MAX + 20_000, 18_000, 7, 60)
+    p = after(sending(at(1)), act.Acked(CLOUD, head(4), limits=limits))
+    assert (p.limits, p.budget.requests_per_minute) == (limits, 60)
+    action = next_action(replace(p, durable=p.standing), 10.0)
+    assert isinstance(action, act.Read)
+    assert (action.bytes_max, action.records_max, action.record_bytes_max) == (20_000, 7, 18_000)
