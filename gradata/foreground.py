@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from gradata.authlog import AuthLog
 from gradata.directory import Directory, identify
 from gradata.overview import Backlog, backlog
 from gradata.replication import ConsentingSink, version
@@ -144,13 +145,23 @@ class Task:
 def open_foreground(
     settings: Settings, directory: Directory, on_notice: Callable[[Notice], None] | None = None
 ) -> Replicator:
-    """A replicator of this brain's log for the foreground; not started. ConfigurationError as `open_sink`."""
+    """A replicator of this brain's log for the foreground; not started. ConfigurationError as `open_sink`.
+
+    What concerns the key goes into the auth log, too, as with an embedded one.
+    """
     endpoint = _permitted(settings)
+    auth_log = AuthLog(settings.brain_dir, read_key=settings.read_key)
+
+    def tell(notice: Notice) -> None:
+        auth_log(notice)
+        if on_notice is not None:
+            on_notice(notice)
+
     return Replicator(
         directory.log,
         endpoint=endpoint,
         open_sink=lambda: open_sink(settings, directory),
-        on_notice=on_notice,
+        on_notice=tell,
         version=version(),
     )
 
@@ -200,7 +211,7 @@ class Watch:
         )
         self._totals = Totals(saved)
         self._began = self._moved_at = self._now()
-        self._place: tuple[int, int] | None = None
+        self._place: tuple[int, Counts] | None = None
         self._letters_before: int | None = None
 
     def look(self, task: Task, *, timeout_s: float | None) -> Moment | Result:
@@ -209,7 +220,8 @@ class Watch:
         now = self._now()
         if self._letters_before is None:
             self._letters_before = seen.dead_letters
-        place = (seen.standing.cursor.offset, self._totals.counts.requests) if seen.standing is not None else None
+        answered = replace(self._totals.counts, requests=0)  # attempts are no progress, answers are
+        place = (seen.standing.cursor.offset if seen.standing is not None else 0, answered)
         if place != self._place:
             self._place, self._moved_at = place, now
         reason = self._ended(task, seen, now, timeout_s)

@@ -88,11 +88,10 @@ def run(options: Options, terminal: Terminal) -> int:
     """Do the one part."""
     with needs_server():
         from gradata.cloud import auth
-        from gradata.cloud.server import DATA_DIRECTORY
         from gradata.cloud.store import open_store
-    if options.grace_s < 0:
-        raise ConfigurationError("a grace period cannot be negative", hint="use --grace-hours 0 to end the old key now")
-    store = open_store(options.store or f"sqlite:{os.path.expanduser(DATA_DIRECTORY)}/cloud.db")
+    url = options.store or _default_store()
+    _check(options, url, auth.SCOPES)
+    store = open_store(url)
     try:
         match options.part:
             case "create":
@@ -107,6 +106,24 @@ def run(options: Options, terminal: Terminal) -> int:
                 return _revoke(store, options, terminal)
     finally:
         store.close()
+
+
+def _check(options: Options, url: str, scopes: frozenset[str]) -> None:
+    """What cannot be, before a store is opened: opening one that is not there would make it."""
+    if options.grace_s < 0:
+        raise ConfigurationError("a grace period cannot be negative", hint="use --grace-hours 0 to end the old key now")
+    if set(options.scopes) - scopes:
+        raise ConfigurationError("a scope is one of ingest, read, admin", hint="for example --scope ingest,read")
+    path = url.removeprefix("sqlite:").removeprefix("//")
+    if options.part != "create" and url.startswith("sqlite:") and not os.path.exists(path):
+        raise ConfigurationError(f"there is no store at {path}", hint="name it with --store; `gradata serve` makes one")
+
+
+def _default_store() -> str:
+    """Where `gradata serve` keeps everything unless it is told otherwise."""
+    with needs_server():
+        from gradata.cloud.server import DATA_DIRECTORY  # here: it brings the web framework
+    return f"sqlite:{os.path.expanduser(DATA_DIRECTORY)}/cloud.db"
 
 
 def _prefix(options: Options) -> str:
