@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -19,7 +20,7 @@ import httpx
 from benchmarks.figures import acked_offset, cloud, quantile, show, tell, wait_for, workplace
 from gradata import Brain
 from replicator.loop import Replicator
-from replicator.waker import Waker
+from replicator.sink import HttpSink
 
 APPEND = """
 import sys, time
@@ -46,15 +47,15 @@ def crossing(brain: Brain, count: int, pause_s: float) -> list[float]:
     return times
 
 
-def foreign(brain: Brain, count: int) -> list[float]:
+def foreign(directory: Path, acked: Callable[[], int], count: int) -> list[float]:
     """Seconds from the return of another process's correct() to the acknowledgement in this one."""
-    command = [sys.executable, "-c", APPEND, str(brain.dir), str(count)]
+    command = [sys.executable, "-c", APPEND, str(directory), str(count)]
     other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None
     times = []
     for line in other.stdout:
         at, end = line.split()
-        wait_for(lambda end=end: acked_offset(brain) >= int(end), 10.0, 0.0005)  # type: ignore[misc]
+        wait_for(lambda end=end: acked() >= int(end), 10.0, 0.0005)  # type: ignore[misc]
         times.append(time.monotonic() - float(at))
     other.wait()
     return times
@@ -78,6 +79,7 @@ def burst(brain: Brain, count: int) -> None:
     """So many corrections as fast as they can be made; then how long the last one takes to arrive."""
     replicator = brain.replicator
     assert isinstance(replicator, Replicator)
+    wait_for(lambda: replicator.status() is not None, 10.0)
     before = replicator.status()
     began = time.monotonic()
     for number in range(count):
@@ -95,6 +97,25 @@ def burst(brain: Brain, count: int) -> None:
     tell("burst: requests", requests, f"in {arrived - began:.1f} s (600 a minute, 10 at once)")
 
 
+def mute(place: Path, url: str, key: str) -> None:
+    """A replicator that gets no file events, beside a process that appends."""
+    brain = Brain.init(place / "mute")
+    replicator = Replicator(
+        brain.log_path,
+        endpoint=url,
+        open_sink=lambda: HttpSink(endpoint=url, key=lambda: key, identity=brain.identity),
+        watch_events=False,
+    )
+    replicator.start()
+
+    def acked() -> int:
+        status = replicator.status()
+        return 0 if status is None else status.offset
+
+    show("appended by another process, file events mute", foreign(brain.dir, acked, 20))
+    replicator.close()
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -109,16 +130,12 @@ def main() -> None:
             same = crossing(brain, args.count, 0.1)
             show("correct() -> durable in the cloud, 10 a second", same)
             tell("p50 / p50 of the baseline", quantile(same, 0.5) / quantile(bare, 0.5), "times")
-            show("appended by another process", foreign(brain, max(30, args.count // 5)))
+            show(
+                "appended by another process", foreign(brain.dir, lambda: acked_offset(brain), max(30, args.count // 5))
+            )
         with Brain.init(place / "burst", endpoint=url, key=key) as brain:
             burst(brain, args.burst)
-        with Brain.init(place / "mute", endpoint=url, key=key) as brain:
-            replicator = brain.replicator
-            assert isinstance(replicator, Replicator)
-            replicator.stop(5.0)
-            replicator._waker = Waker(brain.log_path, timer_s=replicator.policy.timer_s, watch=False)
-            replicator.start()
-            show("appended by another process, file events mute", foreign(brain, 20))
+        mute(place, url, key)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,8 @@ class Replicator:
     """Replicates one log to one sink, by itself, from `start()` to `close()`.
 
     `open_sink` is called in the replicator's thread, once for each time it begins to lead. `on_notice` is called in
-    that thread too and must return soon. The lease sees to it that of all processes of a log one replicates; the
+    that thread too and must return soon. Without `watch_events` only `wake()` and the timer tell of appends.
+    The lease sees to it that of all processes of a log one replicates; the
     others follow: they append, and take over when the holder is gone.
     """
 
@@ -70,7 +71,8 @@ class Replicator:
         open_sink: Callable[[], Sink],
         policy: Policy = Policy(),  # noqa: B008 -- a frozen value
         on_notice: Callable[[st.Notice], None] | None = None,
-        version: str = "",
+        version: str = "unknown",
+        watch_events: bool = True,
     ) -> None:
         self.log_path = os.path.abspath(log_path)
         self.endpoint = endpoint
@@ -78,6 +80,7 @@ class Replicator:
         self._open_sink = open_sink
         self._on_notice = on_notice
         self._version = version
+        self._watch_events = watch_events
         self._clock: Clock = SystemClock()
         self._closed = False
         self._renew()
@@ -92,7 +95,7 @@ class Replicator:
         self._engine: Engine | None = None
         self._lease: Lease | None = None
         self._sidecar: Sidecar | None = None
-        self._waker = Waker(self.log_path, timer_s=self.policy.timer_s)
+        self._waker = Waker(self.log_path, timer_s=self.policy.timer_s, watch=self._watch_events)
         self._acked = 0
         self._failed_last = 0
         self.crashes = 0
@@ -215,7 +218,7 @@ class Replicator:
             self._stop = False
             self._thread = None
             if not self._closed:
-                self._waker = Waker(self.log_path, timer_s=self.policy.timer_s)
+                self._waker = Waker(self.log_path, timer_s=self.policy.timer_s, watch=self._watch_events)
             self._changed.notify_all()
 
     def _pause(self, seconds: float) -> None:

@@ -102,7 +102,7 @@ def retry_dead_letter(log_path: str, kept: KeptDeadLetter, sink: Sink) -> act.Se
             f"the record of dead letter {kept.id} cannot be read from the log as it was",
             hint=f"give it up with: gradata dead-letters drop {kept.id}",
         )
-    report = Report("live", reader.end(), 0, None, 1, "")
+    report = Report("live", reader.end(), 0, None, 1, "unknown")
     after = there.tree.extended(leaf_hashes(found.load.records()))
     outcome = sink.send(act.Send(there, found.load, after, here.cloud_id), report)
     if isinstance(outcome, act.Acked) and not outcome.refused_count:
