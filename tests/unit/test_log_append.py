@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import random
 import resource
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from replicator.actions import Found, Read
 from replicator.errors import AppendError, LogError, NotDurableError
 from replicator.framing import split
-from replicator.log import Appended, LogReader, LogWriter
+from replicator.log import Appended, FileFacts, LogReader, LogWriter
 from replicator.model import MIB, Cursor
 from replicator.testing import SimDisk
 
@@ -122,6 +123,33 @@ def test_threads_append_whole_records(path: Path) -> None:
     content = path.read_bytes()
     assert len(split(content)) == len(places) == 200
     assert all(content[at.offset : at.offset + at.length] == record for record, at in places.items())
+
+
+def test_f17_an_append_waits_for_the_lock_of_another_writer(path: Path) -> None:
+    """While someone holds `flock` on the log (as 0.7.x does during its append), nothing is written."""
+    path.touch()
+    other = os.open(path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    thread = threading.Thread(target=LogWriter(str(path)).append, args=(RECORD,))
+    thread.start()
+    thread.join(0.2)
+    assert (thread.is_alive(), path.read_bytes()) == (True, b"")
+    os.close(other)
+    thread.join(10)
+    assert (thread.is_alive(), path.read_bytes()) == (False, RECORD)
+
+
+def test_f46_an_interrupt_while_the_lock_is_held_gives_it_back() -> None:
+    """Ctrl-C at the worst moment: the exception goes through, and no other writer waits for ever."""
+
+    class Interrupted(SimDisk):
+        def stat(self, path: str) -> FileFacts:
+            raise KeyboardInterrupt
+
+    disk = Interrupted(random.Random(0))
+    with pytest.raises(KeyboardInterrupt):
+        LogWriter(PATH, disk).append(RECORD)
+    assert disk._files[PATH].locked_by is None
 
 
 # ---------------------------------------------------------------- another file at the path
