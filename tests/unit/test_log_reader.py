@@ -136,8 +136,7 @@ def test_f14_every_byte_comes_exactly_once_within_the_limits(
     disk.overwrite(PATH, whole + tail)
     reader = LogReader(PATH, disk)
     cursor, joined = Cursor("log-1"), b""
-    limits = {"bytes_max": bytes_max, "records_max": records_max, "record_bytes_max": record_bytes_max}
-    while isinstance(found := read(reader, cursor, **limits), Found):
+    while isinstance(found := reader.read(Read(cursor, bytes_max, records_max, record_bytes_max)), Found):
         load = found.load
         assert (load.first, load.offset) == (cursor.size, cursor.offset)
         if isinstance(load, Hole):
