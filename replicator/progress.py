@@ -423,9 +423,7 @@ def _heard(p: Progress, cloud_id: str, head: Head, now: float, jitter: float) ->
 def _near(p: Progress, head: Head) -> bool:
     """The head is ahead by no more than a batch: what a lost answer or a crash before the checkpoint leaves."""
     ahead = head.size - p.cursor.size
-    return 0 < ahead <= p.limits.records and (
-        ahead == 1 or head.offset - p.cursor.offset <= p.policy.read_bytes_max
-    )
+    return 0 < ahead <= p.limits.records and (ahead == 1 or head.offset - p.cursor.offset <= p.policy.read_bytes_max)
 
 
 def _passing(p: Progress, head: Head) -> Progress:

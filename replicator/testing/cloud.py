@@ -80,9 +80,7 @@ def receive(
     beyond = len(sent) > len(stored)
     if beyond and tree_of(tuple(place.leaf for place in replica[:first])).root != action.cursor.root:
         return replica, Mismatch(head, None, cloud_id)
-    kept = tuple(
-        there if there.record is not None else here for there, here in zip(stored, sent, strict=False)
-    )
+    kept = tuple(there if there.record is not None else here for there, here in zip(stored, sent, strict=False))
     after = replica[:first] + kept + sent[len(kept) :] + replica[first + len(sent) :]
     refused = tuple(
         Refusal(number, "record_too_large", f"at most {record_bytes_max} bytes are kept")
@@ -172,8 +170,7 @@ class MemoryCloud:
         """The bytes of these records are lost; places and head stay."""
         lost = set(numbers)
         self.logs[log_id] = tuple(
-            place._replace(record=None) if number in lost else place
-            for number, place in enumerate(self.logs[log_id])
+            place._replace(record=None) if number in lost else place for number, place in enumerate(self.logs[log_id])
         )
 
     def bytes_of(self, log_id: str) -> bytes:

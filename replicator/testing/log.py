@@ -63,9 +63,7 @@ def read(records: tuple[bytes, ...], action: Read) -> Found | Nothing | Broken:
         return Found(_hole(size, cursor.offset, records[0]))
     taken: list[bytes] = []
     for record in records[: action.records_max]:
-        if len(record) > action.record_bytes_max or (
-            taken and sum(map(len, taken)) + len(record) > action.bytes_max
-        ):
+        if len(record) > action.record_bytes_max or (taken and sum(map(len, taken)) + len(record) > action.bytes_max):
             break
         taken.append(record)
     return Found(Batch(size, cursor.offset, b"".join(taken), tuple(itertools.accumulate(map(len, taken)))))

@@ -1,0 +1,25 @@
+"""The logs from which the walks begin: what stands in them at first, and what may be appended on the way."""
+
+from __future__ import annotations
+
+from .walk import State
+from .world import LARGE, OVERLONG, POISON, SLYPOISON, World, start
+
+A, B, C = b"a\n", b"b\n", b"c\n"
+
+LOGS: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {
+    "plain": ((A, B, C), ()),
+    "growing": ((A,), (B,)),
+    "empty": ((), (A,)),
+    "poison": ((A, POISON, B), ()),
+    "sly poison": ((SLYPOISON, A), ()),
+    "too large": ((A, LARGE, B), ()),
+    "over-long": ((OVERLONG, A), ()),
+    "two bad ones": ((POISON, OVERLONG, SLYPOISON, A), ()),
+}
+
+
+def first_state(name: str, *, faults: int) -> State:
+    """A fresh client before one of the logs."""
+    log, supply = LOGS[name]
+    return start(None, "A"), World(log, supply, faults=faults)

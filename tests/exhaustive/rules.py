@@ -1,0 +1,128 @@
+"""What must hold in each state of the small world, and after each step.
+
+Each rule returns what is wrong in words, or None. Excuses are spelled out: after a sidecar was lost or could not be
+written, dead letters may be lost with it, and so may they when the cursor is proven to be more than a batch behind
+and jumps (the cloud still names their places).
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from replicator import actions as act
+from replicator.model import Batch, Hole, Standing
+from replicator.progress import Progress, next_action
+from replicator.proof import leaf_hash
+from replicator.testing.cloud import tree_of
+
+from .world import (
+    CLOUD_LOST,
+    EDITED,
+    JUMPED_FAR,
+    ORDERED,
+    POLICY,
+    SAVE_FAILED,
+    SIDECAR_LOST,
+    TAMPERED,
+    Move,
+    World,
+)
+
+LETTERS_EXCUSED = SIDECAR_LOST | SAVE_FAILED | JUMPED_FAR
+
+
+def broken_state(p: Progress, w: World) -> str | None:
+    """What is wrong with a state."""
+    for name, standing, letters in (
+        ("the cursor", p.standing, w.letters | {(letter.log_id, letter.record) for letter in p.dead_letters}),
+        ("the durable cursor", w.durable, w.letters),
+    ):
+        wrong = _gap(w, standing, letters)
+        if wrong is not None:
+            return f"{name}: {wrong}"
+    if p.load is not None and (p.load.first, p.load.offset) != (p.cursor.size, p.cursor.offset):
+        return "what was read is not at the cursor"
+    return None
+
+
+def _gap(w: World, standing: Standing | None, letters: frozenset[tuple[str, int]]) -> str | None:
+    """Each record before a cursor was stored by the cloud, or is a dead letter."""
+    if standing is None:
+        return None
+    cursor = standing.cursor
+    if standing.resend is not None and w.happened & EDITED and w.happened & ORDERED:
+        return None  # the place of a person's order is computed from the file, and the cloud will object to it
+    ever = dict(w.ever).get(cursor.log_id, ())
+    leaves = tuple(place.leaf for place in ever[: cursor.size])
+    if tree_of(leaves) != cursor.tree:
+        return f"{cursor.size} records are said to be acknowledged, which the cloud never had"
+    if w.happened & LETTERS_EXCUSED:
+        return None
+    for number, place in enumerate(ever[: cursor.size]):
+        if place.record is None and (cursor.log_id, number) not in letters:
+            return f"record {number} is neither stored nor a dead letter"
+    return None
+
+
+def broken_step(p: Progress, action: act.Action, move: Move, after: Progress) -> str | None:
+    """What is wrong with a step."""
+    w = move.world
+    if isinstance(action, act.Send) and w.foreign:
+        return "records were sent to another cloud at another address, which nobody confirmed"
+    if isinstance(action, act.Send | act.Beat | act.Recall | act.Read) and p.trouble is not None and p.trouble.stops:
+        return f"something was done although replication is stopped: {action}"
+    if after.tally.generations > p.tally.generations and not w.happened & (TAMPERED | CLOUD_LOST | EDITED):
+        return "a new generation without a cause"
+    if after.tally.rewinds > p.tally.rewinds and not w.happened & CLOUD_LOST:
+        return "the cursor went back without a cause"
+    return _letter_without_cause(p, w, move, after) or _repeated(action, move, after)
+
+
+def _letter_without_cause(p: Progress, w: World, move: Move, after: Progress) -> str | None:
+    if isinstance(move.outcome, act.Saved):
+        return None
+    for letter in after.dead_letters[len(p.dead_letters) :]:
+        place = p.load
+        assert place is not None
+        leaf = place.leaf if isinstance(place, Hole) else leaf_hash(_record(place, letter.record))
+        if leaf not in w.alone and letter.length <= POLICY.record_bytes_max:
+            return f"record {letter.record} became a dead letter, but was never refused alone"
+    return None
+
+
+def _record(load: Batch, number: int) -> bytes:
+    return next(islice(load.records(), number - load.first, None))
+
+
+def _repeated(action: act.Action, move: Move, after: Progress) -> str | None:
+    """A request that failed is not made again at the same moment."""
+    failed = act.Unavailable | act.Denied | act.Misconfigured | act.Garbled | act.TooOld | act.Throttled
+    if isinstance(move.outcome, failed) and type(next_action(after, 0.0)) is type(action):
+        return f"{type(action).__name__} failed and is repeated at once"
+    return None
+
+
+def jumped_far(p: Progress, after: Progress) -> int:
+    """The mark of a cursor that went forward over more than a batch, by proof."""
+    if not after.tally.jumps or p.standing is None:
+        return 0
+    return JUMPED_FAR if after.cursor.offset - p.cursor.offset > POLICY.read_bytes_max else 0
+
+
+def delivered(p: Progress, w: World) -> bool:
+    """Everything in the log is at the cloud or a dead letter, this is durable, and nothing troubles."""
+    if p.standing is None or p.unsaved or p.trouble is not None or p.renew is not None or p.compare:
+        return False
+    if w.asked is not None or p.standing.resend is not None:
+        return False
+    cursor = p.standing.cursor
+    replica = w.replica(cursor.log_id)
+    if len(replica) != cursor.size or cursor.offset != sum(map(len, w.log)):
+        return False
+    excused = w.happened & LETTERS_EXCUSED
+    for number, (record, place) in enumerate(zip(w.log, replica, strict=False)):
+        if place.leaf != leaf_hash(record) and not (number == 0 and w.happened & EDITED):
+            return False
+        if place.record is None and (cursor.log_id, number) not in w.letters and not excused:
+            return False
+    return len(w.log) == cursor.size
