@@ -190,8 +190,8 @@ class _Line:
                 reply: Reply | BaseException = self._exchange(order)
             except Exception as error:  # noqa: BLE001 - a bug: raised again on the caller's thread, which waits
                 reply = error
+            del order  # or the idle thread would hold the last batch
             self._replies.put(reply)
-            del order, reply  # or the idle thread would hold the last batch
         self._transport.close()
 
     def _exchange(self, order: Order) -> Reply:

@@ -287,6 +287,15 @@ def test_f33_a_denied_key_is_told_and_its_successor_noticed(keyed_cloud: Cloud, 
     assert not sink.key_changed()
 
 
+def test_f33_a_key_that_changes_without_a_denial_is_no_matter(keyed_cloud: Cloud, log_id: str) -> None:
+    """Only a denial waits for a key: a rotation in good order is nothing to wake up for."""
+    keys = [keyed_cloud.key]
+    sink = keyed_cloud.open_sink(lambda: keys[0])
+    assert isinstance(sink.send(sending(log_id, 0, 1), REPORT), Acked)
+    keys[0] = "gk_live_next"
+    assert not sink.key_changed()
+
+
 @pytest.mark.parametrize("missing", [None, ""])
 def test_f51_without_a_key_nothing_is_sent(keyed_cloud: Cloud, log_id: str, missing: str | None) -> None:
     """No key is a denial of its own, and a key that appears is a change."""

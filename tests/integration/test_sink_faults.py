@@ -170,6 +170,17 @@ def test_f30_every_request_ends_by_its_deadline(chaos: Chaos, open_sink: OpenSin
     assert isinstance(sink.send(sending(), REPORT), Acked)
 
 
+def test_f30_a_request_that_missed_its_deadline_leaves_no_thread(chaos: Chaos, open_sink: OpenSink) -> None:
+    """The connection is cut: the thread that carried it ends while the server still drips."""
+    sink = open_sink(chaos.url, timeouts=QUICK)
+    chaos.fault = chaotic.drip(0.3)
+    assert isinstance(sink.send(sending(), REPORT), Unavailable)
+    carriers = [thread for thread in threading.enumerate() if thread.name == "replicator-http"]
+    for thread in carriers:
+        thread.join(PROMPT_S)
+    assert not any(thread.is_alive() for thread in carriers)
+
+
 def test_f30_a_read_time_out_ends_silence_before_the_total(chaos: Chaos, open_sink: OpenSink) -> None:
     """The time-out of one read counts too."""
     sink = open_sink(chaos.url, timeouts=Timeouts(read_s=0.2))
@@ -419,6 +430,14 @@ def test_f48_a_large_batch_is_sent_in_little_memory(chaos: Chaos, open_sink: Ope
     finally:
         tracemalloc.stop()
     assert peak < 1_600_000
+
+
+def test_f48_an_idle_sink_holds_no_batch(server: Scripted, open_sink: OpenSink) -> None:
+    """Once it is answered, nothing refers to a batch any more."""
+    data = b"x" * 100_000 + b"\n"
+    before = sys.getrefcount(data)
+    open_sink(server.url).send(sending(data), REPORT)
+    assert sys.getrefcount(data) == before
 
 
 # ---------------------------------------------------------------- F42: the way through companies
