@@ -496,13 +496,14 @@ class Clock:
 
 def test_the_replicator_is_started_woken_drained_and_closed(home: Path) -> None:
     """It starts with the brain, is woken by each append, drains at end_session and closes with the brain."""
-    fake = FakeReplication()
-    ports = Ports(open_replicator=lambda *_: fake)
+    fake, clock = FakeReplication(), Clock()
+    ports = Ports(open_replicator=lambda *_: fake, monotonic_s=clock)
     with _init(home, key="k", ports=ports) as brain:
         brain.correct("a b", "a c")
         ended = brain.end_session(timeout_s=2.0)
     assert ended["replication"] == {"acked": 3, "remaining_bytes": 7, "reason": "deadline"}
     assert fake.calls == ["start", "wake", "wake", "drain 2.0", "close 5.0"]
+    clock.now_s += 60.0
     brain.correct("a b", "a d")
     assert brain.replicator is None
     assert fake.calls[-1] == "close 5.0"

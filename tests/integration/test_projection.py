@@ -100,7 +100,7 @@ def test_f14_what_is_no_event_is_counted_and_its_neighbours_come(folder: Folder)
     """Garbage between events is skipped and counted; oddities that are objects come, with exact numbers."""
     odd = [b"\n", b"\x00" * 50 + b"\n", b"\xff\xfe\n", b"[1]\n", b"not json\n", b'{"a":' * 2_000 + b"\n"]
     lone = b'{"type": "T", "ts": "t", "data": {"x": "\\ud800"}, "event_id": "lone"}\n'
-    big = row(2, data={"n": 2**70})
+    big = row(2, data={"n": 2**70 + 1})
     nan = b'{"type": "T", "ts": "t", "data": {"x": NaN}, "event_id": "nan"}\r\n'
     bom = b"\xef\xbb\xbf" + row(3)
     folder.append(
@@ -108,7 +108,7 @@ def test_f14_what_is_no_event_is_counted_and_its_neighbours_come(folder: Folder)
     )
     assert len(folder.ids()) == 6
     assert (folder.projection.place().skipped, folder.projection.place().size) == (len(odd), len(odd) + 6)
-    assert [event["data"] for event in folder.projection.query(None, None, None, 10)][3] == {"n": 2**70}
+    assert [event["data"] for event in folder.projection.query(None, None, None, 10)][3] == {"n": 2**70 + 1}
     last = folder.projection.query(None, None, None, 1)[0]
     assert (last["ts"], last["session"], last["data"], last["tags"]) == (
         "1970-01-01T00:00:17.500000+00:00",
@@ -340,8 +340,17 @@ def test_rows_of_others_that_hold_no_json_are_shown_as_they_are(folder: Folder) 
 
 
 def test_an_upgrade_that_fails_changes_nothing(folder: Folder) -> None:
-    """A brain whose `events` is a view cannot be upgraded: an error with a remedy, and no table half made."""
-    folder.sql("CREATE VIEW events AS SELECT 1 AS id")
-    with pytest.raises(ProjectionError):
+    """Where one table or index cannot be made there is an error with a remedy, and none of the others is made."""
+    folder.sql("CREATE TABLE idx_events_session (something TEXT)")
+    with pytest.raises(ProjectionError) as raised:
         folder.projection.catch_up()
-    assert folder.sql("SELECT name FROM sqlite_master") == [("events",)]
+    assert raised.value.hint
+    assert folder.sql("SELECT name FROM sqlite_master") == [("idx_events_session",)]
+
+
+def test_f10_another_log_of_the_same_length_is_noticed(folder: Folder) -> None:
+    """The size alone proves nothing: a last record of equal length and other content is projected."""
+    folder.append(row(1), row(2))
+    folder.projection.catch_up()
+    _written(folder.log, row(1), row(3))
+    assert folder.ids() == [f"{n:026d}" for n in (1, 2, 3)]

@@ -99,6 +99,16 @@ def test_estimates_keep_their_sense() -> None:
     assert heavy.value > 0.80
 
 
+@pytest.mark.parametrize(("count", "expected"), [(2_500, "in order"), (5_000, "by counts")])
+def test_the_budget_decides_whether_the_order_of_words_counts(count: int, expected: str) -> None:
+    """The same words backwards differ while the budget allows to look at their order, and agree beyond it."""
+    words = [f"word{number}" for number in range(count)]
+    found = distance(" ".join(words), " ".join(reversed(words)))
+    assert found.estimated
+    assert (found.value > 0.9) == (expected == "in order")
+    assert (found.value < 0.01) == (expected == "by counts")
+
+
 @pytest.mark.parametrize(
     ("draft", "final", "category"),
     [
