@@ -266,10 +266,9 @@ def _after(p: Progress, action: act.Action, outcome: act.Outcome, now: float, ji
         case act.Saved(reset):
             return _saved(p, action, reset, now)
         case act.SaveFailed(detail):
-            delay_s = backoff_s(
-                p.save_failures, jitter=jitter, first_s=p.policy.backoff_s_first, max_s=p.policy.timer_s
-            )
-            return replace(p, save_failures=p.save_failures + 1, save_not_before=now + delay_s, save_trouble=detail)
+            failures = p.save_failures + 1
+            delay_s = backoff_s(failures, jitter=jitter, first_s=p.policy.backoff_s_first, max_s=p.policy.timer_s)
+            return replace(p, save_failures=failures, save_not_before=now + delay_s, save_trouble=detail)
         case act.Woken(key_changed, reset):
             return _woken(p, key_changed, reset, now)
         case act.Recalled(heads):

@@ -95,9 +95,12 @@ def _record(load: Batch, number: int) -> bytes:
 
 
 def _repeated(action: act.Action, move: Move, after: Progress) -> str | None:
-    """A request that failed is not made again at the same moment."""
-    failed = act.Unavailable | act.Denied | act.Misconfigured | act.Garbled | act.TooOld | act.Throttled
-    if isinstance(move.outcome, failed) and type(next_action(after, 0.0)) is type(action):
+    """What failed is not tried again at the same moment, and a wait ends later than it begins."""
+    again = next_action(after, move.took_s)
+    if isinstance(again, act.Wait) and again.until is not None and again.until <= move.took_s:
+        return "a wait for what has come already"
+    failed = act.SaveFailed | act.Unavailable | act.Denied | act.Misconfigured | act.Garbled | act.TooOld | act.Throttled
+    if isinstance(move.outcome, failed) and type(again) is type(action):
         return f"{type(action).__name__} failed and is repeated at once"
     return None
 

@@ -303,3 +303,15 @@ def test_limits_that_are_announced_hold_from_the_next_read_on() -> None:
     action = next_action(replace(p, durable=p.standing), 10.0)
     assert isinstance(action, act.Read)
     assert (action.bytes_max, action.records_max, action.record_bytes_max) == (20_000, 7, 18_000)
+
+
+# ------------------------------------------------------------------------------ the sidecar
+
+
+def test_f19_a_checkpoint_that_fails_is_tried_again_a_little_later() -> None:
+    """A full disk: replication goes on meanwhile, and the checkpoint has a backoff from its first failure on."""
+    p = replace(at(1), durable=None)
+    p = after(p, act.SaveFailed("disk full"))
+    assert (p.save_trouble, p.save_not_before) == ("disk full", 0.25)
+    assert isinstance(next_action(p, 0.0), act.Read)
+    assert isinstance(next_action(p, 0.25), act.Checkpoint)
