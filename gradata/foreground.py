@@ -7,7 +7,8 @@ Partner: `gradata replicate`, which prints what is yielded here.
 
 from __future__ import annotations
 
-import threading
+import select
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -330,12 +331,43 @@ def _saved(log: str) -> Status | None:
     return None if saved is None else from_json(saved)
 
 
+class Stop:
+    """Tells a waiting thread to end; may be set by a signal handler.
+
+    A `threading.Event` may not: a handler runs on the main thread, and where that holds the event's lock already,
+    inside `wait`, setting it would block for ever.
+    """
+
+    def __init__(self) -> None:
+        self._receiver, self._sender = socket.socketpair()
+        self._is_set = False
+
+    def set(self) -> None:
+        """End the wait."""
+        if not self._is_set:
+            self._is_set = True
+            self._sender.send(b".")
+
+    def is_set(self) -> bool:
+        """Whether it was set."""
+        return self._is_set
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it is set, at most this long; whether it is."""
+        return bool(select.select([self._receiver], [], [], timeout_s)[0])
+
+    def close(self) -> None:
+        """Let go of its sockets."""
+        self._receiver.close()
+        self._sender.close()
+
+
 def run_once(
     watch: Watch,
     task: Task,
     *,
     timeout_s: float | None,
-    stop: threading.Event,
+    stop: Stop,
     on_moment: Callable[[Moment], None],
 ) -> Result:
     """Watch until there is a result, showing each moment; `stop` ends it at once."""
@@ -348,7 +380,7 @@ def run_once(
     return watch.interrupted(task)
 
 
-def run_until(replicator: Replicator, stop: threading.Event) -> Drained:
+def run_until(replicator: Replicator, stop: Stop) -> Drained:
     """Replicate until `stop`; then drain shortly."""
     replicator.start()
     stop.wait()

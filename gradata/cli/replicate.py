@@ -88,7 +88,7 @@ def run(options: Options, terminal: Terminal) -> int:
         reset = recovery.plan_reset(place.log, offset=options.offset, event_id=options.event_id)
     task = foreground.plan(place.log, reset)
     if options.dry_run:
-        return _show_plan(task, reset, settings.endpoint, options, terminal)
+        return _show_plan(task, reset, replicator.endpoint, options, terminal)
     if options.follow:
         return _follow(replicator, place, reset, terminal)
     return _once(replicator, place, reset, task, options, terminal)
@@ -141,7 +141,9 @@ class _Signals:
     """SIGINT and SIGTERM set `stop`, so that what is in flight can end; the second one ends everything at once."""
 
     def __init__(self) -> None:
-        self.stop = threading.Event()
+        from gradata.foreground import Stop
+
+        self.stop = Stop()
         self.received: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -154,6 +156,7 @@ class _Signals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        self.stop.close()
 
     def _take(self, number: int, _frame: object) -> None:
         if self.received is not None:

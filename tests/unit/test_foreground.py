@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gradata.foreground import Counts, Totals
+import signal
+
+from gradata.foreground import Counts, Stop, Totals
 from replicator.status import Status
 
 
@@ -44,3 +46,21 @@ def test_nothing_seen_is_nothing_done() -> None:
     """Without any status nothing is claimed."""
     assert Totals(None).counts == Counts()
     assert Totals(status(1, 9)).counts == Counts()
+
+
+def test_f46_a_stop_may_be_set_from_a_signal_handler() -> None:
+    """Whatever the main thread is doing when the signal comes, waiting included, the stop takes hold."""
+    stop = Stop()
+    before = signal.signal(signal.SIGALRM, lambda *_: stop.set())
+    try:
+        assert not stop.wait(0)
+        for _ in range(200):
+            signal.setitimer(signal.ITIMER_REAL, 0.0001)
+            while not stop.is_set():
+                stop.wait(5.0)
+            assert stop.wait(None)
+            stop.close()
+            stop = Stop()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        stop.close()
