@@ -28,6 +28,7 @@ limits = replace(LIMITS, **wanted.pop("limits"))
 run("127.0.0.1", int(sys.argv[1]), sys.argv[2], options=Options(limits=limits, **wanted))
 """
 START_S = 30.0
+OF_SERVER = ("burst", "burst_slack", "body_s")
 
 
 class LiveCloud:
@@ -67,7 +68,8 @@ class LiveCloud:
                     opened.set()
             opened.set()
 
-        threading.Thread(target=listen, daemon=True).start()
+        self._listener = threading.Thread(target=listen, daemon=True)
+        self._listener.start()
         assert opened.wait(START_S), "the server did not start in time"
         assert any(line.startswith("gradata cloud at ") for line in self._said), self.said
 
@@ -117,6 +119,8 @@ class LiveCloud:
         process.send_signal(how)
         status = process.wait(START_S)
         assert process.stderr is not None
+        self._listener.join(START_S)
+        process.stderr.close()
         return status
 
 
@@ -139,8 +143,8 @@ def start_cloud(tmp_path: Path) -> Iterator[StartCloud]:
     def start(**options: object) -> LiveCloud:
         directory = tmp_path / f"cloud-{len(clouds)}"
         directory.mkdir()
-        of_server = {name: options.pop(name) for name in ("burst", "burst_slack", "body_s") if name in options}
-        limits = {"requests_per_minute": None, **options}
+        of_server: dict[str, object] = {name: options.pop(name) for name in OF_SERVER if name in options}
+        limits: dict[str, object] = {"requests_per_minute": None, **options}
         cloud = LiveCloud(directory, {"limits": limits, **of_server})
         clouds.append(cloud)
         return cloud
@@ -148,6 +152,14 @@ def start_cloud(tmp_path: Path) -> Iterator[StartCloud]:
     yield start
     for cloud in clouds:
         cloud.close()
+
+
+@pytest.fixture(scope="session")
+def shared_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCloud]:
+    """One cloud without request budget for all tests that use brains of their own and leave it running."""
+    cloud = LiveCloud(tmp_path_factory.mktemp("cloud"), {"limits": {"requests_per_minute": None}})
+    yield cloud
+    cloud.close()
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 """Fixtures that tests of several folders use."""
 
-from tests.cloud_fixture import live_cloud, start_cloud
+from tests.cloud_fixture import live_cloud, shared_cloud, start_cloud
 
-__all__ = ["live_cloud", "start_cloud"]
+__all__ = ["live_cloud", "shared_cloud", "start_cloud"]

@@ -55,6 +55,8 @@ class Inflater:
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body."""
+        if not chunk:  # the end of a body comes as an empty chunk, too, and a finished frame takes no more
+            return
         try:
             if self._zlib is not None:
                 self._inflate_gzip(self._zlib, chunk)

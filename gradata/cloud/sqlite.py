@@ -37,6 +37,8 @@ FORCED_CHECKPOINT_PAGES = 256 * MIB // PAGE_BYTES
 SCHEMA_VERSION = 1
 READERS_MAX = 16
 RECORD_BYTES = Limits().record_bytes
+_BUGS = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError)
+"""Errors that trying again does not heal: the request at fault is found and the others are committed without it."""
 
 
 class SqliteStore(Reads):
@@ -155,11 +157,10 @@ class SqliteStore(Reads):
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self._connection.execute("COMMIT")
-            except sqlite3.Error as error:
+            except BaseException as error:
                 self._roll_back()
-                raise StoreUnavailableError(f"the store cannot write now: {error}") from error
-            except BaseException:
-                self._roll_back()
+                if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, _BUGS):
+                    raise StoreUnavailableError(f"the store cannot write now: {error}") from error
                 raise
 
     def _roll_back(self) -> None:

@@ -1,0 +1,347 @@
+"""What every store promises, whatever stands behind it."""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gradata.cloud.auth import create_key, list_keys, revoke_key, rotate_key, works
+from gradata.cloud.check import check
+from gradata.cloud.ingest import Done, Forbidden, Gap
+from gradata.cloud.replica import Span, log_bytes
+from gradata.cloud.requests import Append, Beat, Claim, Loose, Request
+from gradata.cloud.store import EventQuery, Store, StoreError, StoreUnavailableError, open_store
+from gradata.cloud.writer import GroupWriter, Outcome
+from replicator.proof import leaf_hash, leaf_hashes
+from tests.cloud_batches import LOG, OTHER_LOG, append, event, lines, tree
+
+Open = Callable[[], Store]
+NOW = 1_764_000_000_000_000
+
+
+@pytest.fixture(params=["sqlite file", "sqlite memory"])
+def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    """Opens the test's store; a second time it is the same data, where the store outlives its object."""
+    opened: list[Store] = []
+
+    def open_one() -> Store:
+        memory = request.param == "sqlite memory"
+        if memory and opened:
+            return opened[0]
+        opened.append(open_store("sqlite::memory:" if memory else f"sqlite:{tmp_path}/cloud.db"))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_again: Open) -> Store:
+    """A new store."""
+    return open_again()
+
+
+def ingest(store: Store, *requests: Request, now: int = NOW) -> list[tuple[int, int, int, int]]:
+    """Commit; accepted, duplicates, flagged and refused of each."""
+    counts = []
+    for decision in store.ingest(requests, now=now):
+        assert isinstance(decision, Done), decision
+        counts.append((decision.accepted, decision.duplicates, len(decision.flagged), len(decision.refused)))
+    return counts
+
+
+def read_back(store: Store, start: int = 0, end: int | None = None, log_id: str = LOG) -> bytes:
+    log = store.log("default", log_id)
+    assert log is not None
+    return b"".join(log_bytes(store, log, Span(start, log.offset if end is None else end)))
+
+
+def sound(store: Store) -> bool:
+    return all(report.sound for report in check(store))
+
+
+def test_what_was_committed_is_read_back_byte_for_byte(open_again: Open) -> None:
+    """Through a second object, too: records, head, tiles and events are those of the log."""
+    log = [event(str(number), "x" * (number % 50)) for number in range(600)] + [b"\n", b"\xff\0\r\n"]
+    store = open_again()
+    assert ingest(store, append(log, 0, 10), now=NOW) == [(10, 0, 0, 0)]
+    assert ingest(store, append(log, 10), now=NOW + 5) == [(590, 0, 2, 0)]
+    again = open_again()
+    assert read_back(again) == b"".join(log)
+    stored = again.log("default", LOG)
+    assert stored is not None
+    assert (stored.tree, stored.offset) == (tree(log), len(b"".join(log)))
+    assert (stored.created_at, stored.stored_at) == (NOW, NOW + 5)
+    assert again.tile(stored, 0, 1) == b"".join(leaf_hashes(log[256:512]))
+    assert again.tile(stored, 7, 0) == b""
+    assert again.cloud_id == store.cloud_id
+    assert sound(again)
+
+
+def test_any_range_of_bytes_is_found(store: Store) -> None:
+    """Ranges that begin and end anywhere, across rows, are exact."""
+    log = [event(str(number), "x" * (number * 7 % 90)) for number in range(150)]
+    ingest(store, append(log))
+    whole = b"".join(log)
+    chance = random.Random(5)
+    for _ in range(60):
+        start, end = sorted(chance.sample(range(len(whole) + 1), 2))
+        assert read_back(store, start, end) == whole[start:end]
+
+
+def test_holes_keep_their_place_and_are_counted(store: Store) -> None:
+    """A place without bytes is served as one JSON line of its length, a short one as blanks."""
+    log = [event("a"), b"x" * 99 + b"\n", b"yy\n", event("d")]
+    ingest(store, append(log, 0, 1))
+    for place in (1, 2):
+        ingest(store, append(log, place, place + 1, load=Claim(len(log[place]), leaf_hash(log[place]))))
+    ingest(store, append(log, 3))
+    served = read_back(store).splitlines(keepends=True)
+    assert list(map(len, served)) == list(map(len, log))
+    assert served[0] == log[0]
+    assert served[1].startswith(b'{"gradata_hole":{"record":1,"length":100}')
+    assert served[2] == b"  \n"
+    stored = store.log("default", LOG)
+    assert stored is not None
+    assert stored.holes == 2
+    assert sound(store)
+
+
+def test_events_are_paged_in_the_order_of_their_storing(store: Store) -> None:
+    """Each once, filtered by type, behind a cursor, with their place and bytes."""
+    log = [event(f"e{number}", kind="A" if number % 2 else "B") for number in range(9)]
+    ingest(store, append(log))
+    ingest(store, Loose("default", "brain", lines(event("loose"), b"garbage\n")), now=NOW + 9)
+    found = store.events("default", EventQuery("brain", limit=4))
+    assert [item.event_id for item in found] == ["e0", "e1", "e2", "e3"]
+    rest = store.events("default", EventQuery("brain", after=found[-1].cursor))
+    assert [item.event_id for item in rest] == ["e4", "e5", "e6", "e7", "e8", "loose"]
+    assert [(rest[0].place, rest[0].record, rest[0].stored_at) for _ in (1,)] == [((LOG, 4), log[4], NOW)]
+    assert (rest[-1].place, rest[-1].record, rest[-1].stored_at) == (None, event("loose"), NOW + 9)
+    assert (rest[0].category, rest[0].severity, rest[0].session) == ("TONE", "minor", 3)
+    odd = store.events("default", EventQuery("brain", type="A"))
+    assert [item.event_id for item in odd] == ["e1", "e3", "e5", "e7"]
+    assert store.events("another", EventQuery("brain")) == []
+    assert store.events("default", EventQuery("no such brain")) == []
+
+
+@pytest.mark.parametrize("order", ["sorted", "random"])
+def test_f16_duplicates_are_found_however_ids_are_ordered(store: Store, order: str) -> None:
+    """Ids that lie together are found by a range, scattered ones one by one: the counts are exact either way."""
+    names = [f"{number:05d}" for number in range(1_500)]
+    ingest(store, append([event(name) for name in names]))
+    wanted = names[:700] if order == "sorted" else random.Random(3).sample(names, 700)
+    mixed = [event(name) for name in wanted] + [event(f"new {number}") for number in range(5)] + [event("00003", "!")]
+    assert ingest(store, append(mixed, log_id=OTHER_LOG)) == [(5, 700, 1, 0)]
+    assert sound(store)
+
+
+def test_the_time_of_first_storing_is_set_once(store: Store) -> None:
+    """A resend, in the same or another log, leaves it as it was."""
+    log = [event("a")]
+    ingest(store, append(log), now=NOW)
+    ingest(store, append(log), now=NOW + 1)
+    ingest(store, append(log, log_id=OTHER_LOG), now=NOW + 2)
+    assert [item.stored_at for item in store.events("default", EventQuery("brain"))] == [NOW]
+
+
+def test_many_requests_of_one_transaction_count_exactly(store: Store) -> None:
+    """27 logs of three brains with overlapping events in one group: each event accepted once, in all."""
+    requests = []
+    for agent in range(27):
+        records = [event(f"{agent // 9}-{number}") for number in range(agent % 9, agent % 9 + 5)]
+        log_id = f"{agent:08d}-1111-4111-8111-111111111111"
+        requests.append(append(records, brain_id=f"brain {agent // 9}", log_id=log_id))
+    counts = ingest(store, *requests)
+    assert sum(accepted for accepted, *_ in counts) == 3 * 13
+    assert all(accepted + duplicates == 5 for accepted, duplicates, *_ in counts)
+    for brain in range(3):
+        assert len(store.events("default", EventQuery(f"brain {brain}"))) == 13
+    assert sound(store)
+
+
+def test_a_group_is_decided_one_by_one(store: Store) -> None:
+    """A gap and a foreign brain beside a good batch: only the good one is written."""
+    log = [event("a"), event("b")]
+    ingest(store, append(log, brain_id="foreign", workspace="others"))
+    decisions = store.ingest(
+        [
+            append(log, 1, log_id=OTHER_LOG),
+            append(log, brain_id="foreign"),
+            Beat("default", "foreign", "device", LOG),
+            append(log),
+        ],
+        now=NOW,
+    )
+    assert [type(decision) for decision in decisions] == [Gap, Forbidden, Forbidden, Done]
+    assert [log.log_id for log in store.logs("default", "brain")] == [LOG]
+    assert store.logs("default", "foreign") == []
+    assert (store.owner("foreign"), store.owner("brain"), store.owner("none")) == ("others", "default", None)
+    assert (store.brains("default"), store.brains("others")) == (["brain"], ["foreign"])
+
+
+def test_f58_reads_are_bound_to_the_workspace(store: Store) -> None:
+    """A log of another workspace is as unknown as one that does not exist."""
+    ingest(store, append([event("a")]))
+    assert store.log("others", LOG) is None
+    assert store.log("default", OTHER_LOG) is None
+    assert store.logs("others", "brain") == []
+
+
+def test_a_heartbeat_is_remembered(store: Store) -> None:
+    """Time and status are kept with the log, which a heartbeat may begin; nothing of its records changes."""
+    beat = Beat("default", "brain", "device", LOG, b'{"state":"live"}')
+    ingest(store, beat)
+    ingest(store, append([event("a")]), now=NOW + 1)
+    ingest(store, Beat("default", "brain", "device", LOG), now=NOW + 2)
+    stored = store.log("default", LOG)
+    assert stored is not None
+    assert (stored.heard_at, stored.status, stored.stored_at) == (NOW + 2, b'{"state":"live"}', NOW + 1)
+    assert stored.tree.size == 1
+
+
+def test_logs_are_listed_newest_first(store: Store) -> None:
+    """With device and parent."""
+    ingest(store, append([event("a")]), now=NOW)
+    ingest(store, append([event("a")], log_id=OTHER_LOG, parent=LOG, device_id="d2"), now=NOW + 1)
+    assert [(log.log_id, log.parent) for log in store.logs("default", "brain")] == [(OTHER_LOG, LOG), (LOG, None)]
+    assert [log.log_id for log in store.logs("default", "brain", "device")] == [LOG]
+
+
+def test_f59_hostile_texts_are_only_texts(store: Store) -> None:
+    """Quotes, NULs, lone surrogates, escapes and other alphabets in every field go in and come out."""
+    texts = ["'; DROP TABLE events; --", "<script>", "\x1b[31m", "a\r\nb", "\u2028", "日本", "a\\u0000b", "\\ud800"]
+    log = []
+    for number, text in enumerate(texts):
+        raw = text.replace("\\", "\\\\") if "\\u" not in text else text
+        raw = raw.replace('"', '\\"').replace("\x1b", "\\u001b").replace("\r", "\\r").replace("\n", "\\n")
+        log.append(f'{{"event_id": "{number}{raw}", "type": "{raw}", "ts": "{raw}", "session": "{raw}"}}\n'.encode())
+    ingest(store, append(log, brain_id="brain' OR 1=1 --"))
+    assert ingest(store, append(log, brain_id="brain' OR 1=1 --", log_id=OTHER_LOG)) == [(0, len(log), 0, 0)]
+    found = store.events("default", EventQuery("brain' OR 1=1 --"))
+    assert [item.record for item in found] == log
+    assert [item.type for item in found[:6]] == texts[:6]
+    assert sound(store)
+
+
+def test_keys_are_kept_without_what_makes_them_usable(store: Store) -> None:
+    """Made, listed, rotated with a grace period, revoked."""
+    key = create_key(store, "agent", ["ingest", "read"], brains=["brain"], now=NOW)
+    prefix = key[:16]
+    (kept,) = list_keys(store)
+    assert (kept.prefix, kept.name, kept.scopes, kept.brains) == (
+        prefix,
+        "agent",
+        frozenset({"ingest", "read"}),
+        frozenset({"brain"}),
+    )
+    assert key not in repr(kept)
+    assert key.encode() not in kept.sha256
+    rotated = rotate_key(store, prefix, grace_s=60.0, now=NOW)
+    old, new = store.key(prefix), store.key(rotated[:16])
+    assert old is not None
+    assert new is not None
+    assert (works(old, NOW + 59_000_000), works(old, NOW + 60_000_000)) == (True, False)
+    assert (new.brains, new.scopes, works(new, NOW + 10**12)) == (kept.brains, kept.scopes, True)
+    revoke_key(store, rotated[:16], now=NOW + 1)
+    revoked = store.key(rotated[:16])
+    assert revoked is not None
+    assert not works(revoked, NOW + 1)
+    for wrong in (lambda: revoke_key(store, "gk_live_nobody00"), lambda: rotate_key(store, rotated[:16], now=NOW + 2)):
+        with pytest.raises(StoreError):
+            wrong()
+    with pytest.raises(StoreError, match="scopes"):
+        create_key(store, "odd", ["everything"])
+
+
+def test_refusals_are_counted_by_key_and_brain(store: Store) -> None:
+    """Where silence is shown, a person sees that a key was refused, how often and when."""
+    store.note_refusal("gk_live_a", "brain", "key_unknown", now=NOW)
+    store.note_refusal("gk_live_a", "brain", "key_unknown", now=NOW + 1)
+    store.note_refusal("gk_live_a", "other", "key_unknown", now=NOW)
+    assert store.refusals() == [
+        ("gk_live_a", "brain", "key_unknown", 2, NOW + 1),
+        ("gk_live_a", "other", "key_unknown", 1, NOW),
+    ]
+
+
+def test_a_closed_store_says_so(store: Store) -> None:
+    """And closing it twice does no harm."""
+    store.close()
+    store.close()
+    with pytest.raises(StoreUnavailableError):
+        store.ingest([append([event("a")])], now=NOW)
+
+
+def test_f31_writers_at_once_lose_nothing_and_store_nothing_twice(store: Store) -> None:
+    """27 threads, each with a log of its own, each batch sent twice through the group writer: exact in the end."""
+    writer = GroupWriter(store, now=lambda: NOW)
+    accepted: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def agent(number: int) -> None:
+        log_id = f"{number:08d}-1111-4111-8111-111111111111"
+        log = [event(f"{number}-{step}") for step in range(8)] + [event(f"shared {step}") for step in range(4)]
+        answers: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        for step in range(0, len(log), 3):
+            for _ in range(2):
+                writer.submit(append(log, step, step + 3, log_id=log_id), answers.put)
+            for _ in range(2):
+                outcome = answers.get()
+                assert isinstance(outcome, Done)
+                accepted.put(outcome.accepted)
+
+    threads = [threading.Thread(target=agent, args=(number,)) for number in range(27)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    writer.close()
+    assert sum(accepted.get() for _ in range(accepted.qsize())) == 27 * 8 + 4
+    assert len(store.events("default", EventQuery("brain", limit=1_000))) == 27 * 8 + 4
+    assert len(check(store)) == 27
+    assert sound(store)
+
+
+def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
+    """An error in the second request undoes the first."""
+
+    class Poison(Append):
+        @property
+        def count(self) -> int:
+            raise RuntimeError("poison")
+
+    log = [event("a"), event("b")]
+    ingest(store, append(log, log_id=OTHER_LOG))
+    good = append(log)
+    wrong = append(log, log_id=OTHER_LOG)
+    poison = Poison(**{name: getattr(wrong, name) for name in Append.__slots__})
+    with pytest.raises(RuntimeError):
+        store.ingest([good, poison], now=NOW)
+    assert store.log("default", LOG) is None
+    assert ingest(store, good) == [(0, 2, 0, 0)]
+
+
+def test_one_poisonous_request_does_not_fail_its_neighbours(store: Store) -> None:
+    """The group writer commits the others one by one; the poisonous one gets no decision."""
+    log = [event("a")]
+    good, poison = append(log), append(log, log_id=OTHER_LOG, device_id=object())
+    outcomes: list[Outcome] = []
+    finished = threading.Event()
+
+    def done(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if len(outcomes) == 2:
+            finished.set()
+
+    writer = GroupWriter(store, now=lambda: NOW)
+    writer.submit(poison, done)
+    writer.submit(good, done)
+    assert finished.wait(10)
+    writer.close()
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Done", "NoneType"]
