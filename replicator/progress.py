@@ -496,7 +496,7 @@ def _acked(p: Progress, action: act.Action, ack: act.Acked, now: float, jitter: 
     )
     p = replace(_flowing(p), tally=_tallied(p.tally, ack))
     if isinstance(load, Hole):
-        return _limited(replace(p, regrow_at=0), ack.limits)
+        return _limited(replace(p, regrow_at=0, batch_records=p.limits.records), ack.limits)
     return _limited(_grown(replace(p, refused_in_a_row=0), load, now), ack.limits)
 
 
@@ -541,7 +541,8 @@ def _limited(p: Progress, limits: Limits | None) -> Progress:
 def _grown(p: Progress, load: Batch, now: float) -> Progress:
     """Batches double while they come back full: to `policy.batch_bytes`, beyond it only if the budget is the bound."""
     if load.end < p.regrow_at:
-        return p
+        # The first half of what was refused is in, so the culprit is in the other: halving goes on there.
+        return replace(p, batch_records=(load.count + 1) // 2) if load.count == p.batch_records else p
     batch_records = min(max(p.batch_records * 2, 2), p.limits.records)
     bound = p.policy.batch_bytes
     if p.budget.ready_at(now) > now:
@@ -590,7 +591,7 @@ def _refused(p: Progress, action: act.Action, refused: act.Refused, now: float) 
         return _refused_alone(p, load, Refusal(load.first, "refused", refused.detail), refused.status, now)
     if refused.record is not None and load.first <= refused.record < load.first + load.count:
         return replace(p, culprit=refused.record)
-    return replace(p, batch_records=load.count // 2, regrow_at=load.end)
+    return replace(p, batch_records=(load.count + 1) // 2, regrow_at=load.end)
 
 
 def _refused_alone(p: Progress, load: Batch, why: Refusal, status: int, now: float) -> Progress:

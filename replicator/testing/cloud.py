@@ -48,10 +48,10 @@ def head_of(log_id: str, replica: Replica) -> Head:
     return Head(log_id, tree.size, tree.root, sum(place.length for place in replica))
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=4_096)
 def tree_of(leaves: tuple[bytes, ...]) -> CompactRange:
     """The tree over these leaves."""
-    return tree_of(leaves[:-1]).extended(leaves[-1:]) if leaves else CompactRange.EMPTY
+    return CompactRange.EMPTY.extended(leaves)
 
 
 def places_of(load: Batch | Hole, *, record_bytes_max: int) -> Replica:

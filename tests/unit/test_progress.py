@@ -20,6 +20,7 @@ from replicator.model import (
     TreeHead,
 )
 from replicator.pacing import Budget
+from replicator.pacing import Budget
 from replicator.progress import (
     ENVELOPE_BYTES_MAX,
     RECORD_BYTES_LIMIT_MIN,
@@ -29,6 +30,7 @@ from replicator.progress import (
     next_action,
 )
 from replicator.proof import leaf_hash
+from replicator.testing.cloud import Replica, receive
 from replicator.testing.log import cursor_at, read
 
 LOG = (b"one\n", b"two\n", b"three\n", b"four\n")
@@ -315,3 +317,38 @@ def test_f19_a_checkpoint_that_fails_is_tried_again_a_little_later() -> None:
     assert (p.save_trouble, p.save_not_before) == ("disk full", 0.25)
     assert isinstance(next_action(p, 0.0), act.Read)
     assert isinstance(next_action(p, 0.25), act.Checkpoint)
+
+
+# ------------------------------------------------------------------------------ how many requests a refused record costs
+
+
+@pytest.mark.parametrize(("named", "requests_max"), [(True, 5), (False, 2 + 13 + 2)])
+@pytest.mark.parametrize("culprit", [0, 1, 2499, 2500, 3333, 4999])
+def test_f35_one_refused_record_among_5000_costs_few_requests(named: bool, requests_max: int, culprit: int) -> None:
+    """Named: the refusal, the records before, the record alone, its place, the rest. Not named: log2(n) more."""
+    log = tuple(b"%d\n" % number for number in range(5000))
+    p = at(0)
+    cloud: Replica = ()
+    letters: list[int] = []
+    requests = 0
+    while p.cursor.size < 5000:
+        action = next_action(p, 0.0)
+        if isinstance(action, act.Checkpoint):
+            letters += [letter.record for letter in action.dead_letters]
+            p = after(p, act.Saved())
+        elif isinstance(action, act.Read):
+            p = sending(p, log=log)
+        else:
+            assert isinstance(action, act.Send)
+            requests += 1
+            load = action.load
+            if isinstance(load, Batch) and load.first <= culprit < load.first + load.count:
+                p = after(p, act.Refused(422, "no", culprit if named else None))
+            else:
+                cloud, answer = receive(cloud, action, CLOUD)
+                p = after(p, answer)
+        p = replace(p, budget=Budget(None, 1))
+    assert requests <= requests_max
+    letters += [letter.record for letter in p.dead_letters]
+    assert letters == [culprit]
+
