@@ -28,7 +28,8 @@ class Agent:
         if content is not None:
             sent["Content-Type"] = kind
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        with httpx.Client(trust_env=False, timeout=60) as client:
+        # Nothing is verified on plain HTTP: loading the certificates would cost more than all the rest.
+        with httpx.Client(trust_env=False, verify=False, timeout=60) as client:
             return client.request(method, self.cloud.url + path, content=content, headers=sent)
 
     def send(self, log: Sequence[bytes], first: int = 0, end: int | None = None, **envelope: object) -> httpx.Response:

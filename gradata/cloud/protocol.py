@@ -1,6 +1,9 @@
-"""HTTP/1.1 as uvicorn speaks it, with two bounds that it lacks: on the bytes and on the time of a request's head.
+"""HTTP/1.1 as uvicorn speaks it, with bounds that it lacks: on bytes and time of a request's head, and of a body
+that goes on after its answer.
 
-Without them a client that drips headers, or never sends any, holds a connection and its memory for ever.
+Without them a client that drips headers, or never sends any, holds a connection and its memory for ever, and one that
+was answered 413 may go on sending. Such a body is read for a while all the same: closing at once would reset the
+connection, and the client would never see why.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from replicator.wire import PROBLEM_TYPE, problem_body
 
 HEAD_S = 15.0
 HEAD_BYTES_MAX = 64 * 1024
+UNWANTED_S = 30.0
+UNWANTED_BYTES_MAX = 64 * 1024 * 1024
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -20,6 +25,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _unwanted_timer: asyncio.TimerHandle | None = None
+    _unwanted_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """A connection: its first head is awaited."""
@@ -29,6 +36,7 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Its end."""
         self._head_is_there()
+        self._body_is_over()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -41,6 +49,22 @@ class BoundedHttp(HttpToolsProtocol):
         """The head is there."""
         self._head_is_there()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body; one that nobody wants any more ends the connection after a while."""
+        super().on_body(body)
+        if not self.cycle.response_complete:
+            return
+        if self._unwanted_timer is None:
+            self._unwanted_timer = self.loop.call_later(UNWANTED_S, self.transport.abort)
+        self._unwanted_bytes += len(body)
+        if self._unwanted_bytes > UNWANTED_BYTES_MAX:
+            self.transport.abort()
+
+    def on_message_complete(self) -> None:
+        """The last byte of a request."""
+        self._body_is_over()
+        super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         """Bytes; a head that goes on for too long ends the connection."""
@@ -69,6 +93,12 @@ class BoundedHttp(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _body_is_over(self) -> None:
+        self._unwanted_bytes = 0
+        if self._unwanted_timer is not None:
+            self._unwanted_timer.cancel()
+            self._unwanted_timer = None
 
     def _give_up(self) -> None:
         self._head_timer = None
