@@ -62,8 +62,10 @@ def read(records: tuple[bytes, ...], action: Read) -> Found | Nothing | Broken:
     if action.as_hole or len(records[0]) > action.record_bytes_max:
         return Found(_hole(size, cursor.offset, records[0]))
     taken: list[bytes] = []
+    taken_bytes = 0
     for record in records[: action.records_max]:
-        if len(record) > action.record_bytes_max or (taken and sum(map(len, taken)) + len(record) > action.bytes_max):
+        taken_bytes += len(record)
+        if len(record) > action.record_bytes_max or (taken and taken_bytes > action.bytes_max):
             break
         taken.append(record)
     return Found(Batch(size, cursor.offset, b"".join(taken), tuple(itertools.accumulate(map(len, taken)))))

@@ -20,7 +20,6 @@ from replicator.model import (
     TreeHead,
 )
 from replicator.pacing import Budget
-from replicator.pacing import Budget
 from replicator.progress import (
     ENVELOPE_BYTES_MAX,
     RECORD_BYTES_LIMIT_MIN,
@@ -29,7 +28,6 @@ from replicator.progress import (
     advance,
     next_action,
 )
-from replicator.proof import leaf_hash
 from replicator.testing.cloud import Replica, receive
 from replicator.testing.log import cursor_at, read
 
@@ -44,7 +42,8 @@ def at(size: int, *, log: tuple[bytes, ...] = LOG, **fields: object) -> Progress
     """A progress behind `size` records, in step with the cloud, saved, with a heartbeat just made."""
     standing = Standing(cursor_at("log-1", log[:size]), CLOUD, HERE)
     p = Progress.start(standing, policy=POLICY, endpoint=HERE)
-    return replace(p, beat_at=60.0, last_beat=0.0, **fields)  # type: ignore[arg-type]
+    times: dict[str, object] = {"beat_at": 60.0, "last_beat": 0.0}
+    return replace(p, **{**times, **fields})  # type: ignore[arg-type]
 
 
 def after(p: Progress, outcome: act.Outcome, *, now: float = 0.0, jitter: float = 0.5) -> Progress:
@@ -319,7 +318,7 @@ def test_f19_a_checkpoint_that_fails_is_tried_again_a_little_later() -> None:
     assert isinstance(next_action(p, 0.25), act.Checkpoint)
 
 
-# ------------------------------------------------------------------------------ how many requests a refused record costs
+# ------------------------------------------------------------------------------ what a refused record costs
 
 
 @pytest.mark.parametrize(("named", "requests_max"), [(True, 5), (False, 2 + 13 + 2)])
@@ -352,3 +351,391 @@ def test_f35_one_refused_record_among_5000_costs_few_requests(named: bool, reque
     letters += [letter.record for letter in p.dead_letters]
     assert letters == [culprit]
 
+
+# ------------------------------------------------------------------------------ what to do next
+
+
+def test_a_fresh_client_asks_the_cloud_for_its_logs_within_the_request_budget() -> None:
+    """Without a cursor the first thing is to recall; that is a request like others, so the budget counts."""
+    p = Progress.start(None, policy=POLICY, endpoint=HERE)
+    assert next_action(p, 0.0) == act.Recall()
+    spent = replace(p, budget=Budget(60, 1).spent(0.0))
+    assert next_action(spent, 0.0) == act.Wait(1.0)
+
+
+def test_f37_a_spent_request_budget_is_waited_for() -> None:
+    """Records wait for the budget, so that they gather; a heartbeat has a budget of its own."""
+    p = replace(at(1), budget=Budget(60, 1).spent(0.0))
+    assert next_action(p, 0.0) == act.Wait(1.0)
+    assert isinstance(next_action(replace(p, beat_at=0.0), 0.0), act.Beat)
+
+
+def test_f19_many_dead_letters_that_cannot_be_saved_hold_replication_up() -> None:
+    """Memory is bounded: with so many unsaved ones no more are made."""
+    letters = (DeadLetter("log-1", 0, 0, 4, "refused"),) * POLICY.dead_letters_unsaved_max
+    p = replace(at(1), dead_letters=letters, save_not_before=1.5)
+    assert next_action(p, 0.0) == act.Wait(1.5)
+
+
+def test_a_record_that_was_named_is_approached_and_sent_alone() -> None:
+    """Reads end before the record at fault; then it is read by itself."""
+    p = after(sending(at(0)), act.Refused(422, "no", 2))
+    assert p.culprit == 2
+    p = after(sending(p), act.Acked(CLOUD, head(2)))
+    assert (p.cursor.size, p.culprit) == (2, 2)
+    p = sending(replace(p, durable=p.standing))
+    assert isinstance(p.load, Batch)
+    assert p.load.count == 1
+    p = after(p, act.Acked(CLOUD, head(3)))
+    assert p.culprit is None
+
+
+def test_while_paused_one_record_is_the_probe() -> None:
+    """A key that may be wrong is not tried with megabytes."""
+    action = next_action(at(1, trouble=Trouble("denied", "", 401)), 0.0)
+    assert isinstance(action, act.Read)
+    assert action.records_max == 1
+
+
+# ------------------------------------------------------------------------------ reading
+
+
+@pytest.mark.parametrize("reason", ["the anchor does not hold"])
+def test_f04_f13_broken_evidence_begins_a_generation_that_is_saved_first(reason: str) -> None:
+    """A new name with the old one as parent, from record 0, and the first thing is to make that durable."""
+    p = after(at(2), act.Broken(reason))
+    assert p.renew == reason
+    assert next_action(p, 0.0) == act.Begin("log-1")
+    p = after(p, act.Began("log-2"))
+    expected = Standing(Cursor("log-2", parent="log-1"), CLOUD, HERE)
+    assert next_action(p, 0.0) == act.Checkpoint(expected)
+    assert p.tally.generations == 1
+
+
+def test_f18_a_read_that_fails_is_no_reason_to_reset() -> None:
+    """An error of the operating system: look again at the timer; the cursor stays."""
+    failed = act.ReadFailed("EACCES", "no")
+    p = after(at(2), failed)
+    assert (p.standing, p.log_trouble, p.caught_up) == (at(2).standing, failed, True)
+    assert next_action(p, 0.0) == act.Wait(2.0)
+    assert after(p, act.Woken()).caught_up is False
+
+
+def test_f18_a_comparison_that_fails_is_made_again() -> None:
+    """The question stays until the log can be read."""
+    failed = act.ReadFailed("EIO", "no")
+    p = after(at(2, compare=(head(1),)), failed, now=5.0)
+    assert (p.compare, p.log_trouble, p.not_before) == ((head(1),), failed, 7.0)
+
+
+# ------------------------------------------------------------------------------ the sidecar's answers
+
+
+def test_a_checkpoint_takes_out_what_it_saved() -> None:
+    """Standing, dead letters and the order that was carried out are durable together."""
+    letter = DeadLetter("log-1", 0, 0, 4, "refused")
+    p = replace(at(1), durable=None, dead_letters=(letter,), reset_id=3, save_trouble="disk full", save_failures=2)
+    p = after(p, act.Saved())
+    assert (p.durable, p.dead_letters, p.reset_id) == (p.standing, (), 0)
+    assert (p.save_trouble, p.save_failures) == (None, 0)
+    assert not p.unsaved
+
+
+def test_an_order_that_comes_with_a_checkpoint_is_carried_out_once() -> None:
+    """The sidecar gives the order until it is saved as done; meanwhile it counts only the first time."""
+    order = act.Reset(Cursor("-"), id=3)
+    p = after(replace(at(2), durable=None), act.Saved(order))
+    assert (p.cursor.size, p.reset_id, standing_of(p).resend) == (0, 3, head(2).tree_head)
+    again = after(replace(p, save_not_before=9.0, caught_up=True), act.Woken(reset=order))
+    assert replace(again, caught_up=True) == replace(p, save_not_before=9.0, caught_up=True)
+
+
+def test_an_order_never_moves_the_cursor_forward() -> None:
+    """Only an ack or proof does that; a place ahead means here."""
+    p = after(at(1, caught_up=True), act.Woken(reset=act.Reset(cursor_at("-", LOG[:3]))))
+    assert p.cursor == at(1).cursor
+    assert standing_of(p).resend is None
+
+
+def test_an_order_that_is_not_confirmed_does_not_end_a_stop() -> None:
+    """Stopped on purpose: only who has seen why may start it again."""
+    p = at(2, trouble=Trouble("gone", "deleted", 410))
+    assert after(p, act.Woken(reset=act.Reset(Cursor("-")))).trouble == p.trouble
+
+
+def test_a_confirmed_order_makes_another_cloud_the_present_one() -> None:
+    """Held before another cloud at another address: confirmed, its name is forgotten and the next one taken."""
+    p = at(2, trouble=Trouble("held"), endpoint="https://there/api/v1")
+    p = after(p, act.Woken(reset=act.Reset(Cursor("-"), confirmed=True)), now=3.0)
+    assert p.standing == Standing(Cursor("log-1"), None, "https://there/api/v1")
+    assert (p.trouble, p.beat_at, p.moved) == (None, 3.0, False)
+
+
+def test_f33_a_changed_key_ends_the_wait_at_once() -> None:
+    """The key file was written: probe now."""
+    p = at(1, trouble=Trouble("denied", "", 401), not_before=50.0, failures=4)
+    p = after(p, act.Woken(key_changed=True), now=7.0)
+    assert (p.not_before, p.failures) == (7.0, 0)
+
+
+# ------------------------------------------------------------------------------ the cloud's word
+
+
+def test_f27_a_head_behind_is_compared_and_followed() -> None:
+    """The cloud was restored: the cursor goes back to where both agree, and this is counted."""
+    p = after(at(3, beat_at=0.0), act.Heard(CLOUD, head(1)))
+    assert p.compare == (head(1),)
+    p = after(p, act.Compared(cursor_at("log-1", LOG[:1])))
+    assert (p.cursor.size, p.tally.rewinds, p.compare) == (1, 1, ())
+
+
+def test_f39_a_head_that_the_log_does_not_have_is_a_fork() -> None:
+    """Neither behind nor ahead: a new generation."""
+    p = after(at(3, compare=(Head("log-1", 2, JUNK),)), act.Compared(None))
+    assert p.renew == "the cloud has other records under the name of this log"
+
+
+def test_f39_a_conflict_is_compared() -> None:
+    """409: the head that comes with it decides."""
+    assert after(sending(at(2)), act.Mismatch(head(1))).compare == (head(1),)
+
+
+def test_f39_a_conflict_at_the_head_that_both_have_is_a_disagreement() -> None:
+    """The cloud names our own head and refuses to go on from it: wait, and in the end pause."""
+    p = at(2, compare=(head(2),))
+    p = after(p, act.Compared(cursor_at("log-1", LOG[:2])))
+    assert (p.disagreements, p.cursor.size) == (1, 2)
+    assert p.trouble is not None
+    assert p.trouble.code == "unavailable"
+
+
+def test_a_head_far_ahead_does_not_cut_an_order_short() -> None:
+    """Told to send again while the cloud has grown further: that head is what there is to pass."""
+    p = replace(resending(0, 2), compare=(head(4),))
+    p = after(p, act.Compared(cursor_at("log-1", LOG)))
+    assert (p.cursor.size, standing_of(p).resend) == (0, head(4).tree_head)
+
+
+@pytest.mark.parametrize("outcome", [act.Heard(CLOUD, Head("log-9", 0, JUNK)), act.Mismatch(Head("log-9", 0, JUNK))])
+def test_an_answer_about_another_log_is_none(outcome: act.Heard | act.Mismatch) -> None:
+    """It is as no answer: wait, try again."""
+    p = after(at(2, beat_at=0.0), outcome)
+    assert (p.disagreements, p.compare) == (1, ())
+
+
+def test_a_cloud_made_anew_at_the_same_address_is_replicated_to_from_the_beginning() -> None:
+    """Another cloud_id, the same URL: adopted, and its empty head leads back to 0."""
+    p = after(at(2, beat_at=0.0), act.Heard("cloud-2", Head("log-1", 0, Cursor("-").root)))
+    assert standing_of(p).cloud_id == "cloud-2"
+    p = after(replace(p, durable=p.standing), act.Compared(Cursor("log-1")))
+    assert p.cursor.size == 0
+
+
+def test_another_cloud_at_another_address_is_held() -> None:
+    """Private history is not uploaded to a new place by itself: a heartbeat first, then a person."""
+    p = at(2, endpoint="https://there/api/v1")
+    assert isinstance(next_action(p, 0.0), act.Beat)
+    p = after(p, act.Heard("cloud-2", Head("log-1", 0, Cursor("-").root)))
+    assert p.trouble == Trouble("held", "another cloud at another address")
+    assert next_action(p, 0.0) == act.Wait(2.0)
+
+
+def test_the_same_cloud_at_another_address_goes_on() -> None:
+    """The address changed, the cloud did not."""
+    p = after(at(2, endpoint="https://there/api/v1"), act.Heard(CLOUD, head(2)))
+    assert (p.trouble, standing_of(p).endpoint, p.moved) == (None, "https://there/api/v1", False)
+
+
+def test_f24_a_lost_cursor_is_found_again_at_the_cloud() -> None:
+    """Recalled: the heads are compared with the log, and the largest that it has is adopted."""
+    p = Progress.start(None, policy=POLICY, endpoint=HERE)
+    p = after(p, act.Recalled((head(2), Head("log-0", 0, JUNK))))
+    assert next_action(p, 0.0) == act.Compare((head(2),))
+    p = after(p, act.Compared(cursor_at("log-1", LOG[:2])))
+    assert p.standing == Standing(cursor_at("log-1", LOG[:2]), None, HERE)
+
+
+def test_a_log_that_the_cloud_does_not_know_begins() -> None:
+    """Nothing of it is there: a first generation, without parent."""
+    p = after(Progress.start(None, policy=POLICY, endpoint=HERE), act.Recalled((Head("log-0", 9, JUNK),)))
+    p = after(p, act.Compared(None))
+    assert next_action(p, 0.0) == act.Begin(None)
+    p = after(p, act.Began("log-1"))
+    assert (standing_of(p).cursor.parent, p.tally.generations) == (None, 0)
+
+
+# ------------------------------------------------------------------------------ acks
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [head(2), Head("log-1", 4, JUNK), Head("log-9", 4, head(4).root)],
+    ids=["behind", "another root", "another log"],
+)
+def test_f32_an_answer_with_another_head_is_no_ack(answered: Head) -> None:
+    """Size and root exactly ours, or the cursor stays."""
+    p = after(sending(at(2)), act.Acked(CLOUD, answered))
+    assert (p.cursor.size, p.disagreements, p.load) == (2, 1, None)
+
+
+def test_an_answer_far_ahead_is_compared() -> None:
+    """Somebody else replicated much more of this log: the log itself says whether that is so."""
+    p = after(sending(at(0, limits=Limits(records=1))), act.Acked(CLOUD, head(4)))
+    assert (p.cursor.size, p.compare) == (0, (head(4),))
+
+
+def test_an_answer_a_little_ahead_is_passed() -> None:
+    """Somebody else replicated a little more of this log."""
+    p = after(sending(at(0, batch_bytes=4)), act.Acked(CLOUD, head(2)))
+    assert (p.cursor.size, standing_of(p).resend) == (0, head(2).tree_head)
+
+
+def test_records_that_the_cloud_does_not_keep_become_dead_letters() -> None:
+    """Named in the ack with their numbers; numbers outside of the batch are nobody's."""
+    refused = tuple(Refusal(number, "record_too_large") for number in (1, 2, 9))
+    p = after(sending(at(1)), act.Acked(CLOUD, head(4), accepted=1, refused=refused, refused_count=2, flagged_count=1))
+    assert p.dead_letters == (
+        DeadLetter("log-1", 1, 4, 4, "record_too_large"),
+        DeadLetter("log-1", 2, 8, 6, "record_too_large"),
+    )
+    assert (p.tally.accepted, p.tally.refused, p.tally.flagged) == (1, 2, 1)
+
+
+def test_f15_an_over_long_record_is_a_dead_letter_without_being_refused() -> None:
+    """Longer than anyone takes: its place goes, its bytes stay."""
+    p = replace(at(1), policy=Policy(record_bytes_max=3))
+    p = after(sending(p), act.Acked(CLOUD, head(2)))
+    assert p.dead_letters == (
+        DeadLetter("log-1", 1, 4, 4, "record_too_large", "longer than the cloud or this client takes"),
+    )
+    assert p.refused_in_a_row == 0
+
+
+# ------------------------------------------------------------------------------ batches grow
+
+
+def test_full_batches_grow_to_the_documented_size() -> None:
+    """They double while they come back full, and not beyond, since the budget is not the bound."""
+    p = replace(at(0), batch_bytes=10, policy=Policy(batch_bytes=16))
+    p = after(sending(p), act.Acked(CLOUD, head(2)))
+    assert p.batch_bytes == 16
+
+
+def test_batches_grow_to_the_servers_limit_when_the_budget_is_the_bound() -> None:
+    """A backfill: no request may be made now, so the next one carries more."""
+    p = sending(replace(at(0), batch_bytes=10, policy=Policy(batch_bytes=10), budget=Budget(60, 1)))
+    p = after(p, act.Acked(CLOUD, head(2)))
+    assert p.batch_bytes == 20
+
+
+def test_f36_after_a_413_batches_are_halved_and_grow_again_only_later() -> None:
+    """The limit is remembered; past the refused range, after so many full batches, twice as much is tried."""
+    p = replace(at(0), batch_bytes=20, policy=Policy(ceiling_successes=2))
+    p = after(sending(p), act.TooLarge())
+    assert (p.ceiling_bytes, p.regrow_at) == (9, LOG_BYTES)
+    p = after(sending(p), act.Acked(CLOUD, head(2)))
+    assert (p.cursor.size, p.ceiling_bytes, p.ceiling_successes) == (2, 9, 0)
+    p = replace(p, durable=p.standing, regrow_at=0)
+    p = after(sending(p), act.Acked(CLOUD, head(3)))
+    assert (p.ceiling_bytes, p.ceiling_successes) == (9, 1)
+    p = after(sending(replace(p, durable=p.standing)), act.Acked(CLOUD, head(4)))
+    assert (p.ceiling_bytes, p.ceiling_successes) == (18, 0)
+
+
+LOG_BYTES = sum(map(len, LOG))
+
+
+# ------------------------------------------------------------------------------ refusals and failures
+
+
+def test_f36_a_record_that_is_too_large_by_itself_is_refused_alone() -> None:
+    """413 for one record: its place goes next."""
+    p = after(sending(at(1, batch_bytes=1)), act.TooLarge(Limits(records=9)))
+    assert p.refusal == Refusal(1, "too_large", "413 for this record alone")
+    assert p.limits == Limits(records=9)
+
+
+@pytest.mark.parametrize("outcome", [act.TooLarge(), act.Refused(422, "no")])
+def test_a_refused_place_pauses(outcome: act.TooLarge | act.Refused) -> None:
+    """A place without bytes is never too large and never malformed: that is a proxy or an old server."""
+    p = after(sending(refused_alone(at(1))), outcome)
+    assert p.trouble is not None
+    assert p.trouble.code == "malformed"
+
+
+def test_f35b_a_400_for_one_record_pauses() -> None:
+    """Our fault or a proxy's, not the record's: it is kept."""
+    p = after(sending(at(1, batch_bytes=1)), act.Refused(400, "bad"))
+    assert (p.trouble, p.refusal) == (Trouble("malformed", "bad", 400), None)
+
+
+def test_a_heartbeat_that_is_refused_pauses() -> None:
+    """400 to a request without records cannot be a record's fault."""
+    p = after(at(1, beat_at=0.0), act.Refused(400, "bad"))
+    assert p.trouble == Trouble("malformed", "bad", 400)
+
+
+def test_a_heartbeat_that_is_too_large_is_no_answer() -> None:
+    """413 to a few hundred bytes is nonsense: try again."""
+    assert after(at(1, beat_at=0.0), act.TooLarge()).disagreements == 1
+
+
+def test_f35_records_refused_together_are_halved() -> None:
+    """422 without a name, or with one from outside of the batch: half of them next."""
+    for record in (None, 99):
+        p = after(sending(at(0)), act.Refused(422, "no", record))
+        assert (p.batch_records, p.regrow_at, p.load) == (2, LOG_BYTES, None)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "trouble"),
+    [
+        (act.Denied(401, "key_unknown"), Trouble("denied", "key_unknown", 401)),
+        (act.Denied(0, "no_key"), Trouble("no_key", "no_key", 0)),
+        (act.Misconfigured(404, "a page"), Trouble("misconfigured", "a page", 404)),
+        (act.TooOld("schema"), Trouble("too_old", "schema", 426)),
+    ],
+)
+def test_f33_f34_a_pause_probes_after_5_s_and_then_less_often(outcome: act.Failure, trouble: Trouble) -> None:
+    """Everything is kept; the wait grows from 5 s to at most 60 s."""
+    p = after(sending(at(1)), outcome)
+    assert (p.trouble, p.not_before, p.load) == (trouble, 5.0, None)
+    for wait_s in (10.0, 20.0, 40.0, 60.0, 60.0):
+        p = after(sending(replace(p, not_before=0.0, beat_at=60.0)), outcome)
+        assert p.not_before == wait_s
+
+
+def test_f29_unavailable_is_tried_again_for_ever_at_most_60_s_apart() -> None:
+    """Full jitter under a doubling ceiling; Retry-After is a minimum, clamped; what was read is let go."""
+    p = after(sending(at(1)), act.Unavailable("down", 1e9))
+    assert (p.not_before, p.load, p.trouble) == (300.0, None, Trouble("unavailable", "down"))
+    p = after(sending(replace(p, not_before=0.0, failures=1_000, beat_at=60.0)), act.Unavailable("down"), jitter=1.0)
+    assert p.not_before == 60.0
+
+
+def test_a_failure_while_paused_does_not_hide_why() -> None:
+    """Denied, then no answer: people still read that the key is wrong."""
+    denied = Trouble("denied", "", 401)
+    assert after(sending(at(1, trouble=denied)), act.Unavailable("down")).trouble == denied
+
+
+def test_f32_answers_that_are_none_pause_in_the_end() -> None:
+    """A captive portal: tried again, and after three in a row said so."""
+    p = at(1)
+    for count in (1, 2, 3):
+        p = after(sending(replace(p, not_before=0.0, beat_at=60.0)), act.Garbled("a page"))
+        assert p.disagreements == count
+    assert p.trouble == Trouble("disagreement", "a page")
+
+
+def test_a_brain_deleted_on_purpose_stops() -> None:
+    """410: never again by itself."""
+    p = after(sending(at(1)), act.Gone("deleted"))
+    assert p.trouble == Trouble("gone", "deleted", 410)
+    assert next_action(p, 1e6) == act.Wait(1e6 + 2.0)
+
+
+def test_a_heartbeat_follows_a_failure_within_its_own_budget() -> None:
+    """After a reconnection it comes first, at most 4 a minute."""
+    p = after(sending(at(1, last_beat=-3.0)), act.Unavailable("down"))
+    assert p.beat_at == 12.0
