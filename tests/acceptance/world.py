@@ -23,6 +23,7 @@ from gradata import Brain
 from gradata.brain import Ports, open_replicator
 from gradata.settings import Settings
 from replicator import recovery
+from replicator.errors import SidecarError
 from replicator.log import LogWriter
 from replicator.loop import Replicator
 from replicator.model import Identity, Policy
@@ -160,8 +161,11 @@ class World:
 
     @property
     def standing(self) -> Any:
-        """Where replication stands durably; None if it never began."""
-        return recovery.standing(str(self.log))
+        """Where replication stands durably; None if it never began, or nobody can tell now."""
+        try:
+            return recovery.standing(str(self.log))
+        except SidecarError:
+            return None
 
     def in_step(self) -> bool:
         """Whether all whole records are acknowledged here, and the cloud has exactly these bytes and this root."""
