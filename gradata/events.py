@@ -108,7 +108,7 @@ def content_hash(event: Mapping[str, Any]) -> str | None:
 
 def legacy_id(event: Mapping[str, Any]) -> str:
     """The id (32 hex) that old versions gave a row without event_id. Different rows can share one."""
-    defaults = {"ts": "", "session": None, "type": "", "source": "", "data": {}, "tags": []}
+    defaults: dict[str, object] = {"ts": "", "session": None, "type": "", "source": "", "data": {}, "tags": []}
     return hashlib.sha256(canonical({name: event.get(name, other) for name, other in defaults.items()})).hexdigest()[
         :32
     ]

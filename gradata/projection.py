@@ -35,6 +35,7 @@ RECORD_BYTES_MAX = 16 * 1024 * 1024
 """A longer record is skipped and counted: it is no event that anyone could query."""
 ANCHOR_BYTES_MAX = 4096
 BUSY_TIMEOUT_S = 0.25
+RETRY_S = 0.005
 QUERY_ROWS_MAX = 100_000
 
 
@@ -224,7 +225,7 @@ class _Open:
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=64
             )
             try:
-                prepare(connection)
+                _prepare_patiently(connection)
             except sqlite3.Error:
                 connection.close()
                 raise
@@ -235,6 +236,24 @@ class _Open:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _prepare_patiently(connection: sqlite3.Connection) -> None:
+    """Where several open a new file at once, SQLite refuses the switch to WAL without waiting its busy time-out."""
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            prepare(connection)
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() >= deadline_s:
+                raise
+            time.sleep(RETRY_S)
+        else:
+            return
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -254,7 +273,7 @@ def _create_private(path: str) -> None:
 
 
 def _mend(path: str, error: sqlite3.Error) -> str:
-    if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+    if _is_busy(error):
         return "another program is writing to it; it is caught up with by itself"
     if isinstance(error, sqlite3.OperationalError):
         return "check free space and permissions; it is caught up with by itself"

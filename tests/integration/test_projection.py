@@ -354,3 +354,30 @@ def test_f10_another_log_of_the_same_length_is_noticed(folder: Folder) -> None:
     folder.projection.catch_up()
     _written(folder.log, row(1), row(3))
     assert folder.ids() == [f"{n:026d}" for n in (1, 2, 3)]
+
+
+def test_several_that_open_a_new_brain_at_once_all_succeed(tmp_path: Path) -> None:
+    """Four projections of one fresh directory, 25 times over: none is refused because another makes the file."""
+    refused: list[ProjectionError] = []
+
+    def come(projection: Projection, barrier: threading.Barrier) -> None:
+        barrier.wait()
+        try:
+            projection.catch_up()
+        except ProjectionError as error:
+            refused.append(error)
+
+    for number in range(25):
+        (tmp_path / str(number)).mkdir()
+        folders = [Folder(tmp_path / str(number)) for _ in range(4)]
+        folders[0].append(row(1))
+        barrier = threading.Barrier(4)
+        workers = [threading.Thread(target=come, args=(folder.projection, barrier)) for folder in folders]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert len(folders[0].ids()) == 1
+        for folder in folders:
+            folder.projection.close()
+    assert refused == []
