@@ -6,8 +6,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fastapi import Request, Response
@@ -111,19 +110,22 @@ class Shared:
             seconds=self.options.body_s,
         )
 
-    @asynccontextmanager
-    async def room(self, request: Request, bytes_max: int) -> AsyncIterator[None]:
-        """Hold room for a body while its request is at work. Raises StoreUnavailableError when there is none."""
+    def take_room(self, request: Request, bytes_max: int) -> int:
+        """Hold room for a body while its request is at work; how much, to be given back with `give_room`.
+
+        Raises StoreUnavailableError when there is none.
+        """
         declared = request.headers.get("content-length", "")
         plain = "content-encoding" not in request.headers and declared.isdecimal()
         wanted = min(int(declared[:20]), bytes_max) if plain else bytes_max
         if self._body_bytes + wanted > BODIES_BYTES_MAX:
             raise StoreUnavailableError("too many large bodies at one time")
         self._body_bytes += wanted
-        try:
-            yield
-        finally:
-            self._body_bytes -= wanted
+        return wanted
+
+    def give_room(self, taken: int) -> None:
+        """The counterpart of `take_room`."""
+        self._body_bytes -= taken
 
     def spend(self, request: Request, workspace: str, brain_id: str, *, beat: bool = False) -> Response | None:
         """Count a request against its brain's budget; the 429 if that is spent."""
