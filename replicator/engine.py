@@ -11,7 +11,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol, assert_never
 
@@ -101,7 +101,19 @@ class Engine:
         self._jitter = jitter
         self._new_log_id = new_log_id
         self.progress = Progress.start(standing, policy=policy, endpoint=endpoint)
-        self.status = st.Status("starting", ports.clock.now().isoformat(timespec="milliseconds"), endpoint)
+        self.status = self._as_of_old(endpoint)
+
+    def _as_of_old(self, endpoint: str) -> st.Status:
+        """What is shown before the first step: what the last process saved, for when the last ack was."""
+        now = self._ports.clock.now().isoformat(timespec="milliseconds")
+        try:
+            saved = self._ports.sidecar.status()
+        except SidecarError:
+            saved = None  # said by the first checkpoint
+        known = None if saved is None else st.from_json(saved)
+        if known is None:
+            return st.Status("starting", now, endpoint)
+        return replace(known, state="starting", updated_at=now, endpoint=endpoint)
 
     def next_action(self) -> act.Action:
         """What the next `perform` should do."""
@@ -201,7 +213,7 @@ class Engine:
         told = st.notices(before, self.progress)
         for notice in told:
             self._on_notice(notice)
-        if told or isinstance(action, act.Beat):
+        if told or isinstance(action, act.Beat) or before.failures != self.progress.failures:
             try:
                 self._ports.sidecar.save_status(st.to_json(self.refresh()))
             except SidecarError:

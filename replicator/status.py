@@ -107,7 +107,7 @@ def build(p: Progress, facts: Facts, before: Status | None) -> Status:
     cursor = p.standing.cursor if p.standing is not None else None
     offset = cursor.offset if cursor is not None else 0
     backlog = max(0, facts.log_bytes - offset)
-    acked = before is not None and cursor is not None and (before.log_id, before.offset) != (cursor.log_id, offset)
+    acked = before is not None and cursor is not None and before.log_id == cursor.log_id and offset > before.offset
     return Status(
         state=_state(p, backlog),
         updated_at=facts.now,
@@ -125,7 +125,7 @@ def build(p: Progress, facts: Facts, before: Status | None) -> Status:
         log_trouble=f"{p.log_trouble.code}: {p.log_trouble.detail}" if p.log_trouble is not None else None,
         sidecar_trouble=p.save_trouble,
         last_event_at=facts.last_event_at,
-        last_ack_at=facts.now if acked and offset else (before.last_ack_at if before is not None else None),
+        last_ack_at=facts.now if acked else (before.last_ack_at if before is not None else None),
         failures=p.failures,
         requests=p.tally.requests,
         accepted=p.tally.accepted,
@@ -151,7 +151,7 @@ def _state(p: Progress, backlog: int) -> State:
         return "paused" if p.trouble.pauses else "retrying"
     if p.standing is None:
         return "starting"
-    return "live" if backlog == 0 or p.caught_up else "lagging"
+    return "live" if backlog == 0 or (p.caught_up and p.log_trouble is None) else "lagging"
 
 
 def _shown(trouble: Trouble | None, now: str, before: Status | None) -> Shown | None:
@@ -172,7 +172,7 @@ def report(status: Status) -> Report:
         backlog_bytes=status.backlog_bytes,
         last_event_at=status.last_event_at,
         dead_letters=status.dead_letters,
-        version=status.version,
+        version=status.version or "unknown",
         trouble=status.trouble.code if status.trouble is not None else None,
         last_ack_at=status.last_ack_at,
     )
@@ -192,10 +192,11 @@ def from_json(text: bytes) -> Status | None:
     if not isinstance(fields, dict) or not {"state", "updated_at", "endpoint"} <= fields.keys():
         return None
     known = {name: fields[name] for name in Status.__dataclass_fields__ if name in fields}
-    shown = known.get("trouble")
+    shown = known.pop("trouble", None)
+    trouble = None
     if isinstance(shown, dict):
-        known["trouble"] = Shown(*(str(shown.get(name, "")) for name in ("code", "detail", "since", "hint")))
-    return Status(**known)
+        trouble = Shown(*(str(shown.get(name, "")) for name in Shown.__dataclass_fields__))
+    return Status(**known, trouble=trouble)
 
 
 def refreshed(status: Status, *, log_bytes: int) -> Status:
