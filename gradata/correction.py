@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
+from rapidfuzz.distance import Indel  # 40 ms: paid when a Brain is first imported, not by the first correct()
+
 TEXT_CHARACTERS_MAX = 100_000
 CHARACTER_PAIRS_MAX = 25_000_000
 """Budget of the exact distance: length times length of what remains after trimming. Costs about 1 ms."""
@@ -127,8 +129,6 @@ def _common(draft: str, final: str, part: Callable[[str, int], str]) -> int:
 
 
 def _indel(draft: str | list[int], final: str | list[int]) -> int:
-    from rapidfuzz.distance import Indel  # at first use: the import costs 80 ms, which `import gradata` must not
-
     return Indel.distance(draft, final)
 
 

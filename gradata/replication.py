@@ -33,6 +33,7 @@ def open_replicator(settings: Settings, log_path: str, identity: Identity) -> Re
 
     Raises ConfigurationError, with a hint, for an endpoint that cannot work.
     """
+    from gradata.authlog import AuthLog
     from replicator.loop import Replicator  # here, not above: only a brain that replicates pays for it
     from replicator.sink import HttpSink, check_endpoint
 
@@ -43,7 +44,8 @@ def open_replicator(settings: Settings, log_path: str, identity: Identity) -> Re
     def open_sink() -> Sink:
         return ConsentingSink(HttpSink(endpoint=endpoint, key=settings.read_key, identity=identity), settings.brain_dir)
 
-    return Replicator(log_path, endpoint=endpoint, open_sink=open_sink, version=version())
+    auth_log = AuthLog(settings.brain_dir, read_key=settings.read_key)
+    return Replicator(log_path, endpoint=endpoint, open_sink=open_sink, on_notice=auth_log, version=version())
 
 
 def version() -> str:

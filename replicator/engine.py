@@ -174,7 +174,7 @@ class Engine:
         except SidecarError:
             asked = None  # said by the checkpoint that fails for the same reason; the order stays in the sidecar
         trouble = self.progress.trouble
-        waits_for_key = trouble is not None and trouble.code in ("denied", "no_key")
+        waits_for_key = trouble is not None and trouble.code in ("denied", "no_key", "no_consent")
         return act.Woken(key_changed=waits_for_key and ports.sink.key_changed(), reset=asked.reset if asked else None)
 
     def refresh(self) -> st.Status:

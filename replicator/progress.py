@@ -40,6 +40,7 @@ letters."""
 TroubleCode = Literal[
     "unavailable",  # no answer: tried again with backoff, for ever
     "no_key",  # pauses: nothing to authorise with
+    "no_consent",  # pauses: the user keeps the records on this machine
     "denied",  # pauses: 401, 403
     "misconfigured",  # pauses: 404, 405, 407, 3xx
     "malformed",  # pauses: 400 for one record, or a refused hole: not the record's fault
@@ -49,7 +50,9 @@ TroubleCode = Literal[
     "held",  # stops: another cloud at another address; a person confirms
     "gone",  # stops: the brain was deleted on purpose
 ]
-PAUSING = frozenset({"no_key", "denied", "misconfigured", "malformed", "refusing", "disagreement", "too_old"})
+PAUSING = frozenset(
+    {"no_key", "no_consent", "denied", "misconfigured", "malformed", "refusing", "disagreement", "too_old"}
+)
 STOPPING = frozenset({"held", "gone"})
 
 
@@ -290,8 +293,8 @@ def _after(p: Progress, action: act.Action, outcome: act.Outcome, now: float, ji
         case act.Throttled(retry_after_s):
             return _throttled(p, action, now + max(_clamped(p, retry_after_s), p.policy.backoff_s_first) + jitter)
         case act.Denied(status, code, detail):
-            trouble = Trouble("no_key" if status == 0 else "denied", detail or code, status)
-            return _pause(p, trouble, now)
+            withheld: TroubleCode = "no_consent" if code == "no_consent" else "no_key"
+            return _pause(p, Trouble("denied" if status else withheld, detail or code, status), now)
         case act.Misconfigured(status, detail):
             return _pause(p, Trouble("misconfigured", detail, status), now)
         case act.TooOld(detail):
@@ -571,6 +574,7 @@ def _too_large(p: Progress, action: act.Action, limits: Limits | None, now: floa
         return _disagreement(p, "an answer of 413 to a request without records", now, jitter)
     load = action.load
     if isinstance(load, Hole):
+        p = replace(p, refusal=None)
         return _pause(p, Trouble("malformed", "the place of a record without its bytes was refused", 413), now)
     p = _limited(replace(p, load=None), limits)
     if load.count == 1:
@@ -585,6 +589,8 @@ def _refused(p: Progress, action: act.Action, refused: act.Refused, now: float) 
         return _pause(p, Trouble("malformed", refused.detail, refused.status), now)
     load = action.load
     p = replace(p, load=None)
+    if isinstance(load, Hole):  # not even its place is taken, so it was never about the record: try that again
+        p = replace(p, refusal=None)
     if isinstance(load, Hole) or (load.count == 1 and refused.status == 400):
         return _pause(p, Trouble("malformed", refused.detail, refused.status), now)
     if load.count == 1:

@@ -20,6 +20,7 @@ State = Literal["starting", "live", "lagging", "retrying", "paused", "held", "st
 HINTS = {
     "unavailable": "nothing to do: it is tried again for ever. If it lasts, run: gradata doctor",
     "no_key": "put the API key into ~/.gradata/key (mode 0600), or set GRADATA_API_KEY",
+    "no_consent": "nothing to do: it was switched off on purpose (sync_enabled or sync_mode in cloud-config.json)",
     "denied": "put a valid API key into ~/.gradata/key; replication goes on by itself. Run: gradata doctor",
     "misconfigured": "check the endpoint (GRADATA_ENDPOINT) and proxies. Run: gradata doctor",
     "malformed": "a proxy or an old server refuses valid requests; everything is kept. Run: gradata doctor",
