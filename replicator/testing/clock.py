@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+BEGINNING = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -13,6 +16,14 @@ class ManualClock:
 
     def __call__(self) -> float:
         return self.now_s
+
+    def monotonic_s(self) -> float:
+        """The same, as `engine.Clock` has it."""
+        return self.now_s
+
+    def now(self) -> datetime:
+        """Wall-clock time: it goes as the other does, from `BEGINNING` on."""
+        return BEGINNING + timedelta(seconds=self.now_s)
 
     def advance(self, seconds: float) -> None:
         """Move time forward."""

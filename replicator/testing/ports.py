@@ -13,6 +13,7 @@ from replicator.actions import Reset
 from replicator.errors import SidecarError
 from replicator.model import DeadLetter, Standing
 from replicator.sidecar import DEAD_LETTERS_READ_MAX, Asked, KeptDeadLetter
+from replicator.testing.clock import ManualClock
 
 
 class MemorySidecar:
@@ -127,12 +128,16 @@ def _place_of(letter: DeadLetter) -> tuple[str, int]:
 
 
 class ManualWaker:
-    """`waker.Waker` without threads or time: `waits` holds each timeout asked for, and `wait` returns at once."""
+    """`waker.Waker` without threads: `waits` holds each timeout asked for, and `wait` returns at once.
+
+    With a clock, a wait that nobody woke moves it forward by its timeout.
+    """
 
     watching = False
 
-    def __init__(self) -> None:
+    def __init__(self, clock: ManualClock | None = None) -> None:
         self.waits: list[float | None] = []
+        self._clock = clock
         self._woken = False
 
     def wake(self) -> None:
@@ -141,6 +146,8 @@ class ManualWaker:
     def wait(self, timeout_s: float | None) -> bool:
         self.waits.append(timeout_s)
         woken, self._woken = self._woken, False
+        if self._clock is not None and not woken:
+            self._clock.advance(timeout_s or 0.0)
         return woken
 
     def abandon(self) -> None: ...
