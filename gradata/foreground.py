@@ -19,7 +19,9 @@ from gradata.directory import Directory, identify
 from gradata.overview import Backlog, backlog
 from gradata.replication import ConsentingSink, version
 from gradata.settings import Settings, consent
+from gradata.totals import Counts, Totals
 from replicator import recovery
+from replicator.actions import Reset
 from replicator.errors import ConfigurationError, SidecarError
 from replicator.lease import Lease, lease_path
 from replicator.log import LogReader
@@ -38,63 +40,6 @@ PART_S = 2.0
 """How long ending on a signal may take."""
 
 Reason = Literal["caught_up", "trouble", "stalled", "deadline", "interrupted"]
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What the cloud said of records sent in the course of one run."""
-
-    accepted: int = 0
-    duplicates: int = 0
-    flagged: int = 0
-    refused: int = 0
-    requests: int = 0
-
-    @classmethod
-    def of(cls, status: Status) -> Counts:
-        """The totals of one process."""
-        return cls(status.accepted, status.duplicates, status.flagged, status.refused, status.requests)
-
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
-            self.accepted + other.accepted,
-            self.duplicates + other.duplicates,
-            self.flagged + other.flagged,
-            self.refused + other.refused,
-            self.requests + other.requests,
-        )
-
-    def __sub__(self, other: Counts) -> Counts:
-        return Counts(
-            self.accepted - other.accepted,
-            self.duplicates - other.duplicates,
-            self.flagged - other.flagged,
-            self.refused - other.refused,
-            self.requests - other.requests,
-        )
-
-
-class Totals:
-    """What several leaders did while we watched: each counts from its own start, the first from our first look."""
-
-    def __init__(self, before: Status | None) -> None:
-        self._base = Counts() if before is None else Counts.of(before)
-        self._leader = None if before is None else (before.pid, before.since)
-        self._done = Counts()
-        self._present = self._base
-
-    def see(self, status: Status) -> None:
-        """Take in a status, of whichever process."""
-        leader = (status.pid, status.since)
-        if leader != self._leader:
-            self._done += self._present - self._base
-            self._leader, self._base = leader, Counts()
-        self._present = Counts.of(status)
-
-    @property
-    def counts(self) -> Counts:
-        """All of it."""
-        return self._done + (self._present - self._base)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +132,27 @@ def _permitted(settings: Settings) -> str:
 
 
 def plan(log: str, reset: recovery.ResetPlan | None) -> Task:
-    """What there is to do now. LogError if the log cannot be read."""
+    """What there is to do now: the backlog, and what `reset`, or an order that waits already, sends again.
+
+    LogError if the log cannot be read.
+    """
     target = LogReader(log).whole_end()
-    here = recovery.standing(log)
-    offset = here.cursor.offset if here is not None and here.cursor.offset <= target else 0
-    waiting = backlog(log, offset, target)
-    again_bytes, again_records = (reset.again_bytes, reset.again_records) if reset is not None else (0, 0)
-    return Task(target, waiting.bytes + again_bytes, waiting.records + again_records)
+    standing, waiting_order = _standing_and_order(log)
+    offset = standing.cursor.offset if standing is not None and standing.cursor.offset <= target else 0
+    there = reset.there.offset if reset is not None else waiting_order.cursor.offset if waiting_order else offset
+    todo = backlog(log, min(offset, there), target)
+    return Task(target, todo.bytes, todo.records, None if waiting_order is None else waiting_order.id)
+
+
+def _standing_and_order(log: str) -> tuple[Standing | None, Reset | None]:
+    view = read_only(sidecar_path(log))
+    if view is None:
+        return None, None
+    try:
+        asked = view.pending()
+        return view.load(), None if asked is None else asked.reset
+    finally:
+        view.close()
 
 
 class Watch:

@@ -188,7 +188,11 @@ def cloud_side(settings: Settings, directory: Directory, here: Local, *, from_fi
     from replicator.sink import HttpSink, Timeouts  # here: httpx costs more than all else that a status needs
 
     within = Timeouts(CLOUD_TOTAL_S, CLOUD_TOTAL_S, CLOUD_TOTAL_S, CLOUD_TOTAL_S, CLOUD_TOTAL_S)
-    sink = HttpSink(endpoint=settings.endpoint, key=settings.read_key, identity=identify(directory), timeouts=within)
+    try:
+        identity = identify(directory)
+        sink = HttpSink(endpoint=settings.endpoint, key=settings.read_key, identity=identity, timeouts=within)
+    except ReplicatorError as error:  # an endpoint that cannot work, ids that cannot be read
+        return CloudSide(reason=f"{error}; {error.hint}", code="misconfigured")
     try:
         answer = sink.recall()
     finally:

@@ -55,8 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         chosen = build_parser().parse_args(argv)
         return int(chosen.run(chosen, terminal))
-    except SystemExit as leaving:  # argparse: help, version and wrong usage
-        return leaving.code if isinstance(leaving.code, int) else FINE
+    except SystemExit as leaving:  # argparse's help, version and wrong usage; a signal that ends a command
+        if leaving.code is None or isinstance(leaving.code, int):
+            return leaving.code or FINE
+        raise
     except ReplicatorError as error:
         terminal.fail(str(error), error.hint)
         return exit_code(error)

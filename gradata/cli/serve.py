@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from gradata.cli.commands import FINE, Subparsers, needs_server
 
@@ -56,6 +58,10 @@ def run(options: Options, terminal: Terminal) -> int:
     """Serve until told to end."""
     with needs_server():
         from gradata.cloud import server
+    if threading.current_thread() is threading.main_thread():
+        # The server finishes its requests and then raises the signal anew: for a person that is a good end.
+        signal.signal(signal.SIGTERM, _end)
+        signal.signal(signal.SIGINT, _end)
     server.run(
         options.host,
         options.port,
@@ -64,6 +70,10 @@ def run(options: Options, terminal: Terminal) -> int:
         on_start=(lambda started: _say(started, terminal)) if options.json else None,
     )
     return FINE
+
+
+def _end(_number: int, _frame: object) -> NoReturn:
+    raise SystemExit(FINE)
 
 
 def _say(started: Started, terminal: Terminal) -> None:

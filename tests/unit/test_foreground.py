@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 
-from gradata.foreground import Counts, Stop, Totals
+from gradata.foreground import Stop
+from gradata.totals import Counts, Totals
 from replicator.status import Status
 
 
