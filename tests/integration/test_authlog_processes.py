@@ -13,7 +13,7 @@ WRITERS, LINES = 4, 300
 WRITE = """
 import sys
 from gradata import authlog
-authlog.KEPT = 10_000
+authlog.KEPT = 100
 path, name, lines = sys.argv[1], sys.argv[2], int(sys.argv[3])
 for number in range(lines):
     authlog.append(path, f"{name} {number:06} {'x' * 80}\\n".encode(), bytes_max=4096)
@@ -32,6 +32,7 @@ def test_f33_many_writers_and_rotation_lose_no_line(tmp_path: Path) -> None:
         (int(name.rpartition(".")[2]) for name in os.listdir(directory) if name[-1].isdigit()), reverse=True
     )
     assert len(rotated) > 10
+    assert all(os.path.getsize(f"{path}.{number}") >= 4096 for number in rotated), "rotated before it was due"
     text = b"".join(Path(f"{path}.{number}").read_bytes() for number in rotated) + Path(path).read_bytes()
     found = [tuple(line.split()[:2]) for line in text.decode().splitlines()]
     assert all(len(line) == len(f"w0 000000 {'x' * 80}") for line in text.decode().splitlines())
