@@ -242,7 +242,8 @@ def _standing_notices(before: Progress, after: Progress) -> tuple[Notice, ...]:
     elif new.cursor.size < old.cursor.size:
         text = f"the cursor goes back from record {old.cursor.size} to {new.cursor.size}"
         if after.tally.rewinds > before.tally.rewinds:
-            told.append(Notice("rewound", f"the cloud lost its tail: {text}", grave=True))
+            lost = "its tail" if new.cursor.size else "what it had of this log"
+            told.append(Notice("rewound", f"the cloud lost {lost}: {text}", grave=True))
         else:
             told.append(Notice("reset", f"as ordered, {text}"))
     elif after.tally.jumps > before.tally.jumps:

@@ -168,6 +168,8 @@ def test_f27_a_cursor_that_goes_back_is_told_by_its_cause() -> None:
     (notice,) = st.notices(before, rewound)
     assert (notice.code, notice.grave) == ("rewound", True)
     assert notice.text == "the cloud lost its tail: the cursor goes back from record 3 to 1"
+    (notice,) = st.notices(before, at(0, tally=replace(before.tally, rewinds=1)))
+    assert notice.text == "the cloud lost what it had of this log: the cursor goes back from record 3 to 0"
     (notice,) = st.notices(before, at(1))
     assert (notice.code, notice.grave) == ("reset", False)
 
