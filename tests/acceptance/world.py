@@ -173,6 +173,8 @@ class World:
         whole = self.whole
         if here is None or here.cursor.offset != len(whole):
             return False
+        if here.cursor.log_id not in (log["log_id"] for log in self.logs()):
+            return False
         head = self.head(here.cursor.log_id)
         return head["root"] == here.cursor.root.hex() and self.replica(here.cursor.log_id) == whole
 
