@@ -174,7 +174,7 @@ def test_every_200_outlives_a_kill_at_any_moment(live_cloud: LiveCloud) -> None:
         for thread in threads:
             thread.start()
         for _ in range(stop_after):
-            answered.acquire()
+            assert answered.acquire(timeout=60), "the server answers no more"
         live_cloud.kill()
         for thread in threads:
             thread.join()
