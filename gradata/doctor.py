@@ -216,13 +216,18 @@ def _trouble(facts: Facts, here: Local) -> Finding:
     if since is not None:
         said = f"{said} ({_ago(facts, since).removesuffix(' ago')})"
     said = f"{said}: {trouble.detail}" if trouble.detail else said
+    if here.holder is None and here.status is not None:
+        said = f"{said} (as of {_short(here.status.updated_at)}: nobody replicates now)"
     said = f"{said}; {here.backlog.records:,} records wait, nothing is lost; {trouble.hint}"
     if trouble.code in ("denied", "no_key") and facts.auth_log is not None:
         said = f"{said}; see {facts.auth_log}"
-    return Finding("trouble", "warn" if trouble.code in ("unavailable", "no_key") else "fail", said)
+    return Finding("trouble", _GRAVITY.get(trouble.code, "fail"), said)
 
 
+_GRAVITY: dict[str, FindingStatus] = {"unavailable": "warn", "no_key": "warn", "no_consent": "skip"}
+"""What is no failure: a cloud that is away is optional, a brain without a key works, consent is a choice."""
 _WORDS = {
+    "no_consent": "paused, the user keeps the records on this machine",
     "unavailable": "the cloud does not answer",
     "no_key": "paused, no API key",
     "denied": "paused, the server refuses the API key",

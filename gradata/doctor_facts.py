@@ -21,7 +21,8 @@ from replicator.errors import ConfigurationError
 from replicator.sidecar import sidecar_path
 from replicator.sink import check_endpoint, check_key
 
-COUNT_BYTES_MAX = 64 * 1024 * 1024
+COUNT_BYTES_MAX = 16 * 1024 * 1024
+"""Enough for any backlog that is judged by its number; beyond it the number is a lower bound."""
 
 
 def collect(

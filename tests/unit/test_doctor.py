@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gradata.doctor import Facts, Finding, KeyFact, ProjectionFact, examine, health
+from gradata.doctor import _WORDS, Facts, Finding, KeyFact, ProjectionFact, examine, health
 from gradata.overview import Backlog, CloudSide, Local
 from replicator.errors import LogError, SidecarError
 from replicator.lease import Holder
@@ -166,6 +166,7 @@ def test_a_record_in_the_making_is_no_backlog() -> None:
     [
         ("unavailable", "warn"),
         ("no_key", "warn"),
+        ("no_consent", "skip"),
         ("denied", "fail"),
         ("misconfigured", "fail"),
         ("malformed", "fail"),
@@ -185,6 +186,18 @@ def test_each_trouble_has_words_a_time_and_a_hint(code: str, expected: str) -> N
     assert "312 records wait, nothing is lost" in found.detail
     assert HINTS[code] in found.detail
     assert code not in found.detail.split()
+
+
+def test_trouble_of_a_dead_replicator_is_told_with_its_age() -> None:
+    """What the last one met may be over: it says as of when, and that nobody looks now."""
+    assert "nobody replicates now" not in finding(local(status=status("denied")), "trouble").detail
+    dead = finding(local(status=status("denied"), holder=None), "trouble").detail
+    assert "as of 2027-01-15 07:59 UTC: nobody replicates now" in dead
+
+
+def test_no_trouble_is_without_words() -> None:
+    """Every code that replication knows is said in a sentence, not as a code."""
+    assert set(_WORDS) == set(HINTS)
 
 
 def test_f33_a_refused_key_names_the_auth_log() -> None:
