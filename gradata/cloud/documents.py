@@ -10,6 +10,7 @@ BASE = "/api/v1"
 
 
 def ingest_document() -> dict[str, Any]:
+    """What POST /ingest takes, in its three forms, and answers."""
     binary = {"schema": {"type": "string", "format": "binary"}}
     return _documented(
         {
@@ -35,6 +36,7 @@ def ingest_document() -> dict[str, Any]:
 
 
 def heartbeat_document() -> dict[str, Any]:
+    """What POST /heartbeat takes and answers."""
     content = {JSON_TYPE: {"schema": {"type": "object"}}}
     return _documented({"required": True, "content": content}, 400, 401, 403, 408, 413, 415, 429, 503)
 
