@@ -7,7 +7,7 @@ second. No text of a record, no key and no header can come in here: only numbers
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
@@ -181,7 +181,7 @@ def report(status: Status) -> Report:
 
 def to_json(status: Status) -> bytes:
     """The status as JSON, as the sidecar keeps it."""
-    return orjson.dumps(asdict(status))
+    return orjson.dumps(status)
 
 
 def from_json(text: bytes) -> Status | None:

@@ -55,6 +55,8 @@ class Report:
 def plain(text: str, characters_max: int = PLAIN_CHARACTERS_MAX) -> str:
     """`text` as one line that is safe in a terminal, a log and JSON: what cannot be printed is replaced."""
     cut = text[:characters_max]
+    if cut.isprintable():
+        return cut
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cut)
 
 
