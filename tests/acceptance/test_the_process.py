@@ -1,0 +1,491 @@
+"""What processes do to a brain and to each other: FAILURES.md F43 to F53."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from gradata import Brain
+from gradata.brain import Ports
+from gradata.settings import Settings
+from replicator.actions import Beat, BeatOutcome, RecallOutcome, Send, SendOutcome
+from replicator.lease import Lease, lease_path
+from replicator.loop import Replicator
+from replicator.model import Identity
+from replicator.sink import HttpSink
+from replicator.wire import Report
+from tests.acceptance.front import Front
+from tests.acceptance.world import QUICK, World, eventually, hear, line, say
+from tests.chaos import NONE, Chaos, black_hole
+from tests.scripted import answer
+
+
+@pytest.fixture
+def chaos(world: World) -> Iterator[Chaos]:
+    """A network between this world's programs and the cloud."""
+    with Chaos(("127.0.0.1", world.cloud.port)) as made:
+        world.endpoint = f"{made.url}/api/v1"
+        yield made
+
+
+# ---------------------------------------------------------------- fork
+
+FORK = """
+import os, sys, threading
+from gradata import Brain
+brain = Brain(sys.argv[1])
+names = [brain.emit("NOTE", "parent", {"n": n})["event_id"] for n in range(20)]
+stop = threading.Event()
+def busy():
+    while not stop.is_set():
+        names.append(brain.emit("NOTE", "parent", {"n": len(names)})["event_id"])
+thread = threading.Thread(target=busy)
+thread.start()
+children = []
+for child in range(5):
+    pid = os.fork()
+    if pid == 0:
+        for n in range(10):
+            os.write(1, f'{brain.emit("NOTE", "child", {"n": n})["event_id"]}\\n'.encode())
+        os._exit(0)
+    children.append(pid)
+statuses = [os.waitpid(pid, 0)[1] for pid in children]
+stop.set()
+thread.join()
+drained = brain.replicator.drain(10)
+os.write(1, "".join(f"{name}\\n" for name in names).encode())
+os.write(1, f"{statuses} {drained.reason}\\n".encode())
+"""
+
+
+def test_f43_forked_while_sending_no_child_hangs_and_all_records_arrive(world: World) -> None:
+    """Five forks in the middle of appending and sending: every child's ten events and the parent's are there once."""
+    world.brain().close()
+    program = world.start(FORK)
+    *names, last = program.communicate(timeout=20)[0].splitlines()
+    assert last == "[0, 0, 0, 0, 0] caught_up"
+    world.settle()
+    assert sorted(names) == sorted(world.event_ids())
+    assert len(names) >= 70
+
+
+LONG_LIVED_CHILD = """
+import os, sys
+from gradata import Brain
+brain = Brain(sys.argv[1])
+brain.emit("NOTE", "parent", {})
+assert brain.replicator.drain(10).reason == "caught_up"
+pid = os.fork()
+if pid == 0:
+    sys.stdin.readline()
+    for n in range(10):
+        os.write(1, f'{brain.emit("NOTE", "child", {"n": n})["event_id"]}\\n'.encode())
+    os.write(1, f"{brain.replicator.drain(10).reason}\\n".encode())
+    os._exit(0)
+os.write(1, f"{pid}\\n".encode())
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_f43_a_child_that_outlives_its_parent_replicates_by_itself(world: World) -> None:
+    """As with a preloading server: the child takes the lease over, with a connection of its own."""
+    world.brain().close()
+    program = world.start(LONG_LIVED_CHILD)
+    assert int(hear(program)) > 0
+    assert program.wait(10) == -signal.SIGKILL
+    say(program, "go")
+    assert [hear(program) for _ in range(11)][-1] == "caught_up"
+    world.settle()
+    assert len(world.event_ids()) == 11
+
+
+POOL = """
+import multiprocessing, sys
+from gradata import Brain
+from tests.acceptance.children import ten_by
+brain = Brain(sys.argv[1])
+brain.emit("NOTE", "parent", {})
+how = multiprocessing.get_context(sys.argv[2])
+given = brain if sys.argv[2] == "fork" else sys.argv[1]
+children = [how.Process(target=ten_by, args=(given,)) for _ in range(3)]
+for child in children:
+    child.start()
+for child in children:
+    child.join(10)
+print([child.exitcode for child in children], brain.replicator.drain(10).reason, flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["fork", "spawn"])
+def test_f43_children_of_multiprocessing_deliver(world: World, how: str) -> None:
+    """Three workers with the parent's Brain, or with their own, each with ten events: all arrive once."""
+    world.brain().close()
+    program = world.start(POOL, how)
+    said, errors = program.communicate(timeout=30)
+    assert said == "[0, 0, 0] caught_up\n", errors
+    world.settle()
+    assert len(world.event_ids()) == 31
+
+
+# ---------------------------------------------------------------- many processes
+
+WORKER = """
+import sys
+from gradata import Brain
+brain = Brain(sys.argv[1])
+print("ready", flush=True)
+for _ in sys.stdin:
+    print(brain.emit("NOTE", "worker", {})["event_id"], flush=True)
+"""
+
+
+@pytest.mark.parametrize("count", [2, 27])
+def test_f44_one_of_many_sends_and_another_takes_over(world: World, count: int) -> None:
+    """One leads; it is killed; what the others write is at the cloud in less than 5 s, and all of it once."""
+    world.brain().close()
+    workers = {worker.pid: worker for worker in [world.start(WORKER) for _ in range(count)]}
+    assert {hear(worker) for worker in workers.values()} == {"ready"}
+    for worker in workers.values():
+        say(worker, "emit")
+    names = [hear(worker) for worker in workers.values()]
+    world.settle()
+    holder = Lease.holder(lease_path(str(world.log)))
+    assert holder is not None
+    leader = workers.pop(holder.pid or 0)
+    say(leader, "emit")
+    names.append(hear(leader))
+    leader.kill()
+    began = time.monotonic()
+    for worker in workers.values():
+        say(worker, "emit")
+    names += [hear(worker) for worker in workers.values()]
+    eventually(lambda: set(names) == set(world.event_ids()))
+    assert time.monotonic() - began < 5.0
+    world.settle()
+    assert len(world.logs()) == 1
+
+
+# ---------------------------------------------------------------- the end of a process
+
+LEAVE = """
+import sys, time
+from gradata import Brain
+brain = Brain(sys.argv[1])
+for n in range(50):
+    brain.correct(f"draft {n}", f"final {n}")
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("cloud", ["live", "dead", "black hole"])
+def test_f45_an_interpreter_that_ends_with_a_backlog_ends_at_once(world: World, chaos: Chaos, cloud: str) -> None:
+    """At most a second more, one line where something remains, and nothing is lost."""
+    world.brain().close()
+    if cloud == "dead":
+        chaos.refuse()
+    if cloud == "black hole":
+        chaos.fault = black_hole()
+    program = world.start(LEAVE)
+    assert hear(program) == "done"
+    began = time.monotonic()
+    _, errors = program.communicate(timeout=10)
+    assert time.monotonic() - began < 1.7  # a second, and the interpreter's own end on a busy machine
+    assert program.returncode == 0
+    said = [text for text in errors.splitlines() if "wait in the log" in text]
+    assert len(said) == len(errors.splitlines()) == (0 if cloud == "live" else 1)
+    if cloud == "live":
+        assert world.in_step()
+    chaos.refuse(False)
+    chaos.fault = NONE
+    with world.brain():
+        world.settle()
+    assert len(world.event_ids()) == 50
+
+
+WORK = """
+import sys
+from gradata import Brain
+with Brain(sys.argv[1]) as brain:
+    while True:
+        print(brain.correct("a", "b")["event_id"], flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL, "twice"], ids=str)
+def test_f46_a_program_ended_by_a_signal_loses_no_correction(world: World, how: signal.Signals | str) -> None:
+    """SIGTERM, SIGINT (twice), SIGKILL in the middle of correct(): it ends soon, what was returned arrives once."""
+    world.brain().close()
+    program = world.start(WORK)
+    names = [hear(program) for _ in range(5)]
+    program.send_signal(signal.SIGINT if isinstance(how, str) else how)
+    if how == "twice":
+        threading.Event().wait(0.05)  # as a person does it: the second one comes while the first is being obeyed
+        program.send_signal(signal.SIGINT)
+    names += program.communicate(timeout=8)[0].split()
+    with world.brain():
+        world.settle()
+    assert set(names) <= set(world.event_ids())
+
+
+def test_f46_follow_ends_on_sigterm_and_says_what_waits(world: World, front: Front) -> None:
+    """`replicate --follow`: 0 when all is acknowledged; 143 and one warning when the cloud was away."""
+    world.brain().close()
+    world.append(line(0))
+    follower = world.follow()
+    eventually(lambda: world.event_ids() == ["e-0"])
+    eventually(world.in_step)
+    follower.send_signal(signal.SIGTERM)
+    assert follower.wait(8) == 0
+    front.always(503)
+    world.append(line(1))
+    follower = world.follow()
+    eventually(lambda: world.standing is not None and Lease.holder(lease_path(str(world.log))) is not None)
+    follower.send_signal(signal.SIGTERM)
+    errors = follower.communicate(timeout=8)[1]
+    assert follower.returncode == 143
+    assert "wait in the log" in errors
+    front.heal()
+    with world.brain():
+        world.settle()
+
+
+def test_f46_os_exit_loses_nothing(world: World) -> None:
+    """`os._exit` right behind correct(): no exit handler runs, and the next process sends it."""
+    world.brain().close()
+    script = f"{LEAVE}\nimport os\nos._exit(3)"
+    program = world.start(script)
+    program.communicate(timeout=10)
+    assert program.returncode == 3
+    with world.brain():
+        world.settle()
+    assert len(world.event_ids()) == 50
+
+
+# ---------------------------------------------------------------- the thread
+
+
+class Raising:
+    """A sink with a bug: it raises as often as it is told, then works."""
+
+    def __init__(self, sink: HttpSink, left: list[int]) -> None:
+        self._sink = sink
+        self._left = left
+
+    def send(self, action: Send, report: Report) -> SendOutcome:
+        if self._left[0]:
+            self._left[0] -= 1
+            raise RuntimeError("a text that could hold anything: canary")
+        return self._sink.send(action, report)
+
+    def beat(self, action: Beat, report: Report) -> BeatOutcome:
+        return self._sink.beat(action, report)
+
+    def recall(self) -> RecallOutcome:
+        return self._sink.recall()
+
+    def key_changed(self) -> bool:
+        return self._sink.key_changed()
+
+    def close(self) -> None:
+        self._sink.close()
+
+
+def test_f47_an_unexpected_exception_is_recorded_and_the_thread_starts_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug in the thread, twice: told with its place but not its text, correct() unaffected, and it goes on."""
+    left = [2]
+
+    def opened(settings: Settings, log: str, identity: Identity) -> Replicator:
+        key = settings.read_key
+
+        def open_sink() -> Raising:
+            return Raising(HttpSink(endpoint=settings.endpoint, key=key, identity=identity), left)
+
+        return Replicator(log, endpoint=settings.endpoint, open_sink=open_sink, policy=QUICK)
+
+    with Brain.init(world.directory, environ=world.environ(), ports=Ports(open_replicator=opened)) as brain:
+        brain.correct("a", "b")
+        world.settle()
+        assert brain.replicator.crashes == 2  # type: ignore[union-attr]
+    crashed = [r.getMessage() for r in caplog.records if r.getMessage().startswith("crashed: ")]
+    assert len(crashed) == 2
+    assert "RuntimeError at test_the_process.py:" in crashed[0]
+    assert "canary" not in caplog.text
+
+
+BACKLOG = """
+import sys
+from gradata import Brain
+def peak():
+    return next(int(l.split()[1]) for l in open("/proc/self/status") if l.startswith("VmHWM")) / 1024
+small = Brain.init(sys.argv[2])
+small.emit("NOTE", "test", {})
+assert small.replicator.drain(10).reason == "caught_up"
+idle = peak()
+brain = Brain(sys.argv[1])
+reason = brain.replicator.drain(14).reason
+print(reason, peak() - idle, flush=True)
+"""
+
+
+def test_f48_a_backlog_of_200000_records_takes_constant_memory(world: World) -> None:
+    """60 MB of backlog at the start: replicated whole, with less than 64 MiB more than an idle replicator has."""
+    world.directory.mkdir()
+    with world.log.open("wb") as log:
+        for number in range(200_000):
+            log.write(
+                b'{"ts":"2026-11-23T10:00:00Z","type":"N","event_id":"b-%d","data":"%s"}\n' % (number, b"x" * 220)
+            )
+    program = world.start(BACKLOG, str(world.home / "small"))
+    said, errors = program.communicate(timeout=30)
+    assert said, errors
+    reason, more_mib = said.split()
+    assert reason == "caught_up"
+    assert float(more_mib) < 64
+    (head,) = world.logs()
+    assert (head["size"], head["offset"]) == (200_000, world.log.stat().st_size)
+    assert head["root"] == world.standing.cursor.root.hex()
+
+
+COUNT = """
+import gc, os, sys, threading
+from gradata import Brain
+def counted():
+    gc.collect()
+    return threading.active_count(), len(os.listdir("/proc/self/fd"))
+def open_and_close(times, timeout_s):
+    for _ in range(times):
+        Brain(sys.argv[1]).close(timeout_s=timeout_s)
+open_and_close(3, 5)
+before = counted()
+open_and_close(int(sys.argv[2]), float(sys.argv[3]))
+from replicator.process import PROCESS
+gc.collect()
+deadline = 100
+while counted()[0] > before[0] and deadline:
+    threading.Event().wait(0.05)
+    deadline -= 1
+print(*before, *counted(), len(PROCESS._embedded))
+"""
+
+
+@pytest.mark.parametrize(("times", "timeout_s", "key"), [(25, 5.0, True), (1_000, 0.0, False)], ids=["live", "local"])
+def test_f49_brains_opened_and_closed_leave_nothing(world: World, times: int, timeout_s: float, key: bool) -> None:
+    """25 live ones, 1,000 without a key, one behind the other: no thread, descriptor or callback is left."""
+    world.brain().close()
+    if not key:
+        world.keep_key(None)
+    program = world.start(COUNT, str(times), str(timeout_s))
+    said, errors = program.communicate(timeout=30)
+    assert said, errors
+    threads, files, threads_after, files_after, embedded = map(int, said.split())
+    assert (threads_after, files_after, embedded) == (threads, files, 0)
+
+
+# ---------------------------------------------------------------- switches, keys, consent, silence
+
+
+def test_f50_the_hook_and_the_replicator_in_turn_lose_nothing(world: World, front: Front) -> None:
+    """Write-through switched off: no request; the command brings it; on again: the thread does; each event once."""
+    ids = []
+    for number in range(3):
+        with world.brain(GRADATA_DISABLE_WRITE_THROUGH="1") as brain:
+            seen = len(front.seen)
+            ids.append(brain.correct(f"off {number}", "x")["event_id"])
+            assert brain.replicator is None
+            assert len(front.seen) == seen
+        assert world.run("replicate", "--once", GRADATA_DISABLE_WRITE_THROUGH="1").returncode == 0
+        with world.brain() as brain:
+            ids.append(brain.correct(f"on {number}", "y")["event_id"])
+            world.settle()
+    assert world.event_ids() == ids
+    assert world.run("replicate", "--once", GRADATA_CLOUD_SYNC_DISABLE="1").returncode == 2
+
+
+def test_f51_without_a_key_all_works_and_a_key_that_appears_starts_it(
+    world: World, front: Front, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No key: said once, doctor says what to set; the key comes into the file, and the next correction goes too."""
+    world.keep_key(None)
+    caplog.set_level(logging.INFO, "gradata")
+    with world.brain() as brain:
+        first = brain.correct("a", "b")["event_id"]
+        assert brain.query_events("CORRECTION")[0]["event_id"] == first
+        found = world.doctor("--no-cloud")["key"]
+        assert (found[0], "~/.gradata/key" in found[1]) == ("missing", True)
+        assert front.seen == []
+        world.keep_key(world.cloud.key)
+        eventually(lambda: brain.correct("c", "d") and brain.replicator is not None, 5.0)
+        world.settle()
+    assert first in world.event_ids()
+
+
+@pytest.mark.parametrize("config", [{"sync_enabled": False}, {"sync_enabled": True, "sync_mode": "metrics_only"}])
+def test_f52_without_consent_nothing_leaves_by_any_path(world: World, front: Front, config: dict[str, object]) -> None:
+    """The user's refusal stops thread and commands alike, is shown as a choice, and is never changed."""
+    world.brain(GRADATA_DISABLE_WRITE_THROUGH="1").close()
+    file = world.directory / "cloud-config.json"
+    file.write_text(json.dumps(config))
+    with world.brain() as brain:
+        brain.correct("a", "b")
+        assert brain.replicator is None
+    assert world.run("replicate", "--once").returncode == 2
+    assert world.doctor("--cloud")["consent"][0] == "skip"
+    assert front.seen == []
+    assert json.loads(file.read_text()) == config
+    file.unlink()
+    with world.brain():
+        world.settle()
+
+
+def test_f52_consent_withdrawn_while_running_holds_the_next_request(world: World, front: Front) -> None:
+    """The switch is flipped under a live thread: nothing more leaves; flipped back, all of it goes."""
+    with world.brain() as brain:
+        brain.correct("a", "b")
+        world.settle()
+        file = world.directory / "cloud-config.json"
+        file.write_text('{"sync_enabled": false}')
+        seen = len(front.seen)
+        brain.correct("c", "d")
+        eventually(lambda: brain.replicator.status().state == "paused")  # type: ignore[union-attr]
+        assert len(front.seen) == seen
+        file.unlink()
+        world.settle()
+
+
+def test_f53_silence_is_no_health(world: World) -> None:
+    """Nothing was captured for three days: doctor warns, although nothing is pending and all is acknowledged."""
+    with world.brain() as brain:
+        brain.correct("a", "b")
+        world.settle()
+    assert world.doctor()["last_event"][0] == "ok"
+    days_ago = time.time() - 3 * 86_400
+    os.utime(world.log, (days_ago, days_ago))
+    found = world.doctor()
+    assert (found["last_event"][0], found["last_event"][1].startswith("silent")) == ("warn", True)
+    assert found["backlog"] == ("ok", "0 pending")
+
+
+def test_f53_doctor_names_what_is_wrong_while_it_lasts(world: World, front: Front) -> None:
+    """With the cloud away and a minute-old backlog doctor is degraded, in words; nothing stays behind afterwards."""
+    front.rule = lambda _: answer(503, b"{}")
+    old = line(0, ts="2026-11-20T10:00:00+00:00")
+    with world.brain() as brain:
+        world.append(old)
+        eventually(lambda: brain.replicator.status().trouble)  # type: ignore[union-attr]
+        told = world.run("doctor", "--json")
+        found = {check["name"]: check["status"] for check in json.loads(told.stdout)["checks"]}
+        assert (told.returncode, json.loads(told.stdout)["status"]) == (0, "degraded")
+        assert [found[name] for name in ("backlog", "trouble", "cloud", "replicator")] == ["warn", "warn", "warn", "ok"]
+        front.heal()
+        world.settle()
+    found = {name: status for name, (status, _) in world.doctor().items()}
+    assert [found[name] for name in ("backlog", "trouble", "cloud", "proof")] == ["ok", "ok", "ok", "ok"]
