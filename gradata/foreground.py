@@ -54,7 +54,8 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a person may be shown meanwhile. Sizes of the whole task; `trouble` in the leader's words."""
+    """What a person may be shown meanwhile. Sizes of the whole task; `trouble` in the leader's words; `another`: the
+    leader is another process."""
 
     done_bytes: int
     total_bytes: int
@@ -62,7 +63,7 @@ class Moment:
     total_records: int
     seconds: float
     trouble: Shown | None
-    leads: bool
+    another: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ class Watch:
             return seen
         try:
             asked = view.pending()
-            waits = asked is not None and asked.reset is not None and asked.reset.id <= (task.order or 0)
+            waits = asked is not None and asked.reset is not None  # ours, or a newer one that replaced it
             return replace(seen, standing=view.load(), order_done=not waits, dead_letters=view.dead_letter_count())
         except SidecarError:
             return seen
@@ -232,7 +233,7 @@ class Watch:
         done_records = max(0, task.total_records - records_left) if standing is not None else 0
         return Moment(
             task.total_bytes - left, task.total_bytes, done_records, task.total_records, now - self._began,
-            trouble, self._replicator.leads,
+            trouble, seen.fresh is not None and not self._replicator.leads,
         )  # fmt: skip
 
     def _left(self, task: Task, seen: Seen) -> int:

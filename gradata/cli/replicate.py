@@ -193,7 +193,7 @@ def _show_plan(task: Task, reset: ResetPlan | None, endpoint: str, options: Opti
 def _in_words(moment: Moment) -> str:
     rate = moment.done_records / moment.seconds if moment.seconds else 0.0
     left = max(0, moment.total_records - moment.done_records)
-    who = "" if moment.leads else " (another process replicates)"
+    who = " (another process replicates)" if moment.another else ""
     trouble = f"; {moment.trouble.code}: {moment.trouble.detail}" if moment.trouble is not None else ""
     return (
         f"{moment.done_records:,} of {moment.total_records:,} records, {moment.done_bytes / 1e6:,.1f} of"

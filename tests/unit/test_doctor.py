@@ -195,6 +195,12 @@ def test_trouble_of_a_dead_replicator_is_told_with_its_age() -> None:
     assert "as of 2027-01-15 07:59 UTC: nobody replicates now" in dead
 
 
+def test_a_time_that_is_none_is_shown_as_it_is() -> None:
+    """A status of another version may say since-when in words of its own."""
+    odd = status(trouble=Shown("denied", "", "this morning", "put a key"))
+    assert "since this morning; 0 records wait" in finding(local(status=odd), "trouble").detail
+
+
 def test_no_trouble_is_without_words() -> None:
     """Every code that replication knows is said in a sentence, not as a code."""
     assert set(_WORDS) == set(HINTS)
