@@ -1,0 +1,1 @@
+"""The simulation: the real engine, log and ingest code in a world of faults, one seed a run (see `run`)."""

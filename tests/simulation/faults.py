@@ -1,0 +1,449 @@
+"""Everything that can go wrong, how often, and which reactions it justifies. Each seed draws its own subset.
+
+A fault is a function of the world. It injects one thing now, or begins an episode and plans its end. `excuses` are the
+reactions that are justified once it has happened: whatever is seen without one is unjustified healing (`oracle`).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from replicator.actions import Reset
+from replicator.errors import ReplicatorError
+from replicator.log import LogReader
+from replicator.testing import SidecarRows
+from replicator.wire import Request
+
+from .client import ERRNOS, Directory, copied
+from .cloud import Answered
+from .records import POISON
+
+if TYPE_CHECKING:
+    from .network import Rule
+    from .world import World
+
+RESEND = ("resend",)
+LOST_TRACK = ("resend", "jumped")
+FORK = ("new_generation", "resend", "jumped")
+MINUTES = (20.0, 1_200.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """`per_hour`: how often at most. `inject` gets the world and one of its directories."""
+
+    name: str
+    inject: Callable[[World, Directory], None]
+    per_hour: float
+    excuses: tuple[str, ...] = ()
+    everywhere: bool = True
+    """Whether it justifies them in all directories."""
+
+
+# ------------------------------------------------------------------------------------------- disk and log
+
+
+def power_cut(world: World, directory: Directory) -> None:
+    directory.power_cut()
+
+
+def writer_dies(world: World, directory: Directory) -> None:
+    directory.append(world.records.next(), dies=True)
+
+
+def old_writer_dies(world: World, directory: Directory) -> None:
+    directory.append_unlocked(world.records.next(), dies=True)
+
+
+def disk_full(world: World, directory: Directory) -> None:
+    directory.fill_up()
+    if world.rng.random() < 0.5:
+        directory.sidecar_fails = "database or disk is full"
+
+    def ends() -> None:
+        directory.disk.capacity_bytes = None
+        directory.sidecar_fails = None
+
+    world.episode(ends, *MINUTES)
+
+
+def sync_fails(world: World, directory: Directory) -> None:
+    directory.disk.fail("fdatasync", errno.EIO)
+
+
+def read_fails(world: World, directory: Directory) -> None:
+    call = world.rng.choice(("open", "fstat", "pread"))
+    directory.disk.fail(call, world.rng.choice(ERRNOS), times=world.rng.randrange(1, 30))
+    world.episode(lambda: directory.disk._faults.pop(call, None), *MINUTES)
+    directory.touched()
+
+
+def log_away(world: World, directory: Directory) -> None:
+    """The log is moved away for a while; what is appended meanwhile begins another file, which is then lost."""
+    file = directory.disk._files.pop(directory.path, None)
+    if file is None:
+        return
+    world.away.add(directory.name)
+    directory.touched()
+
+    def ends() -> None:
+        world.away.discard(directory.name)
+        directory.disk._files[directory.path] = file
+        directory.touched()
+
+    world.episode(ends, 1.0, 300.0)
+
+
+def log_replaced_by_itself(world: World, directory: Directory) -> None:
+    """An editor saves it unchanged, a checkout writes it again: nothing may follow from that."""
+    directory.tamper(directory.disk.content(directory.path), same_file=False)
+
+
+def keep_backup(world: World, directory: Directory) -> None:
+    directory.backup = (directory.disk.content(directory.path), copied(directory.rows))
+
+
+def log_restored(world: World, directory: Directory) -> None:
+    """Yesterday's log, sidecar, or both."""
+    if directory.backup is None:
+        keep_backup(world, directory)
+        return
+    content, rows = directory.backup
+    what = world.rng.choice(("log", "sidecar", "both"))
+    if what != "sidecar":
+        directory.tamper(content, same_file=world.rng.random() < 0.5)
+    if what != "log":
+        directory.letters_lost = True
+        directory.rows = copied(rows)
+        if world.rng.random() < 0.5:
+            for process in directory.processes:
+                world.restart(process)
+
+
+def log_begun_again(world: World, directory: Directory) -> None:
+    """Truncated to nothing and written again, shorter or longer."""
+    lines = [world.records.next() for _ in range(world.rng.randrange(6))]
+    directory.tamper(b"".join(lines), same_file=world.rng.random() < 0.5)
+
+
+def tail_cut(world: World, directory: Directory) -> None:
+    """A person cuts the last records off, on a line or within one."""
+    content = directory.disk.content(directory.path)
+    cut = world.rng.randrange(1, 2_000)
+    end = max(0, len(content) - cut)
+    if world.rng.random() < 0.5:
+        end = content.rfind(b"\n", 0, end) + 1
+    directory.tamper(content[:end], same_file=world.rng.random() < 0.5)
+
+
+def tail_edited(world: World, directory: Directory) -> None:
+    """The last record gets other bytes, of the same length or not."""
+    content = directory.disk.content(directory.path)
+    start = content.rfind(b"\n", 0, max(0, len(content) - 1)) + 1
+    edited = content[start:].replace(b"x", b"y") if world.rng.random() < 0.5 else b'{"edited":1}\n'
+    directory.tamper(content[:start] + edited, same_file=world.rng.random() < 0.5)
+
+
+def old_record_edited(world: World, directory: Directory) -> None:
+    """One byte of an old record, in place: replication goes on, and only a proof tells."""
+    content = bytearray(directory.disk.content(directory.path))
+    if len(content) < 10:
+        return
+    place = world.rng.randrange(len(content) // 2)
+    if content[place] in b"\n" or content[place] == 0x7E:
+        return
+    content[place] = 0x7E
+    directory.edited = True
+    directory.tamper(bytes(content), same_file=True)
+
+
+def sidecar_lost(world: World, directory: Directory) -> None:
+    directory.lose_sidecar()
+    if world.rng.random() < 0.7:
+        for process in directory.processes:
+            world.restart(process)
+
+
+def sidecar_fails(world: World, directory: Directory) -> None:
+    directory.sidecar_fails = world.rng.choice(("database is locked", "disk I/O error", "read-only database"))
+
+    def ends() -> None:
+        directory.sidecar_fails = None
+
+    world.episode(ends, 1.0, 600.0)
+
+
+def cloned(world: World, directory: Directory) -> None:
+    """The directory is copied to another machine, with its ids, and both go on."""
+    if len(world.directories) > 2:
+        return
+    clone = world.add_directory(directory.cloud, directory.identity)
+    clone.endpoint, clone.key = directory.endpoint, directory.key
+    clone.excused |= directory.excused
+    clone.edited = directory.edited
+    clone.foreign = directory.foreign
+    clone.letters_lost = True
+    content = directory.disk.content(directory.path)
+    if content:
+        clone.disk.replace(clone.path, content)
+    clone.rows = copied(directory.rows) if world.rng.random() < 0.6 else SidecarRows()
+    for process in clone.processes:
+        process.start()
+
+
+# ------------------------------------------------------------------------------------------- processes
+
+
+def leader_dies(world: World, directory: Directory) -> None:
+    """At once, or before or after one of its next steps."""
+    for process in directory.processes:
+        if process.engine is not None:
+            kinds = ("now", "before save", "after save", "Send", "Read", "Begin", "Compare", "Checkpoint", "Beat")
+            kind = world.rng.choice(kinds)
+            if kind == "now":
+                world.restart(process)
+            else:
+                process.dies_at = kind
+
+
+def two_leaders(world: World, directory: Directory) -> None:
+    """The lease does not work here, as on some network disks."""
+    directory.lease_broken = True
+    for process in directory.processes:
+        process.start()
+        process.try_to_lead()
+
+    def ends() -> None:
+        directory.lease_broken = False
+
+    world.episode(ends, *MINUTES)
+
+
+def clock_jumps(world: World, directory: Directory) -> None:
+    world.clock.wall_jump_s += world.rng.choice((-3_600.0, 3_600.0, 365 * 86_400.0, -86_400.0))
+
+
+def cursor_reset(world: World, directory: Directory) -> None:
+    """A person orders that records be sent again."""
+    size = world.rng.choice((0, world.rng.randrange(200)))
+    try:
+        cursor = LogReader(directory.path, directory.disk).locate(log_id=world.new_uuid(), size=size)
+    except ReplicatorError:
+        return
+    world.order(directory, Reset(cursor))
+
+
+# ------------------------------------------------------------------------------------------- network
+
+
+def weather(fate: str, chance: float) -> Callable[[World, Directory], None]:
+    """An episode in which each request has this fate with up to this chance."""
+
+    def inject(world: World, directory: Directory) -> None:
+        world.network.weather[fate] = chance * world.rng.uniform(0.2, 1.0)
+        world.episode(lambda: world.network.weather.pop(fate, None), *MINUTES)
+
+    return inject
+
+
+def middle_box(make: Callable[[World], Rule]) -> Callable[[World, Directory], None]:
+    """An episode in which something else answers some requests."""
+
+    def inject(world: World, directory: Directory) -> None:
+        rule = make(world)
+        world.network.rules.append(rule)
+
+        def ends() -> None:
+            if rule in world.network.rules:
+                world.network.rules.remove(rule)
+
+        world.episode(ends, *MINUTES)
+
+    return inject
+
+
+def problem(status: int, code: str, **headers: str) -> Answered:
+    """An error as the cloud words it."""
+    body = {"type": "about:blank", "title": "", "status": status, "detail": "", "code": code}
+    return Answered(status, {"Content-Type": "application/problem+json", **headers}, json.dumps(body).encode())
+
+
+PAGE = b"<html><title>Sign in</title></html>"
+
+
+def portal(world: World) -> Rule:
+    return lambda request: Answered(200, {"Content-Type": "text/html"}, PAGE)
+
+
+def small_proxy(world: World) -> Rule:
+    """A proxy that takes no large bodies."""
+    limit = world.rng.choice((1_500, 4_000, 20_000))
+    return lambda request: Answered(413, {}, PAGE) if len(request.data) > limit else None
+
+
+def fire_wall(world: World) -> Rule:
+    """Refuses requests with a certain word in them, by 413 or 422."""
+    status = world.rng.choice((413, 422))
+    return lambda request: problem(status, "refused") if POISON in request.data else None
+
+
+def refuses_all(world: World) -> Rule:
+    status = world.rng.choice((400, 422))
+    return lambda request: problem(status, "malformed")
+
+
+def throttles(world: World) -> Rule:
+    after = world.rng.choice(("1", "30", "-5", "999999999", "soon", "Wed, 21 Oct 2026 07:28:00 GMT"))
+    return lambda request: problem(429, "rate_limited", **{"Retry-After": after})
+
+
+def unavailable(world: World) -> Rule:
+    status, after = world.rng.choice((500, 502, 503, 504, 408)), world.rng.choice(("", "2", "120", "99999"))
+    return lambda request: Answered(status, {"Retry-After": after} if after else {}, PAGE)
+
+
+def misconfigured(world: World) -> Rule:
+    status = world.rng.choice((404, 405, 407, 302))
+    return lambda request: Answered(status, {"Location": "https://elsewhere.example/"}, PAGE)
+
+
+def answers(status: int, code: str) -> Callable[[World], Rule]:
+    """Everything gets this answer."""
+    return lambda world: lambda request: problem(status, code)
+
+
+def deleted(world: World) -> Rule:
+    """The brain was deleted on purpose; records, not heartbeats, tell."""
+
+    def rule(request: Request) -> Answered | None:
+        return problem(410, "brain_deleted") if request.path == "/ingest" else None
+
+    return rule
+
+
+# ------------------------------------------------------------------------------------------- cloud and keys
+
+
+def cloud_dies(world: World, directory: Directory) -> None:
+    cloud = directory.cloud
+    how = world.rng.choice(("now", "dies", "dies after"))
+    if how == "now":
+        cloud.die()
+    else:
+        cloud.store.fate = how
+    for delay_s in (world.rng.uniform(1, 120), 600.0):
+        world.clock.after(delay_s, cloud.rise)
+
+
+def transaction_fails(world: World, directory: Directory) -> None:
+    directory.cloud.store.fate = f"fails:{world.rng.randrange(20, 2_000)}"
+
+
+def cloud_restored(world: World, directory: Directory) -> None:
+    cloud = directory.cloud
+    if not cloud.backups or world.rng.random() < 0.3:
+        cloud.back_up()
+        return
+    cloud.restore()
+
+
+def cloud_emptied(world: World, directory: Directory) -> None:
+    directory.cloud.lose_everything()
+
+
+def rows_lost(world: World, directory: Directory) -> None:
+    """Found by a check only; sent again only if somebody asks, or by chance (issue 4 mends it)."""
+    world.oracle.rows_lost(directory.cloud, directory.cloud.lose_rows(world.rng.randrange(1, 5)))
+
+
+def key_revoked(world: World, directory: Directory) -> None:
+    """The key is worth nothing any more; a person brings a new one after a while."""
+    if directory.key is None:
+        return
+    directory.cloud.revoke(directory.key)
+    sharing = [other for other in world.directories if other.key == directory.key]
+
+    def ends() -> None:
+        for other in sharing:
+            world.bring_key(other)
+
+    world.episode(ends, *MINUTES)
+
+
+def key_missing(world: World, directory: Directory) -> None:
+    directory.key = None
+
+    def ends() -> None:
+        world.bring_key(directory)
+
+    world.episode(ends, *MINUTES)
+
+
+def cloud_moved(world: World, directory: Directory) -> None:
+    """The same cloud at another address; the programs start again with it."""
+    directory.endpoint = f"https://{world.new_uuid()[:8]}.example/api/v1"
+    world.restart_all(directory)
+
+
+def other_cloud(world: World, directory: Directory) -> None:
+    """Another cloud at another address: nothing is uploaded there before a person confirms."""
+    if len(world.clouds) > 1:
+        return
+    directory.endpoint = "https://other.example/api/v1"
+    directory.cloud = world.add_cloud()
+    directory.foreign = directory.rows.standing is not None and directory.rows.standing.cloud_id is not None
+    world.bring_key(directory)
+    world.restart_all(directory)
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("power cut", power_cut, 4, LOST_TRACK),
+    Fault("writer dies", writer_dies, 6),
+    Fault("old writer dies", old_writer_dies, 6),
+    Fault("disk full", disk_full, 2, ("sidecar", "log_unreadable", *LOST_TRACK)),
+    Fault("sync fails", sync_fails, 4, FORK),
+    Fault("read fails", read_fails, 4, ("log_unreadable",)),
+    Fault("log away", log_away, 2, ("log_unreadable",)),
+    Fault("log replaced by itself", log_replaced_by_itself, 4),
+    Fault("log restored", log_restored, 3, FORK),
+    Fault("log begun again", log_begun_again, 1, FORK),
+    Fault("tail cut", tail_cut, 2, FORK),
+    Fault("tail edited", tail_edited, 2, FORK),
+    Fault("old record edited", old_record_edited, 1, FORK),
+    Fault("sidecar lost", sidecar_lost, 3, LOST_TRACK),
+    Fault("sidecar fails", sidecar_fails, 4, ("sidecar", *LOST_TRACK)),
+    Fault("cloned", cloned, 1, FORK),
+    Fault("leader dies", leader_dies, 12, LOST_TRACK),
+    Fault("two leaders", two_leaders, 2, LOST_TRACK),
+    Fault("clock jumps", clock_jumps, 4),
+    Fault("cursor reset", cursor_reset, 2, ("reset", "resend")),
+    Fault("request lost", weather("lost", 0.5), 4, ("unavailable",)),
+    Fault("answer lost", weather("answer lost", 0.5), 4, ("unavailable", *RESEND)),
+    Fault("request late", weather("late", 0.5), 4, ("unavailable", *RESEND)),
+    Fault("request doubled", weather("doubled", 0.8), 4),
+    Fault("connection refused", weather("refused", 1.0), 4, ("unavailable",)),
+    Fault("answer garbled", weather("garbled", 0.7), 3, ("unavailable", "disagreement", *RESEND)),
+    Fault("captive portal", middle_box(portal), 2, ("unavailable", "disagreement")),
+    Fault("small proxy", middle_box(small_proxy), 2, ("refusing", "malformed")),
+    Fault("fire wall", middle_box(fire_wall), 2, ("refusing", "malformed")),
+    Fault("refuses all", middle_box(refuses_all), 1, ("refusing", "malformed")),
+    Fault("throttled", middle_box(throttles), 2),
+    Fault("server errors", middle_box(unavailable), 3, ("unavailable",)),
+    Fault("misconfigured", middle_box(misconfigured), 2, ("misconfigured",)),
+    Fault("proxy denies", middle_box(answers(403, "forbidden")), 1, ("denied",)),
+    Fault("too old", middle_box(answers(426, "schema_unsupported")), 1, ("too_old",)),
+    Fault("brain deleted", middle_box(deleted), 1, ("gone", "reset", "resend")),
+    Fault("cloud dies", cloud_dies, 6, ("unavailable", *RESEND)),
+    Fault("transaction fails", transaction_fails, 6, ("unavailable",)),
+    Fault("cloud restored", cloud_restored, 4, ("unavailable", "rewound", "cloud_changed", *LOST_TRACK)),
+    Fault("cloud emptied", cloud_emptied, 1, ("unavailable", "rewound", "cloud_changed", *LOST_TRACK)),
+    Fault("rows lost", rows_lost, 2),
+    Fault("key revoked", key_revoked, 2, ("denied",)),
+    Fault("key missing", key_missing, 2, ("no_key",)),
+    Fault("cloud moved", cloud_moved, 1, LOST_TRACK),
+    Fault("other cloud", other_cloud, 0.5, ("held", "reset", "rewound", "cloud_changed", *LOST_TRACK)),
+)

@@ -1,0 +1,328 @@
+"""What must hold, in one file that can be read alone. Everything else in this folder only makes things happen.
+
+While the world runs:
+- *Promises.* A record whose append returned stays in the log over every power cut; one whose append failed is not there.
+- *No gap, never twice.* The cloud accepts a batch only directly behind, or equal to, what it has.
+- *Cursor ≤ cloud.* Whatever a sidecar makes durable was acknowledged by a cloud: same size, same root.
+- *Dead letters* were refused alone, or are longer than anyone takes.
+- *No unjustified healing.* A rewind, new generation, jump, resend, pause or refusal needs a cause injected before it.
+
+After the time of healing: every log is byte for byte at its cloud, roots by the definition of RFC 9162 equal, each event
+once in the projection, everything that was ever acknowledged still there (but for what a cloud lost itself),
+and nobody sends any more.
+
+Known and excused: rows that vanish in the middle of a store are found by a check, and not mended by themselves; a
+record edited in place stays edited on one side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gradata.cloud.auth import WORKSPACE
+from gradata.cloud.check import check
+from gradata.cloud.ingest import Append, Claim, Decision, Diverged, Done, Gap
+from gradata.cloud.tiles import leaves_at
+from gradata.cloud.replica import Span, log_bytes
+from gradata.cloud.store import StoredLog
+from replicator import actions as act
+from replicator.model import Batch, Hole, Standing
+from replicator.progress import Progress
+from replicator.proof import CompactRange
+from replicator.status import Notice
+
+from .cloud import LIMITS, CloudProcess
+
+if TYPE_CHECKING:
+    from .client import Directory
+    from .world import World
+
+NEEDS_NO_CAUSE = frozenset({"recovered", "log missing", "dead_letter"})
+"""Dead letters are judged one by one."""
+
+
+class Violation(AssertionError):
+    """Something does not hold."""
+
+
+class Oracle:
+    """Watches one world. `sent` counts batches that clients sent."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.sent = 0
+        self._promises: dict[str, list[tuple[int, bytes]]] = {}
+        self._stored: dict[tuple[str, str], list[bytes]] = {}
+        """The leaves of each log, as its cloud accepted and did not lose them."""
+        self._once: dict[str, list[list[bytes]]] = {}
+        """Leaves of each log that some cloud had before it lost them."""
+        self._acknowledged: set[tuple[str, int, bytes]] = set()
+        self._refused_alone: set[bytes] = set()
+        self._rows_lost: set[tuple[str, str, int]] = set()
+
+    def _check(self, holds: object, wrong: str) -> None:
+        if not holds:
+            raise Violation(f"at {self._world.clock.now_s:.1f} s: {wrong}")
+
+    def _react(self, directory: Directory, reaction: str) -> None:
+        """A reaction was seen; it needs a cause."""
+        self._world.count(reaction)
+        justified = reaction in directory.excused or reaction in NEEDS_NO_CAUSE
+        self._check(justified, f"{reaction} in {directory.name}, for which nothing was the cause")
+
+    # ------------------------------------------------------------------------------ the log
+
+    def promised(self, directory: Directory, offset: int, record: bytes) -> None:
+        """An append returned."""
+        self._promises.setdefault(directory.name, []).append((offset, record))
+        content = directory.disk.content(directory.path)
+        self._check(content[offset : offset + len(record)] == record, "a promised record is not in the log")
+
+    def not_appended(self, directory: Directory, before: int, record: bytes) -> None:
+        """An append raised AppendError."""
+        self._check(record not in directory.disk.content(directory.path)[before:], "a failed append left its record")
+
+    def before_cut(self, directory: Directory) -> None:
+        """The power is about to be cut: every promise is one by now."""
+        self._check_promises(directory, directory.disk.content(directory.path), "was lost before the cut")
+
+    def after_cut(self, directory: Directory) -> None:
+        """The power was cut."""
+        self._check_promises(directory, directory.disk.content(directory.path), "did not survive a power cut")
+
+    def _check_promises(self, directory: Directory, content: bytes, wrong: str) -> None:
+        if directory.name in self._world.away:
+            return
+        for offset, record in self._promises.get(directory.name, ()):
+            there = content[offset : offset + len(record)]
+            self._check(there == record, f"the record promised at {offset} in {directory.name} {wrong}")
+
+    def tampered(self, directory: Directory) -> None:
+        """A person changed the log: what they took away is promised no longer."""
+        content = directory.disk.content(directory.path)
+        kept = [
+            (offset, record)
+            for offset, record in self._promises.get(directory.name, ())
+            if content[offset : offset + len(record)] == record
+        ]
+        self._promises[directory.name] = kept
+
+    # ------------------------------------------------------------------------------ the cloud
+
+    def committed(self, cloud: CloudProcess, request: Append, decision: Decision) -> None:
+        """A cloud decided about a batch, and this is durable."""
+        world = self._world
+        if isinstance(decision, Gap | Diverged):
+            world.count("conflict: gap" if isinstance(decision, Gap) else "conflict: diverged")
+            return
+        self._check(isinstance(decision, Done), f"a batch of ours is {decision}")
+        assert isinstance(decision, Done)
+        load = request.load
+        leaves = [load.leaf] if isinstance(load, Claim) else list(load.leaves)
+        counted = decision.accepted + decision.duplicates + len(decision.flagged) + len(decision.refused)
+        self._check(counted == len(leaves), f"{len(leaves)} records were counted as {counted}")
+        stored = self._stored.setdefault((cloud.name, request.log_id), [])
+        self._check(request.first <= len(stored), "a batch was accepted beyond the end")
+        overlap = stored[request.first : request.first + len(leaves)]
+        self._check(overlap == leaves[: len(overlap)], "a batch was accepted in the place of other records")
+        world.count("absorbed again", len(overlap))
+        world.count("rows mended", len(decision.writes.mended))
+        world.count("flagged", len(decision.flagged))
+        world.count("conflicting event", sum(flag.code == "event_conflict" for flag in decision.flagged))
+        world.count("refused by the cloud", len(decision.refused))
+        stored += leaves[len(overlap) :]
+        self._check(decision.tree.size == len(stored), "the head is not behind the last record")
+        self._acknowledged.add((request.log_id, decision.tree.size, decision.tree.root))
+        for row in decision.writes.mended:
+            self._rows_lost.discard((cloud.name, request.log_id, row.number))
+
+    def rolled_back(self, cloud: CloudProcess, heads: object) -> None:
+        """A cloud lost what it had, or part of it, by a disaster: what it has now is what it must keep."""
+        for (name, log_id), leaves in list(self._stored.items()):
+            if name == cloud.name:
+                self._once.setdefault(log_id, []).append(leaves)
+                del self._stored[name, log_id]
+        for log in _logs(cloud):
+            self._stored[cloud.name, log.log_id] = _leaves(cloud, log)
+        self._rows_lost = {lost for lost in self._rows_lost if lost[0] != cloud.name} | {
+            (cloud.name, report.log_id, number)
+            for report in check(cloud.store, WORKSPACE)
+            for number in (*report.missing, *report.damaged)
+        }
+
+    def rows_lost(self, cloud: CloudProcess, rows: Sequence[tuple[str, int]]) -> None:
+        """Single rows vanished or were damaged."""
+        self._rows_lost |= {(cloud.name, log_id, number) for log_id, number in rows}
+
+    # ------------------------------------------------------------------------------ the client
+
+    def sends(self, directory: Directory, p: Progress, action: act.Send | act.Beat | act.Recall) -> None:
+        """A request leaves."""
+        if not isinstance(action, act.Send):
+            self._world.count(f"request: {type(action).__name__.lower()}")
+            return
+        self.sent += 1
+        self._world.count("request: batch" if isinstance(action.load, Batch) else "request: hole")
+        self._check(not directory.foreign, "records are sent to another cloud, which nobody confirmed")
+        stored = self._stored.get((directory.cloud.name, action.cursor.log_id), ())
+        if len(stored) > action.cursor.size:
+            self._react(directory, "resend")
+
+    def answered(self, directory: Directory, action: act.Action, status: int) -> None:
+        """An answer came, whoever gave it."""
+        if status == 429:
+            self._react(directory, "throttled")
+        if isinstance(action, act.Send) and status in (413, 422) and action.load.count == 1:
+            load = action.load
+            self._refused_alone.add(load.leaf if isinstance(load, Hole) else _leaf(load.data))
+
+    def noticed(self, directory: Directory, notice: Notice) -> None:
+        """The engine tells people something."""
+        self._world.note(f"{directory.name} says {notice.code}: {notice.text}")
+        missing = notice.code == "log_unreadable" and not notice.grave
+        self._react(directory, "log missing" if missing else notice.code)
+
+    def stepped(self, directory: Directory, before: Progress, action: act.Action, after: Progress) -> None:
+        """The engine did a step."""
+        world = self._world
+        if isinstance(action, act.Compare):
+            world.count("compared")
+        if isinstance(action, act.Recall) and after.recalled and after.compare:
+            world.count("recalled")
+        if before.standing is None and after.standing is not None and isinstance(action, act.Compare):
+            world.count("sidecar rebuilt from the cloud")
+        if after.ceiling_bytes < before.ceiling_bytes:
+            world.count("batch halved")
+        if after.batch_records < before.batch_records:
+            world.count("batch halved by records")
+        if isinstance(action, act.Wait) and before.budget.ready_at(0.0) > world.clock.now_s:
+            world.count("waited for the budget")
+        resend = after.standing.resend if after.standing is not None else None
+        if resend is not None and (before.standing is None or before.standing.resend is None):
+            world.count("sends up to a near head again")
+        if not isinstance(action, act.Checkpoint):
+            for letter in after.dead_letters[len(before.dead_letters) :]:
+                self._judge_letter(before, letter.record, letter.length)
+
+    def _judge_letter(self, before: Progress, number: int, length: int) -> None:
+        load = before.load
+        assert load is not None
+        leaf = load.leaf if isinstance(load, Hole) else _leaf(list(load.records())[number - load.first])
+        long = length > LIMITS.record_bytes
+        self._check(long or leaf in self._refused_alone, f"record {number} is a dead letter, and was not refused alone")
+
+    def checkpointed(self, directory: Directory, standing: Standing) -> None:
+        """A sidecar made this durable."""
+        cursor = standing.cursor
+        head = (cursor.log_id, cursor.size, cursor.root)
+        if cursor.size == 0 or head in self._acknowledged or (directory.edited and standing.resend is not None):
+            return
+        had = [*self._once.get(cursor.log_id, ())]
+        had += [leaves for (_, log_id), leaves in self._stored.items() if log_id == cursor.log_id]
+        for leaves in had:
+            if len(leaves) >= cursor.size and CompactRange.EMPTY.extended(leaves[: cursor.size]).root == cursor.root:
+                self._acknowledged.add(head)
+                return
+        self._check(False, f"the cursor of {directory.name} is ahead of any cloud: {cursor.size} records")
+
+    # ------------------------------------------------------------------------------ judgement
+
+    def judge_lag(self) -> None:
+        """The time of healing is over: nothing may be left to do."""
+        for directory in self._world.directories:
+            leader = directory.holder
+            self._check(leader is not None and leader.engine is not None, f"nobody leads {directory.name}")
+            assert leader is not None
+            assert leader.engine is not None
+            p = leader.engine.progress
+            whole = directory.disk.content(directory.path).rfind(b"\n") + 1
+            behind = p.standing is None or p.standing.cursor.offset != whole
+            missing = p.log_trouble is not None and p.log_trouble.code == "ENOENT" and not whole
+            trouble = p.trouble or (None if missing else p.log_trouble) or p.save_trouble
+            state = f"{trouble}, at {p.standing.cursor.offset if p.standing else None} of {whole}"
+            self._check(not behind and trouble is None, f"{directory.name} is not healed: {state}")
+
+    def judge(self, *, quiet: bool) -> None:
+        """Everything that must hold at the end."""
+        self._check(quiet, "records are sent although everything was delivered")
+        self.judge_lag()
+        for directory in self._world.directories:
+            self._judge_directory(directory)
+        for cloud in self._world.clouds:
+            self._judge_cloud(cloud)
+
+    def _judge_directory(self, directory: Directory) -> None:
+        assert directory.holder is not None
+        assert directory.holder.engine is not None
+        p = directory.holder.engine.progress
+        content = directory.disk.content(directory.path)
+        self._check_promises(directory, content, "is not in the log at the end")
+        whole = content[: content.rfind(b"\n") + 1]
+        records = [line + b"\n" for line in whole.split(b"\n")[:-1]]
+        if not records:
+            return
+        cursor, store = p.cursor, directory.cloud.store
+        log = store.log(WORKSPACE, cursor.log_id)
+        self._check(log is not None, f"the cloud does not know the log of {directory.name}")
+        assert log is not None
+        name = f"the log of {directory.name}"
+        self._check((log.tree, log.offset) == (cursor.tree, len(whole)), f"{name}: its head is not the cursor")
+        self._check(cursor.size == len(records), f"{name}: {cursor.size} records of {len(records)}")
+        self._check(p.durable == p.standing, f"{name}: the cursor is not durable")
+        same = directory.edited or log.tree.root == _root([_leaf(record) for record in records])
+        self._check(same, f"{name}: the root is not that of the file")
+        holes = set()
+        for row in store.rows(log, 0, log.tree.size):
+            lost = (directory.cloud.name, log.log_id, row.number) in self._rows_lost
+            if row.record is None and not lost:
+                holes.add(row.number)
+            equal = row.record == records[row.number] or (directory.edited and row.length == len(records[row.number]))
+            self._check(equal or row.record is None or lost, f"{name}: record {row.number} differs at the cloud")
+        lost_here = any(lost[:2] == (directory.cloud.name, log.log_id) for lost in self._rows_lost)
+        if not holes and not lost_here and not directory.edited:
+            self._check(b"".join(log_bytes(store, log, Span(0, log.offset))) == whole, f"{name}: bytes differ")
+        letters = {kept.letter.record for kept in directory.rows.letters.values() if kept.letter.log_id == log.log_id}
+        unsaid = holes - letters
+        self._check(not unsaid or directory.letters_lost, f"{name}: holes without a dead letter: {sorted(unsaid)}")
+
+    def _judge_cloud(self, cloud: CloudProcess) -> None:
+        for report in check(cloud.store, WORKSPACE):
+            wrong = {(cloud.name, report.log_id, number) for number in (*report.missing, *report.damaged)}
+            self._check(wrong <= self._rows_lost, f"{cloud.name}: {report} and nothing took these rows")
+            lost = {row for row in self._rows_lost if row[:2] == (cloud.name, report.log_id)}
+            self._check(lost <= wrong, f"{cloud.name}: a check does not find the rows that are lost: {lost - wrong}")
+            odd = report.tiles or report.root or report.displaced or (report.events and not lost)
+            self._check(not odd, f"{cloud.name}: {report}")
+        for log in _logs(cloud):
+            expected = self._stored.get((cloud.name, log.log_id), [])
+            self._check(_leaves(cloud, log) == expected, f"{cloud.name}: log {log.log_id} is not what it accepted")
+            self._check(_root(expected) == log.tree.root, f"{cloud.name}: the root of {log.log_id} is wrong")
+        events = cloud.store._connection.execute("SELECT brain_key, event_id FROM events").fetchall()
+        twice = [event for event, count in Counter(events).items() if count > 1]
+        self._check(not twice, f"{cloud.name}: events that are there twice: {twice[:3]}")
+
+
+def _logs(cloud: CloudProcess) -> list[StoredLog]:
+    return [log for brain in cloud.store.brains(WORKSPACE) for log in cloud.store.logs(WORKSPACE, brain)]
+
+
+def _leaves(cloud: CloudProcess, log: StoredLog) -> list[bytes]:
+    return leaves_at(0, log.tree.size, lambda level, index: cloud.store.tile(log, level, index))
+
+
+def _leaf(record: bytes) -> bytes:
+    """RFC 9162, 2.1.1, by its definition."""
+    return hashlib.sha256(b"\0" + record).digest()
+
+
+def _root(leaves: Sequence[bytes]) -> bytes:
+    """RFC 9162, 2.1.1, by its definition: split at the largest power of two below the size."""
+    if not leaves:
+        return hashlib.sha256().digest()
+    if len(leaves) == 1:
+        return leaves[0]
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    return hashlib.sha256(b"\1" + _root(leaves[:split]) + _root(leaves[split:])).digest()

@@ -1,0 +1,161 @@
+"""Run seeds and print figures: `python -m tests.simulation.run --seeds 1..300 [--hours H] [--trace SEED]`.
+
+A seed that fails prints what does not hold, the end of its trace, and the command that replays it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import traceback
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+from .world import Figures, World
+
+TRACE_LINES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A seed that failed."""
+
+    seed: int
+    wrong: str
+    trace: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Campaign:
+    """What many seeds came to."""
+
+    seeds: int = 0
+    hours: float = 0.0
+    cpu_s: float = 0.0
+    seen: Counter[str] = field(default_factory=Counter)
+    seeds_seen: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, figures: Figures) -> None:
+        """Count one seed."""
+        self.seeds += 1
+        self.hours += figures.hours
+        self.seen += figures.seen
+        self.seeds_seen.update(name for name, count in figures.seen.items() if count)
+
+    def merge(self, other: Campaign) -> None:
+        """Count another campaign."""
+        self.seeds += other.seeds
+        self.hours += other.hours
+        self.cpu_s += other.cpu_s
+        self.seen += other.seen
+        self.seeds_seen += other.seeds_seen
+        self.failures += other.failures
+
+
+def run_seed(seed: int, *, hours: float | None = None) -> Figures | Failure:
+    """One seed; a failure comes with its trace, made by a second run."""
+    try:
+        return World(seed, hours=hours).run()
+    except AssertionError:
+        return _explained(seed, hours)
+    except Exception:  # whatever the code under test raises is a finding
+        return _explained(seed, hours)
+
+
+def _explained(seed: int, hours: float | None) -> Failure:
+    world = World(seed, hours=hours, traced=True)
+    try:
+        world.run()
+    except Exception as error:
+        where = traceback.format_exception(error)[-6:]
+        return Failure(seed, f"{type(error).__name__}: {error}\n{''.join(where)}", tuple(world.trace or ()))
+    return Failure(seed, "it failed, and did not fail again: the simulation is not deterministic")
+
+
+def run_seeds(seeds: range, *, hours: float | None = None, until_found: bool = False) -> Campaign:
+    """Many seeds, in this process. `until_found`: stop at the first that fails."""
+    campaign = Campaign()
+    began_s = time.process_time()
+    for seed in seeds:
+        result = run_seed(seed, hours=hours)
+        if isinstance(result, Figures):
+            campaign.add(result)
+            continue
+        campaign.seeds += 1
+        campaign.failures.append(result)
+        if until_found:
+            break
+    campaign.cpu_s = time.process_time() - began_s
+    return campaign
+
+
+def command(seed: int, hours: float | None = None) -> str:
+    """What replays a seed."""
+    return f"python -m tests.simulation.run --trace {seed}" + (f" --hours {hours}" if hours else "")
+
+
+def told(failure: Failure, *, hours: float | None = None) -> str:
+    """A failure for people."""
+    lines = (f"seed {failure.seed}: {failure.wrong}", *failure.trace[-TRACE_LINES:], f"replay: {command(failure.seed, hours)}")
+    return "\n".join(lines)
+
+
+def figures(campaign: Campaign, wall_s: float) -> str:
+    """The figures of a campaign."""
+    lines = [
+        f"{campaign.seeds} seeds, {campaign.hours:.0f} simulated hours, {wall_s:.0f} s wall, {campaign.cpu_s:.0f} s CPU:"
+        f" {campaign.hours / max(campaign.cpu_s, 1e-9):.1f} simulated hours a second of one core",
+        f"{len(campaign.failures)} seeds failed",
+        "",
+        f"{'seen':42} {'times':>9} {'seeds':>6}",
+    ]
+    lines += [f"{name:42} {count:9} {campaign.seeds_seen[name]:6}" for name, count in sorted(campaign.seen.items())]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0: everything held; 1: something did not; 2: wrong usage."""
+    parser = argparse.ArgumentParser(prog="tests.simulation.run")
+    parser.add_argument("--seeds", default="1..300", help="A..B, both included")
+    parser.add_argument("--hours", type=float, help="simulated hours with faults a seed (default: each seed draws)")
+    parser.add_argument("--trace", type=int, metavar="SEED", help="run one seed and print everything that happens")
+    parser.add_argument("--until-found", action="store_true", help="stop at the first seed that fails")
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args(arguments)
+    if options.trace is not None:
+        return _trace(options.trace, options.hours)
+    first, _, last = options.seeds.partition("..")
+    seeds = range(int(first), int(last or first) + 1)
+    began_s = time.monotonic()
+    campaign = Campaign()
+    if options.jobs == 1:
+        campaign = run_seeds(seeds, hours=options.hours, until_found=options.until_found)
+    else:
+        with ProcessPoolExecutor(options.jobs) as pool:
+            chunks = [seeds[start : start + 20] for start in range(0, len(seeds), 20)]
+            for part in pool.map(run_seeds, chunks):
+                campaign.merge(part)
+    for failure in campaign.failures:
+        print(told(failure, hours=options.hours), end="\n\n", file=sys.stderr)
+    print(figures(campaign, time.monotonic() - began_s))
+    return 1 if campaign.failures else 0
+
+
+def _trace(seed: int, hours: float | None) -> int:
+    world = World(seed, hours=hours, traced=True)
+    failed: Exception | None = None
+    try:
+        world.run()
+    except Exception as error:
+        failed = error
+    print("\n".join(world.trace or ()))
+    if failed is not None:
+        traceback.print_exception(failed)
+    return 0 if failed is None else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
