@@ -443,7 +443,7 @@ import gradata
 heavy = {"httpx", "watchfiles", "rapidfuzz", "orjson", "sqlite3", "json", "logging", "asyncio"}
 print(sorted(heavy & set(sys.modules)))
 from gradata import Brain
-print(sorted({"httpx", "watchfiles", "rapidfuzz"} & set(sys.modules)))
+print(sorted({"httpx", "watchfiles"} & set(sys.modules)))
 """
 
 

@@ -26,7 +26,11 @@ PARAMETERS_OF_OTHERS = {
     "gradata/brain.py:correct": "the signature of the published SDK",
     "gradata/brain.py:emit": "the signature of the published SDK",
 }
-BROAD_HANDLERS = {"replicator/loop.py": 1}
+BROAD_HANDLERS = {
+    "replicator/loop.py": 1,  # the thread's last line of defence
+    "replicator/sink/carrier.py": 1,  # raised again on the caller's thread, which waits for it
+    "gradata/cloud/writer.py": 1,  # the writer's thread must live, and the neighbours in a group must pass
+}
 
 
 def name_of(path: Path) -> str:
@@ -99,7 +103,7 @@ def test_public_things_are_documented(path: Path) -> None:
 
 
 def test_broad_handlers_stand_where_they_must() -> None:
-    """`except Exception` is the thread's last line of defence and nothing else."""
+    """`except Exception` is a thread's last line of defence and nothing else."""
     found: dict[str, int] = {}
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
