@@ -4,7 +4,7 @@ WAL with synchronous=FULL: a commit is on the disk when it returns, and readers 
 before 3.51.3 can corrupt a WAL when two connections write or checkpoint at the same moment, so everything that writes
 here goes through one connection, checkpoints included, and one process serves a file (`serving` takes a lease on it).
 
-What a transaction does is in `sqlite_commit`, the reads are in `sqlite_read`.
+What a transaction does is in `sqlite_commit`, the reads are in `sqlite_read`, what eyes need in `sqlite_watch`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from importlib import resources
 from gradata.cloud.ingest import Decision
 from gradata.cloud.requests import Request
 from gradata.cloud.sqlite_commit import commit_group
-from gradata.cloud.sqlite_read import Reads
+from gradata.cloud.sqlite_watch import Watching
 from gradata.cloud.store import Key, StoreError, StoreUnavailableError
 from gradata.cloud.tiles import TileLostError
 from replicator.errors import SidecarError
@@ -35,17 +35,18 @@ CACHE_KIB = 128 * 1024
 REST_BYTES = 64 * MIB
 """The size of the WAL from which `rest` folds it into the file."""
 FORCED_CHECKPOINT_PAGES = 256 * MIB // PAGE_BYTES
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 READERS_MAX = 16
 RECORD_BYTES = Limits().record_bytes
 _BUGS = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError)
 """Errors that trying again does not heal: the request at fault is found and the others are committed without it."""
 
 
-class SqliteStore(Reads):
+class SqliteStore(Watching):
     """See `store.Store`. `path` None: in memory, gone with this object."""
 
     def __init__(self, path: str | None, *, record_bytes: int = RECORD_BYTES, lease: Lease | None = None) -> None:
+        super().__init__()
         self._path = path
         self._lease = lease
         self._record_bytes = record_bytes
@@ -86,11 +87,13 @@ class SqliteStore(Reads):
         """See `store.Store`."""
         with self._transaction() as connection:
             try:
-                return commit_group(connection, requests, now=now, record_bytes=self._record_bytes)
+                decisions = commit_group(connection, requests, now=now, record_bytes=self._record_bytes)
             except TileLostError as error:
                 raise StoreUnavailableError(
                     f"the store is damaged: {error}", hint="restore it from a backup"
                 ) from error
+        self._tell({request.brain_id for request in requests})
+        return decisions
 
     def rest(self) -> None:
         """See `store.Store`: fold a large WAL into the file."""

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 
+from gradata.cloud.days import DayKind, day_counts
 from gradata.cloud.ingest import Decision, Done, Facts, LogFacts, NewEvents, plan
 from gradata.cloud.requests import Append, Beat, Claim, Loose, Request
 from gradata.cloud.tiles import Tile, TilePart, hashes_of, leaves_at, tree_at
@@ -25,6 +27,7 @@ class _Brain:
     key: int
     workspace: str
     events: int
+    days: Counter[DayKind] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -45,6 +48,7 @@ def commit_group(
     for request, decision in zip(requests, decisions, strict=True):
         if isinstance(decision, Done):
             _write(connection, request, decision, touched, now)
+    _write_days(connection, touched)
     connection.executemany(
         "UPDATE brains SET events = ? WHERE brain_key = ?",
         [(brain.events, brain.key) for brain in touched.brains.values()],
@@ -258,6 +262,14 @@ def _write_events(
         ),
     )
     brain.events += len(events.event_ids)
+    brain.days += day_counts(columns, now)
+
+
+def _write_days(connection: sqlite3.Connection, touched: _Touched) -> None:
+    connection.executemany(
+        "INSERT INTO days VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET events = events + excluded.events",
+        [(brain.key, *kind, count) for brain in touched.brains.values() for kind, count in brain.days.items()],
+    )
 
 
 def _write_tiles(connection: sqlite3.Connection, log_key: int, parts: Sequence[TilePart]) -> None:

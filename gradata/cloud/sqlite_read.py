@@ -6,7 +6,7 @@ Each call borrows a connection for one short read, so no download holds a snapsh
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,12 +18,21 @@ from replicator.proof import CompactRange
 ROWS_A_READ = 64
 _NUMBER_MASK = (1 << NUMBER_BITS) - 1
 
-_LOG = """
+LOG = """
 SELECT l.log_key, b.workspace, b.brain_id, l.device_id, l.log_id, l.parent, l.size, l.nodes, l."offset", l.event_id,
        l.created_at, l.stored_at, l.heard_at, l.status,
        (SELECT count(*) FROM records INDEXED BY holes
          WHERE record IS NULL AND place >= l.log_key << 40 AND place < (l.log_key + 1) << 40)
   FROM logs l JOIN brains b USING (brain_key)
+"""
+
+
+EVENT_COLUMNS = """
+SELECT e.cursor & ((1 << 40) - 1), e.event_id, e.type, e.category, e.severity, e.session, e.ts, e.stored_at,
+       e.place, g.log_id, coalesce(r.record, x.record)
+  FROM events e
+  LEFT JOIN records r ON r.place = e.place LEFT JOIN loose x ON x.loose = e.loose
+  LEFT JOIN logs g ON g.log_key = e.place >> 40
 """
 
 
@@ -35,20 +44,20 @@ class Reads:
 
     def logs(self, workspace: str, brain_id: str, device_id: str | None = None) -> list[StoredLog]:
         """See `store.Store`."""
-        query = f"{_LOG} WHERE b.workspace = ? AND b.brain_id = ? AND (? IS NULL OR l.device_id = ?)"
+        query = f"{LOG} WHERE b.workspace = ? AND b.brain_id = ? AND (? IS NULL OR l.device_id = ?)"
         with self._reading() as connection:
             rows = connection.execute(
                 f"{query} ORDER BY l.created_at DESC, l.log_key DESC", (workspace, brain_id, device_id, device_id)
             ).fetchall()
-        return [_stored_log(row) for row in rows]
+        return [stored_log(row) for row in rows]
 
     def log(self, workspace: str, log_id: str) -> StoredLog | None:
         """See `store.Store`."""
         with self._reading() as connection:
             row = connection.execute(
-                f"{_LOG} WHERE b.workspace = ? AND l.log_id = ? ORDER BY l.log_key DESC LIMIT 1", (workspace, log_id)
+                f"{LOG} WHERE b.workspace = ? AND l.log_id = ? ORDER BY l.log_key DESC LIMIT 1", (workspace, log_id)
             ).fetchone()
-        return None if row is None else _stored_log(row)
+        return None if row is None else stored_log(row)
 
     def brains(self, workspace: str) -> list[str]:
         """See `store.Store`."""
@@ -112,8 +121,6 @@ class Reads:
 
     def events(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
         """See `store.Store`."""
-        found: list[StoredEvent] = []
-        bytes_left = EVENTS_BYTES_MAX
         with self._reading() as connection:
             brain = connection.execute(
                 "SELECT brain_key FROM brains WHERE brain_id = ? AND workspace = ?", (query.brain_id, workspace)
@@ -121,14 +128,10 @@ class Reads:
             if brain is None:
                 return []
             base = brain[0] << NUMBER_BITS
-            rows: Iterator[tuple[Any, ...]] = connection.execute(
-                "SELECT e.cursor - ?, e.event_id, e.type, e.category, e.severity, e.session, e.ts, e.stored_at,"
-                " e.place, g.log_id, coalesce(r.record, x.record) FROM events e"
-                " LEFT JOIN records r ON r.place = e.place LEFT JOIN loose x ON x.loose = e.loose"
-                " LEFT JOIN logs g ON g.log_key = e.place >> 40"
-                " WHERE e.cursor > ? AND e.cursor < ? AND (? IS NULL OR e.type = ?) ORDER BY e.cursor LIMIT ?",
+            rows = connection.execute(
+                f"{EVENT_COLUMNS} WHERE e.cursor > ? AND e.cursor < ? AND (? IS NULL OR e.type = ?)"
+                " ORDER BY e.cursor LIMIT ?",
                 (
-                    base,
                     base + max(query.after, 0),
                     base + _NUMBER_MASK,
                     query.type,
@@ -136,14 +139,7 @@ class Reads:
                     min(query.limit, EVENTS_MAX),
                 ),
             )
-            for row in rows:
-                columns, (place, log_id, record) = row[:8], row[8:]
-                bytes_left -= len(record or b"")
-                if found and bytes_left < 0:
-                    break
-                where = None if place is None else (log_id, place & _NUMBER_MASK)
-                found.append(StoredEvent(*(*columns, where, record)))
-        return found
+            return stored_events(rows)
 
     def key(self, prefix: str) -> Key | None:
         """See `store.Store`."""
@@ -168,7 +164,22 @@ class Reads:
             ).fetchall()
 
 
-def _stored_log(row: tuple[Any, ...]) -> StoredLog:
+def stored_events(rows: Iterable[tuple[Any, ...]]) -> list[StoredEvent]:
+    """Rows of EVENT_COLUMNS, as long as their records are at most EVENTS_BYTES_MAX together; at least one."""
+    found: list[StoredEvent] = []
+    bytes_left = EVENTS_BYTES_MAX
+    for row in rows:
+        columns, (place, log_id, record) = row[:8], row[8:]
+        bytes_left -= len(record or b"")
+        if found and bytes_left < 0:
+            break
+        where = None if place is None else (log_id, place & _NUMBER_MASK)
+        found.append(StoredEvent(*(*columns, where, record)))
+    return found
+
+
+def stored_log(row: tuple[Any, ...]) -> StoredLog:
+    """A row of LOG."""
     key, workspace, brain_id, device_id, log_id, parent, size, nodes, *rest = row
     tree = CompactRange(size, tuple(hashes_of(nodes)))
     return StoredLog(key, workspace, brain_id, device_id, log_id, parent, tree, *rest)

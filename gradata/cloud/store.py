@@ -12,13 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import urlsplit
 
+from gradata.cloud.days import DayKind
 from gradata.cloud.ingest import Decision
+from gradata.cloud.limits import Rate, Verdict
 from gradata.cloud.requests import Request
+from gradata.cloud.store_watch import Watched
 from replicator.errors import ReplicatorError
 from replicator.model import MIB
 from replicator.proof import CompactRange
 
+POSTGRES_HINT = "pip install 'gradata[postgres]'"
 READ_BYTES = MIB
 EVENTS_MAX = 1_000
 EVENTS_BYTES_MAX = 4 * MIB
@@ -104,8 +109,8 @@ class EventQuery:
     limit: int = 100
 
 
-class Store(Protocol):
-    """Everything that the cloud keeps. Safe to use from several threads.
+class Store(Watched, Protocol):
+    """Everything that the cloud keeps; what only eyes need is in `store_watch`. Safe to use from several threads.
 
     Every method may raise StoreUnavailableError.
     """
@@ -118,6 +123,12 @@ class Store(Protocol):
         """Commit the requests in one durable transaction; one decision each. No log twice among them.
 
         Nothing at all was written if this raises.
+        """
+
+    def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
+        """Count one request of each name against a rate that all servers of the store share; their verdicts.
+
+        None: there is only one server, whose own `RateLimiter` is enough.
         """
 
     def rest(self) -> None:
@@ -146,6 +157,9 @@ class Store(Protocol):
 
     def events(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
         """One page; at least one event if there is any, else bounded by `limit` and EVENTS_BYTES_MAX."""
+
+    def days(self, workspace: str, brain_id: str, first: str) -> list[tuple[DayKind, int]]:
+        """How many events of each kind the brain has of each day from `first` (an ISO 8601 date) on, in order."""
 
     def add_key(self, key: Key) -> None:
         """Keep a key."""
@@ -180,6 +194,29 @@ def open_store(url: str, *, serving: bool = False) -> Store:
         from gradata.cloud.sqlite import SqliteStore  # here: a process needs one store's driver, not both
 
         return SqliteStore.open(rest.removeprefix("//"), serving=serving)
-    if scheme in ("postgresql", "postgres"):
-        raise StoreError("this version keeps its data in SQLite only", hint="use --store sqlite:PATH")
-    raise StoreError("a store is named sqlite:PATH", hint="for example --store sqlite:/var/lib/gradata/cloud.db")
+    if is_shared(url):
+        try:
+            from gradata.cloud.postgres import PostgresStore
+        except ImportError as error:
+            raise StoreError("the PostgreSQL driver is not installed", hint=POSTGRES_HINT) from error
+        return PostgresStore.open(url, serving=serving)
+    raise StoreError(
+        "a store is named sqlite:PATH or postgresql://…", hint="for example --store sqlite:/var/lib/gradata/cloud.db"
+    )
+
+
+def is_shared(url: str) -> bool:
+    """Whether any number of servers may use the store at the same time."""
+    return url.startswith(("postgresql://", "postgres://"))
+
+
+def shown(url: str) -> str:
+    """The store's name without a password in it, for people and logs."""
+    if not is_shared(url):
+        return url
+    try:
+        parts = urlsplit(url)
+        where = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "postgresql://…"
+    return f"postgresql://{where}{parts.path}"

@@ -22,6 +22,7 @@ from tests.cloud_batches import LOG, OTHER_LOG, append, event, lines, tree
 
 Open = Callable[[], Store]
 NOW = 1_764_000_000_000_000
+DAY = 86_400_000_000
 
 
 @pytest.fixture(params=["sqlite file", "sqlite memory"])
@@ -345,3 +346,108 @@ def test_one_poisonous_request_does_not_fail_its_neighbours(store: Store) -> Non
     assert finished.wait(10)
     writer.close()
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Done", "NoneType"]
+
+
+def test_the_fleet_is_brains_with_their_logs(store: Store) -> None:
+    """By name, logs newest first, with the newest event's storing time; another workspace sees nothing."""
+    log = [event("a"), event("b")]
+    ingest(store, append(log), append(log, log_id=OTHER_LOG, brain_id="other"), now=NOW)
+    ingest(store, append(log, log_id=OTHER_LOG), now=NOW + 7)
+    ingest(store, Beat("default", "asleep", "device", LOG, b'{"state":"live"}'), now=NOW + 9)
+    first, *_ = found = store.fleet("default")
+    assert [brain.brain_id for brain in found] == ["asleep", "brain", "other"]
+    assert (first.events, first.event_stored_at, first.logs[0].status) == (0, None, b'{"state":"live"}')
+    (one,) = store.fleet("default", "brain")
+    assert ([each.log_id for each in one.logs], one.events, one.event_stored_at) == ([OTHER_LOG, LOG], 2, NOW)
+    assert (store.workspaces(), store.fleet("elsewhere"), store.fleet("elsewhere", "brain")) == (["default"], [], [])
+
+
+def test_days_are_counted_once(store: Store) -> None:
+    """By day, type, category and severity; a resend and a duplicate in another log change nothing."""
+    log = [event("a"), event("b"), event("c", kind="NOTE")]
+    ingest(store, append(log), now=NOW)
+    ingest(store, append(log), now=NOW + DAY)
+    ingest(store, append(log, log_id=OTHER_LOG), now=NOW + DAY)
+    ingest(store, append([*log, event("d")], 3), now=NOW + DAY)
+    counted = store.days("default", "brain", "2025-01-01")
+    assert [(kind.day, kind.type, kind.category, kind.severity, count) for kind, count in counted] == [
+        ("2025-11-24", "CORRECTION", "TONE", "minor", 2),
+        ("2025-11-24", "NOTE", "TONE", "minor", 1),
+        ("2025-11-25", "CORRECTION", "TONE", "minor", 1),
+    ]
+    assert store.active_days("default", "2025-11-25") == {"brain": ["2025-11-25"]}
+    assert (store.days("elsewhere", "brain", ""), store.active_days("elsewhere", "")) == ([], {})
+
+
+def test_recent_events_are_the_newest_first(store: Store) -> None:
+    """Of one type if asked for, with their bytes; none for another workspace."""
+    log = [event(str(number), kind="NOTE" if number % 2 else "CORRECTION") for number in range(6)]
+    ingest(store, append(log))
+    assert [found.event_id for found in store.recent("default", "brain", limit=2)] == ["5", "4"]
+    newest, *_ = found = store.recent("default", "brain", kind="CORRECTION")
+    assert ([each.event_id for each in found], newest.record, newest.cursor) == (["4", "2", "0"], log[4], 5)
+    assert store.recent("elsewhere", "brain") == store.recent("default", "nobody") == []
+
+
+def test_holes_are_listed_last_first(store: Store) -> None:
+    """With place and length."""
+    records = [event("a"), b"x" * 99 + b"\n", event("b"), b"y" * 49 + b"\n"]
+    for number, record in enumerate(records):
+        load = lines(record) if number % 2 == 0 else Claim(len(record), leaf_hash(record))
+        ingest(store, append(records, number, number + 1, load=load))
+    log = store.log("default", LOG)
+    assert log is not None
+    assert [(row.number, row.length, row.record) for row in store.holes(log)] == [(3, 50, None), (1, 100, None)]
+    assert [row.number for row in store.holes(log, 1)] == [3]
+
+
+def test_a_secret_is_made_once(open_again: Open) -> None:
+    """The same for every process, another for every name."""
+    store = open_again()
+    made = store.secret("session")
+    assert (len(made), open_again().secret("session"), store.secret("other") == made) == (32, made, False)
+
+
+def test_listeners_hear_of_commits(store: Store) -> None:
+    """After the commit, naming the brain or nothing; not any more once they ended."""
+    heard: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+    end = store.listen(lambda brains: heard.put(sorted(brains)))
+    ingest(store, append([event("a")]))
+    while "brain" not in heard.get(timeout=10):
+        pass
+    end()
+    ingest(store, append([event("a"), event("b")], 1))
+    end()
+
+
+def test_an_alert_is_raised_and_cleared_by_exactly_one(open_again: Open) -> None:
+    """Of two processes one gets True, again when the state changes; each leaves one notice."""
+    one, two = open_again(), open_again()
+    said = {"subject": b"{}", "now": NOW}
+    states = ["silent", "silent", "paused", "paused"]
+    raised = [
+        store.raise_alert("n", state, body=state.encode(), **said) for store, state in zip([one, two] * 2, states)
+    ]
+    assert raised == [True, False, True, False]
+    assert [(alert.name, alert.state, alert.opened_at) for alert in two.alerts()] == [("n", "paused", NOW)]
+    assert [one.clear_alert("n", body=b"clear", now=NOW), two.clear_alert("n", body=b"clear", now=NOW)] == [True, False]
+    assert one.alerts() == []
+    bodies = []
+    for _ in range(4):
+        for notice in two.take_notices(now=NOW, until=NOW + 10):
+            bodies.append(notice.body)
+            two.settle_notice(notice.number, retry_at=None)
+    assert bodies == [b"silent", b"paused", b"clear"]
+
+
+def test_a_notice_is_taken_by_one_and_comes_again(open_again: Open) -> None:
+    """Nobody else gets it before its time; a later one of the same alert waits behind it, others do not."""
+    one, two = open_again(), open_again()
+    for name, state in (("a", "silent"), ("a", "paused"), ("b", "silent")):
+        one.raise_alert(name, state, subject=b"{}", body=f"{name} {state}".encode(), now=NOW)
+    first, other = one.take_notices(now=NOW, until=NOW + 10)
+    assert (first.body, other.body, first.attempts, first.created_at) == (b"a silent", b"b silent", 1, NOW)
+    assert two.take_notices(now=NOW + 9, until=NOW + 19) == []
+    one.settle_notice(first.number, retry_at=NOW + 5)
+    (again,) = two.take_notices(now=NOW + 9, until=NOW + 19)
+    assert (again.number, again.attempts) == (first.number, 2)

@@ -1,0 +1,49 @@
+"""How many events of each day: the small table that charts read.
+
+Pure. The day is that of the event's own time, so that a backfill shows when corrections were made; where that says
+nothing believable — none, garbage, later than now — it is the day of storing. Both in UTC, as ISO 8601 dates.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from gradata.cloud.requests import Columns
+
+_DATE = re.compile(r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])", re.ASCII)
+_DATE_CHARACTERS = 10
+
+
+class DayKind(NamedTuple):
+    """What is counted together. Category and severity are "" for events that have none."""
+
+    day: str
+    type: str
+    category: str
+    severity: str
+
+
+def day_counts(columns: Columns, now: int) -> Counter[DayKind]:
+    """How many of the events in `columns` are of each day and kind. `now` in microseconds since 1970."""
+    kinds = zip(
+        _days(columns.timestamps, now), columns.types, columns.categories, columns.severities, strict=True
+    )
+    counted = Counter(kinds)
+    return Counter({DayKind(day, kind, a or "", b or ""): count for (day, kind, a, b), count in counted.items()})
+
+
+def _days(timestamps: Sequence[str | None], now: int) -> list[str]:
+    today = datetime.fromtimestamp(now / 1e6, UTC).date().isoformat()
+    known: dict[str, str] = {"": today}
+    days = []
+    for timestamp in timestamps:
+        date = (timestamp or "")[:_DATE_CHARACTERS]
+        day = known.get(date)
+        if day is None:
+            day = known[date] = date if _DATE.fullmatch(date) and date <= today else today
+        days.append(day)
+    return days
