@@ -395,7 +395,7 @@ def _reset(p: Progress, reset: act.Reset | None, now: float) -> Progress:
     standing = replace(p.standing, cursor=there, resend=known if there.size < known.size else None)
     p = replace(_moved(p), caught_up=False, compare=(), renew=None, reset_id=reset.id)
     if reset.confirmed and (p.moved or (p.trouble is not None and p.trouble.stops)):
-        standing = replace(standing, cloud_id=None, endpoint=p.endpoint, resend=None)
+        standing = replace(standing, cloud_id=None, endpoint=p.endpoint)
         p = replace(p, trouble=None, not_before=now, beat_at=now)
     return replace(p, standing=standing)
 
@@ -417,22 +417,7 @@ def _heard(p: Progress, cloud_id: str, head: Head, now: float, jitter: float) ->
     p = _flowing(p) if p.caught_up else replace(p, heard=p.trouble is not None)
     if head.tree_head in (TreeHead(p.cursor.size, p.cursor.root), standing.resend):
         return p
-    if head.size > p.cursor.size and (known is None or _near(p, head)):
-        return _passing(p, head)
     return replace(p, compare=(head,), load=None)
-
-
-def _near(p: Progress, head: Head) -> bool:
-    """The head is ahead by no more than a batch: what a lost answer or a crash before the checkpoint leaves."""
-    ahead = head.size - p.cursor.size
-    return 0 < ahead <= p.limits.records and (ahead == 1 or head.offset - p.cursor.offset <= p.policy.read_bytes_max)
-
-
-def _passing(p: Progress, head: Head) -> Progress:
-    """Send again up to a head that is near, instead of jumping there: the answers name again what was refused, so
-    that no dead letter is lost with an answer."""
-    assert p.standing is not None
-    return replace(p, standing=replace(p.standing, resend=head.tree_head), caught_up=False)
 
 
 def _mismatched(p: Progress, head: Head, now: float, jitter: float) -> Progress:
@@ -451,15 +436,24 @@ def _compared(p: Progress, cursor: Cursor | None, now: float, jitter: float) -> 
     if cursor is None:
         return _new_generation(p, "the cloud has other records under the name of this log")
     there = replace(cursor, parent=p.cursor.parent)
-    resend = p.standing.resend
-    if resend is not None and there.size > p.cursor.size and resend != TreeHead(there.size, there.root):
-        return replace(p, standing=replace(p.standing, resend=TreeHead(there.size, there.root)))
-    if there.size == p.cursor.size or resend == TreeHead(there.size, there.root):
+    resend, proven = p.standing.resend, TreeHead(there.size, there.root)
+    if there.size == p.cursor.size or resend == proven:
         return _disagreement(p, "the cloud refuses to go on from a head that it names itself", now, jitter)
+    if there.size > p.cursor.size and (resend is not None or _near(p, there)):
+        return replace(p, standing=replace(p.standing, resend=proven), caught_up=False)
     back = there.size < p.cursor.size
     tally = _counted(p.tally, rewinds=1) if back else _counted(p.tally, jumps=1)
     standing = replace(p.standing, cursor=there, resend=None)
     return replace(_moved(p), standing=standing, caught_up=False, tally=tally)
+
+
+def _near(p: Progress, there: Cursor) -> bool:
+    """Ahead by no more than a batch: what a lost answer, or a crash before the checkpoint, leaves.
+
+    There one sends again instead of jumping: the answers name again what was refused, so that no dead letter is lost.
+    """
+    ahead = there.size - p.cursor.size
+    return ahead <= p.limits.records and (ahead == 1 or there.offset - p.cursor.offset <= p.policy.read_bytes_max)
 
 
 def _counted(tally: Tally, *, rewinds: int = 0, jumps: int = 0) -> Tally:
@@ -480,9 +474,7 @@ def _acked(p: Progress, action: act.Action, ack: act.Acked, now: float, jitter: 
         return _disagreement(p, "the answer's head is behind what it acknowledges", now, jitter)
     passing = resend is not None and resend.size > mine.size and resend == ack.head.tree_head
     if ack.head.tree_head != mine and not passing:
-        if ack.head.size > mine.size:
-            return _passing(p, ack.head) if _near(p, ack.head) else replace(p, compare=(ack.head,), load=None)
-        if resend is not None:
+        if ack.head.size > mine.size or resend is not None:
             return replace(p, compare=(ack.head,), load=None)
         return _disagreement(p, "the answer's root is not that of the records sent", now, jitter)
     anchor, event_id = (load.anchor, None) if isinstance(load, Hole) else _last(load)

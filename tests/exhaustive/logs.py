@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from replicator.progress import Progress
+
 from .walk import State
 from .world import LARGE, OVERLONG, POISON, SLYPOISON, World, start
 
@@ -19,7 +21,7 @@ LOGS: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {
 }
 
 
-def first_state(name: str, *, faults: int) -> State:
+def first_state(name: str, *, faults: int, kind: type[Progress] = Progress) -> State:
     """A fresh client before one of the logs."""
     log, supply = LOGS[name]
-    return start(None, "A"), World(log, supply, faults=faults)
+    return start(None, "A", kind), World(log, supply, faults=faults)

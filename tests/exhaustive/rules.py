@@ -11,9 +11,10 @@ from itertools import islice
 
 from replicator import actions as act
 from replicator.model import Batch, Hole, Standing
-from replicator.progress import Progress, next_action
+from replicator.progress import Progress
 from replicator.proof import leaf_hash
-from replicator.testing.cloud import tree_of
+from replicator.testing.cloud import head_of, tree_of
+from replicator.testing.log import compare
 
 from .world import (
     CLOUD_LOST,
@@ -29,6 +30,15 @@ from .world import (
 )
 
 LETTERS_EXCUSED = SIDECAR_LOST | SAVE_FAILED | JUMPED_FAR
+FAILED = (
+    act.SaveFailed,
+    act.Unavailable,
+    act.Denied,
+    act.Misconfigured,
+    act.Garbled,
+    act.TooOld,
+    act.Throttled,
+)
 
 
 def broken_state(p: Progress, w: World) -> str | None:
@@ -64,8 +74,8 @@ def _gap(w: World, standing: Standing | None, letters: frozenset[tuple[str, int]
     return None
 
 
-def broken_step(p: Progress, action: act.Action, move: Move, after: Progress) -> str | None:
-    """What is wrong with a step."""
+def broken_step(p: Progress, action: act.Action, move: Move, after: Progress, again: act.Action) -> str | None:
+    """What is wrong with a step; `again` is what would be done next."""
     w = move.world
     if isinstance(action, act.Send) and w.foreign:
         return "records were sent to another cloud at another address, which nobody confirmed"
@@ -75,7 +85,18 @@ def broken_step(p: Progress, action: act.Action, move: Move, after: Progress) ->
         return "a new generation without a cause"
     if after.tally.rewinds > p.tally.rewinds and not w.happened & CLOUD_LOST:
         return "the cursor went back without a cause"
-    return _letter_without_cause(p, w, move, after) or _repeated(action, move, after)
+    if isinstance(action, act.Begin) and action.parent is None and _known(w):
+        return "a log was begun anew, although the cloud has it and nobody asked for that"
+    order = move.outcome.reset if isinstance(move.outcome, act.Woken | act.Saved) else None
+    if order is not None and order.id == p.reset_id and after.standing != p.standing:
+        return "one order was carried out twice"
+    return _letter_without_cause(p, w, move, after) or _repeated(action, move, again)
+
+
+def _known(w: World) -> bool:
+    """Whether the cloud has a beginning of this log, and always had: a lost cursor is found again there."""
+    heads = [head_of(log_id, replica) for log_id, replica in w.logs if replica]
+    return not w.happened & (CLOUD_LOST | ORDERED | TAMPERED) and compare(w.log, tuple(heads)).cursor is not None
 
 
 def _letter_without_cause(p: Progress, w: World, move: Move, after: Progress) -> str | None:
@@ -94,13 +115,11 @@ def _record(load: Batch, number: int) -> bytes:
     return next(islice(load.records(), number - load.first, None))
 
 
-def _repeated(action: act.Action, move: Move, after: Progress) -> str | None:
+def _repeated(action: act.Action, move: Move, again: act.Action) -> str | None:
     """What failed is not tried again at the same moment, and a wait ends later than it begins."""
-    again = next_action(after, move.took_s)
     if isinstance(again, act.Wait) and again.until is not None and again.until <= move.took_s:
         return "a wait for what has come already"
-    failed = act.SaveFailed | act.Unavailable | act.Denied | act.Misconfigured | act.Garbled | act.TooOld | act.Throttled
-    if isinstance(move.outcome, failed) and type(again) is type(action):
+    if isinstance(move.outcome, FAILED) and type(again) is type(action):
         return f"{type(action).__name__} failed and is repeated at once"
     return None
 

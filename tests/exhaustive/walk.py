@@ -78,17 +78,14 @@ class Walk:
         return Figures(len(self._states), self._transitions, self._judge_liveness(), frozenset(self._outcomes))
 
     def _expand(self, number: int, p: Progress, w: World) -> None:
-        try:
-            action = self._decide.next_action(p, 0.0)
-        except Exception as error:
-            raise self._violation(f"next_action raised {error!r}", number) from error
+        action = self._next(number, p, Move("", w))
         name = type(action).__name__
         for index, move in enumerate(moves(p, w, action)):
             self._transitions += 1
             after = self._after(number, p, action, move)
             if move.outcome is not None:
                 self._outcomes.add((name, type(move.outcome).__name__))
-                wrong = rules.broken_step(p, action, move, after)
+                wrong = rules.broken_step(p, action, move, after, self._next(number, after, move))
                 if wrong is not None:
                     raise self._violation(wrong, number, move.label)
             w_after = move.world._replace(happened=move.world.happened | rules.jumped_far(p, after))
@@ -105,6 +102,12 @@ class Walk:
             return self._decide.advance(p, action, move.outcome, began=0.0, now=move.took_s, jitter=JITTER)
         except Exception as error:
             raise self._violation(f"advance raised {error!r}", number, move.label) from error
+
+    def _next(self, number: int, p: Progress, move: Move) -> act.Action:
+        try:
+            return self._decide.next_action(p, move.took_s)
+        except Exception as error:
+            raise self._violation(f"next_action raised {error!r}", number, move.label) from error
 
     def _reach(self, state: State, parent: int, label: str) -> int:
         number = self._number.setdefault(state, len(self._states))

@@ -94,9 +94,9 @@ class Move:
     start: Progress | None = None
 
 
-def start(standing: Standing | None, endpoint: str) -> Progress:
-    """A process that begins, without a request budget: pacing has tests of its own."""
-    return replace(Progress.start(standing, policy=POLICY, endpoint=endpoint), budget=Budget(None, 1))
+def start(standing: Standing | None, endpoint: str, kind: type[Progress] = Progress) -> Progress:
+    """A process that begins, without a request budget: pacing has tests of its own. `kind`: a mutant's Progress."""
+    return replace(kind.start(standing, policy=POLICY, endpoint=endpoint), budget=Budget(None, 1))
 
 
 def normalised(p: Progress, took_s: float) -> Progress:
@@ -128,29 +128,38 @@ def moves(p: Progress, w: World, action: act.Action) -> Iterator[Move]:
     """Each step from here; the kind one first."""
     yield from _DO[type(action)](p, w, action)
     if w.faults:
-        yield from _crashes(w._replace(faults=w.faults - 1))
+        yield from _crashes(type(p), w._replace(faults=w.faults - 1))
 
 
 # ------------------------------------------------------------------------------------------- the process
 
 
-def _crashes(w: World) -> Iterator[Move]:
-    yield Move("crash", w, start=start(w.durable, w.endpoint))
+def _crashes(kind: type[Progress], w: World) -> Iterator[Move]:
+    w = w._replace(foreign=w.foreign or _unconfirmed(w))
+    yield Move("crash", w, start=start(w.durable, w.endpoint, kind))
     if w.durable is None:
         return
     lost = w._replace(durable=None, letters=frozenset(), asked=None, foreign=False)
     lost = lost._replace(happened=w.happened | SIDECAR_LOST)
-    yield Move("crash, sidecar lost", lost, start=start(None, w.endpoint))
+    yield Move("crash, sidecar lost", lost, start=start(None, w.endpoint, kind))
     if w.durable.cursor.size:
         old = replace(w.durable, cursor=Cursor(w.durable.cursor.log_id), resend=None)
         older = w._replace(durable=old, happened=w.happened | SIDECAR_LOST)
-        yield Move("crash, sidecar of long ago", older, start=start(old, w.endpoint))
+        yield Move("crash, sidecar of long ago", older, start=start(old, w.endpoint, kind))
     if w.endpoint == "A":
         moved = w._replace(endpoint="B")
-        yield Move("restart at a new address of the cloud", moved, start=start(w.durable, "B"))
+        yield Move("restart at a new address of the cloud", moved, start=start(w.durable, "B", kind))
         other = moved._replace(cloud=w.cloud + 1, logs=(), foreign=w.durable.cloud_id is not None)
         other = other._replace(happened=w.happened | CLOUD_LOST)
-        yield Move("restart with another cloud at another address", other, start=start(w.durable, "B"))
+        yield Move("restart with another cloud at another address", other, start=start(w.durable, "B", kind))
+
+
+def _unconfirmed(w: World) -> bool:
+    """Whether a process that starts now meets another cloud at another address, as far as its sidecar knows."""
+    standing = w.durable
+    if standing is None or standing.cloud_id is None:
+        return False
+    return standing.endpoint != w.endpoint and standing.cloud_id != w.cloud_id
 
 
 # ------------------------------------------------------------------------------------------- the log
@@ -200,10 +209,7 @@ def _checkpoint(p: Progress, w: World, action: act.Action) -> Iterator[Move]:
     letters = w.letters | {(letter.log_id, letter.record) for letter in action.dead_letters}
     done = w.asked is not None and w.asked.id <= action.reset_id
     saved = w._replace(durable=action.standing, letters=letters, asked=None if done else w.asked)
-    if done:
-        assert w.asked is not None
-        saved = saved._replace(foreign=w.foreign and not w.asked.confirmed)
-    yield Move("checkpoint", saved, act.Saved(saved.asked))
+    yield Move("checkpoint", _told(saved), act.Saved(saved.asked))
     if w.faults:
         failed = w._replace(faults=w.faults - 1, happened=w.happened | SAVE_FAILED)
         yield Move("checkpoint fails", failed, act.SaveFailed(""))
@@ -215,9 +221,10 @@ def _wait(p: Progress, w: World, action: act.Action) -> Iterator[Move]:
     until = 0.0 if action.until is None else action.until
     if p.trouble is not None and p.trouble.stops and not (w.asked is not None and w.asked.confirmed):
         confirmed = _asked(w, cursor_at("-", ()), confirmed=True)
-        yield Move("a person confirms", confirmed, act.Woken(reset=confirmed.asked), until)
+        yield Move("a person confirms", _told(confirmed), act.Woken(reset=confirmed.asked), until)
     else:
-        yield Move("wait", w, act.Woken(reset=w.asked), until)
+        yield Move("wait", _told(w), act.Woken(reset=w.asked), until)
+    w = _told(w)
     if w.supply:
         appended = w._replace(log=(*w.log, w.supply[0]), supply=w.supply[1:])
         yield Move("append and wake", appended, act.Woken(reset=w.asked))
@@ -234,7 +241,13 @@ def _orders(w: World, outcome: Callable[[act.Reset | None], act.Outcome | None])
     places = [(0, False), (0, True), *([(1, False)] if w.log else [])]
     for size, confirmed in places:
         ordered = _asked(w, cursor_at("-", w.log[:size]), confirmed=confirmed)
-        yield Move(f"reset to {size}{', confirmed' * confirmed}", ordered, outcome(ordered.asked))
+        told = outcome(ordered.asked)
+        yield Move(f"reset to {size}{', confirmed' * confirmed}", ordered if told is None else _told(ordered), told)
+
+
+def _told(w: World) -> World:
+    """The client hears of the order that waits: who confirmed another cloud made it one's own."""
+    return w._replace(foreign=False) if w.asked is not None and w.asked.confirmed else w
 
 
 def _asked(w: World, cursor: Cursor, *, confirmed: bool) -> World:
@@ -333,6 +346,7 @@ def _send(p: Progress, w: World, action: act.Action) -> Iterator[Move]:
         for label, head in _lies(log_id, answer.head):
             wrong = after._replace(happened=after.happened | CLOUD_LOST)
             yield Move(f"send: acked with {label}", wrong, replace(answer, head=head))
+            yield Move(f"send: not stored, but acked with {label}", lying, replace(answer, head=head))
 
 
 def _refusal(action: act.Send) -> act.Failure | None:

@@ -227,14 +227,11 @@ class ScriptedWorld:
                     cloud.roll_back(log_id, int(size))
             case ["anew"]:
                 cloud.make_anew("cloud-2")
-            case ["denies"]:
-                cloud.denied = act.Denied(401, "key_unknown", "the server refused the API key")
-            case ["allows"]:
-                cloud.denied = None
-            case ["deletes"]:
-                cloud.gone = True
-            case ["undeletes"]:
-                cloud.gone = False
+            case ["denies" | "allows" as word]:
+                refused = act.Denied(401, "key_unknown", "the server refused the API key")
+                cloud.denied = refused if word == "denies" else None
+            case ["deletes" | "undeletes" as word]:
+                cloud.gone = word == "deletes"
             case ["refuses", text, *unnamed]:
                 cloud.refused.add(text.encode() + b"\n")
                 cloud.names_refused = not unnamed
@@ -351,8 +348,30 @@ def _in_words(action: act.Action) -> str:
 
 def _outcome_in_words(outcome: act.Outcome) -> str:
     match outcome:
+        case act.SaveFailed() | act.Nothing() | act.Woken() | act.Saved():
+            return {"SaveFailed": "failed"}.get(type(outcome).__name__, type(outcome).__name__.lower())
+        case act.Began() | act.Broken() | act.ReadFailed() | act.Compared() | act.Found():
+            return _found_in_words(outcome)
+        case _:
+            return _answer_in_words(outcome)
+
+
+def _found_in_words(outcome: act.Began | act.Broken | act.ReadFailed | act.Compared | act.Found) -> str:
+    match outcome:
         case act.Found(load):
             return f"{load.count} records" if not isinstance(load, Hole) else f"a hole of {load.length} bytes"
+        case act.Compared(cursor):
+            return "the log has none of them" if cursor is None else f"the log has {cursor.log_id} at {cursor.size}"
+        case act.Began(log_id):
+            return log_id
+        case act.Broken(reason):
+            return f"broken: {reason}"
+        case act.ReadFailed(code):
+            return code
+
+
+def _answer_in_words(outcome: act.Outcome) -> str:
+    match outcome:
         case act.Acked(head=head, accepted=accepted, duplicates=duplicates, refused=refused):
             more = f", {duplicates} duplicates" if duplicates else ""
             return f"acked to {head.size}, {accepted} new{more}{_refused_in_words(refused)}"
@@ -360,21 +379,9 @@ def _outcome_in_words(outcome: act.Outcome) -> str:
             return f"the cloud has {head.size}"
         case act.Mismatch(head=head, record=record):
             return f"409, the cloud has {head.size}" + (f", {record} differs" if record is not None else "")
-        case act.Compared(cursor):
-            return "the log has none of them" if cursor is None else f"the log has {cursor.log_id} at {cursor.size}"
         case act.Recalled(heads):
             return f"{len(heads)} logs"
-        case act.Began(log_id):
-            return log_id
-        case act.Saved():
-            return "saved"
-        case act.SaveFailed() | act.Nothing() | act.Woken():
-            return {"SaveFailed": "failed", "Nothing": "nothing", "Woken": "woken"}[type(outcome).__name__]
-        case act.Broken(reason):
-            return f"broken: {reason}"
-        case act.ReadFailed(code):
-            return code
-        case act.Denied(status, code):
+        case act.Denied(status):
             return f"denied, {status or 'no key'}"
         case act.Refused(status, _, record):
             return f"refused, {status}" + (f", names {record}" if record is not None else "")

@@ -17,7 +17,6 @@ from replicator.model import (
     Policy,
     Refusal,
     Standing,
-    TreeHead,
 )
 from replicator.pacing import Budget
 from replicator.progress import (
@@ -76,20 +75,25 @@ def standing_of(p: Progress) -> Standing:
 
 
 def test_f28_a_head_a_little_ahead_is_passed_by_sending_again() -> None:
-    """A head within a batch sets what to pass and sends: no answer about refused records is skipped by a jump."""
-    p = after(replace(at(1), beat_at=0.0), act.Heard(CLOUD, head(3)))
-    assert standing_of(p).resend == TreeHead(3, head(3).root)
-    assert p.cursor.size == 1
-    assert p.compare == ()
-
-
-def test_f28_a_head_far_ahead_is_compared() -> None:
-    """Beyond a batch the log's own root at that size decides whether the cursor goes forward."""
-    p = after(replace(at(1), beat_at=0.0, limits=Limits(records=1)), act.Heard(CLOUD, head(3)))
+    """Proven by the log and within a batch: sent again, so that no answer about refused records is jumped over."""
+    p = after(at(1, beat_at=0.0), act.Heard(CLOUD, head(3)))
     assert p.compare == (head(3),)
-    forward = after(p, act.Compared(cursor_at("log-1", LOG[:3])))
-    assert forward.cursor.size == 3
-    assert forward.tally.jumps == 1
+    p = after(p, act.Compared(cursor_at("log-1", LOG[:3])))
+    assert (p.cursor.size, standing_of(p).resend, p.tally.jumps) == (1, head(3).tree_head, 0)
+
+
+def test_f28_a_head_far_ahead_is_jumped_to() -> None:
+    """Proven by the log and beyond a batch: nothing is resent."""
+    p = at(1, compare=(head(3),), limits=Limits(records=1))
+    p = after(p, act.Compared(cursor_at("log-1", LOG[:3])))
+    assert (p.cursor.size, standing_of(p).resend, p.tally.jumps) == (3, None, 1)
+
+
+def test_a_head_one_record_ahead_is_near_however_long_the_record_is() -> None:
+    """The place of an over-long record is the one whose answer must not be lost."""
+    p = at(1, compare=(head(2),), policy=Policy(read_bytes_max=1))
+    p = after(p, act.Compared(cursor_at("log-1", LOG[:2])))
+    assert p.cursor.size == 1
 
 
 def test_f31_a_batch_whose_answer_was_lost_is_acknowledged_by_the_head_that_is_ahead() -> None:
@@ -238,11 +242,11 @@ def test_a_cloud_that_rolls_back_while_records_are_sent_again_still_acknowledges
 
 
 def test_a_confirmed_order_is_carried_out_at_a_cloud_that_turns_out_to_have_the_log() -> None:
-    """Ordered to send everything again, the cloud's name being unknown: its head is passed, however far ahead."""
-    standing = Standing(cursor_at("log-1", ()), None, HERE)
-    p = replace(at(0), standing=standing, durable=standing, beat_at=0.0, limits=Limits(records=1))
-    p = after(p, act.Heard(CLOUD, head(4)))
-    assert (p.compare, standing_of(p).resend) == ((), head(4).tree_head)
+    """Ordered to send everything again: the head that was known is passed, not jumped to."""
+    p = at(4, trouble=Trouble("gone", "deleted", 410))
+    p = after(p, act.Woken(reset=act.Reset(Cursor("-"), confirmed=True)))
+    p = after(replace(p, durable=p.standing), act.Heard(CLOUD, head(4)))
+    assert (p.cursor.size, p.compare, standing_of(p).resend) == (0, (), head(4).tree_head)
 
 
 # ------------------------------------------------------------------------------ what a heartbeat's answer ends
@@ -467,7 +471,7 @@ def test_a_confirmed_order_makes_another_cloud_the_present_one() -> None:
     """Held before another cloud at another address: confirmed, its name is forgotten and the next one taken."""
     p = at(2, trouble=Trouble("held"), endpoint="https://there/api/v1")
     p = after(p, act.Woken(reset=act.Reset(Cursor("-"), confirmed=True)), now=3.0)
-    assert p.standing == Standing(Cursor("log-1"), None, "https://there/api/v1")
+    assert p.standing == Standing(Cursor("log-1"), None, "https://there/api/v1", head(2).tree_head)
     assert (p.trouble, p.beat_at, p.moved) == (None, 3.0, False)
 
 
@@ -578,16 +582,10 @@ def test_f32_an_answer_with_another_head_is_no_ack(answered: Head) -> None:
     assert (p.cursor.size, p.disagreements, p.load) == (2, 1, None)
 
 
-def test_an_answer_far_ahead_is_compared() -> None:
-    """Somebody else replicated much more of this log: the log itself says whether that is so."""
-    p = after(sending(at(0, limits=Limits(records=1))), act.Acked(CLOUD, head(4)))
-    assert (p.cursor.size, p.compare) == (0, (head(4),))
-
-
-def test_an_answer_a_little_ahead_is_passed() -> None:
-    """Somebody else replicated a little more of this log."""
+def test_an_answer_that_is_ahead_is_compared() -> None:
+    """Somebody else replicated more of this log: the log itself says whether that is so."""
     p = after(sending(at(0, batch_bytes=4)), act.Acked(CLOUD, head(2)))
-    assert (p.cursor.size, standing_of(p).resend) == (0, head(2).tree_head)
+    assert (p.cursor.size, p.compare) == (0, (head(2),))
 
 
 def test_records_that_the_cloud_does_not_keep_become_dead_letters() -> None:
@@ -692,6 +690,7 @@ def test_f35_records_refused_together_are_halved() -> None:
     [
         (act.Denied(401, "key_unknown"), Trouble("denied", "key_unknown", 401)),
         (act.Denied(0, "no_key"), Trouble("no_key", "no_key", 0)),
+        (act.Denied(0, "no_consent"), Trouble("no_consent", "no_consent", 0)),
         (act.Misconfigured(404, "a page"), Trouble("misconfigured", "a page", 404)),
         (act.TooOld("schema"), Trouble("too_old", "schema", 426)),
     ],
