@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from gradata.cloud.days import DayKind
     from gradata.cloud.store import StoredEvent, StoredLog, StoredRow
 
 RECENT_SCANNED_MAX = 20_000
@@ -64,9 +63,6 @@ class Watched(Protocol):
 
     def fleet(self, workspace: str, brain_id: str | None = None) -> list[StoredBrain]:
         """The workspace's brains, or the one, by name; logs newest first."""
-
-    def days(self, workspace: str, brain_id: str, first: str) -> list[tuple[DayKind, int]]:
-        """How many events of each kind on each day from `first` on, in their order."""
 
     def active_days(self, workspace: str, first: str) -> dict[str, list[str]]:
         """For each brain the days from `first` on that have events, sorted."""

@@ -425,9 +425,8 @@ def test_an_alert_is_raised_and_cleared_by_exactly_one(open_again: Open) -> None
     one, two = open_again(), open_again()
     said = {"subject": b"{}", "now": NOW}
     states = ["silent", "silent", "paused", "paused"]
-    raised = [
-        store.raise_alert("n", state, body=state.encode(), **said) for store, state in zip([one, two] * 2, states)
-    ]
+    places = [one, two, one, two]
+    raised = [at.raise_alert("n", to, body=to.encode(), **said) for at, to in zip(places, states, strict=True)]
     assert raised == [True, False, True, False]
     assert [(alert.name, alert.state, alert.opened_at) for alert in two.alerts()] == [("n", "paused", NOW)]
     assert [one.clear_alert("n", body=b"clear", now=NOW), two.clear_alert("n", body=b"clear", now=NOW)] == [True, False]
