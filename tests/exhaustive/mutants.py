@@ -252,7 +252,7 @@ def found_by_walk(mutant: Mutant) -> str | None:
     assert mutant.log in LOGS
     first = first_state(mutant.log, faults=mutant.faults or 0, kind=module.Progress)
     try:
-        Walk(module, [first], states_max=STATES_MAX).run()  # type: ignore[arg-type]
+        Walk(module, [first], states_max=STATES_MAX).run()
     except ViolationError as violation:
         return violation.wrong
     return None

@@ -129,7 +129,7 @@ class Walk:
         """The largest number of kind steps from any state to everything delivered."""
         steps = array("q", [0 if done else -1 for done in self._delivered])
         for number in range(len(steps)):
-            path = []
+            path: list[int] = []
             here = number
             while steps[here] < 0 and len(path) <= KIND_STEPS_MAX:
                 path.append(here)

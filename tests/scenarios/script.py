@@ -18,6 +18,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from replicator import actions as act
 from replicator import status as st
@@ -259,7 +260,7 @@ class ScriptedWorld:
     def _do_beat(self, words: list[str]) -> None:
         self._add_fault("beat", words)
 
-    def _add_fault(self, request: str, words: list[str]) -> None:
+    def _add_fault(self, request: Literal["send", "beat"], words: list[str]) -> None:
         times = int(words[2]) if len(words) == 3 else 1
         fault = replace(FAULTS[words[0]], request=request)
         self.sink.faults.extend([fault] * times)
