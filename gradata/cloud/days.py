@@ -29,9 +29,7 @@ class DayKind(NamedTuple):
 
 def day_counts(columns: Columns, now: int) -> Counter[DayKind]:
     """How many of the events in `columns` are of each day and kind. `now` in microseconds since 1970."""
-    kinds = zip(
-        _days(columns.timestamps, now), columns.types, columns.categories, columns.severities, strict=True
-    )
+    kinds = zip(_days(columns.timestamps, now), columns.types, columns.categories, columns.severities, strict=True)
     counted = Counter(kinds)
     return Counter({DayKind(day, kind, a or "", b or ""): count for (day, kind, a, b), count in counted.items()})
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 
 from gradata.cloud.ingest import Decision
+from gradata.cloud.limits import Rate, Verdict
 from gradata.cloud.requests import Request
 from gradata.cloud.sqlite_commit import commit_group
 from gradata.cloud.sqlite_watch import Watching
@@ -94,6 +95,10 @@ class SqliteStore(Watching):
                 ) from error
         self._tell({request.brain_id for request in requests})
         return decisions
+
+    def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
+        """See `store.Store`: one process serves a file."""
+        del names, rate
 
     def rest(self) -> None:
         """See `store.Store`: fold a large WAL into the file."""

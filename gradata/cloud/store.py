@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from gradata.cloud.days import DayKind
 from gradata.cloud.ingest import Decision
 from gradata.cloud.limits import Rate, Verdict
 from gradata.cloud.requests import Request
@@ -157,9 +156,6 @@ class Store(Watched, Protocol):
 
     def events(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
         """One page; at least one event if there is any, else bounded by `limit` and EVENTS_BYTES_MAX."""
-
-    def days(self, workspace: str, brain_id: str, first: str) -> list[tuple[DayKind, int]]:
-        """How many events of each kind the brain has of each day from `first` (an ISO 8601 date) on, in order."""
 
     def add_key(self, key: Key) -> None:
         """Keep a key."""

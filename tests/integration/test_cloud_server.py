@@ -85,7 +85,7 @@ def test_a_store_in_use_is_named(live_cloud: LiveCloud) -> None:
         ("sqlite:{0}/newer.db", "schema 99"),
         ("mysql://x", "sqlite:PATH"),
         ("sqlite:", "sqlite:PATH"),
-        ("postgresql://x", "SQLite only"),
+        ("postgresql://127.0.0.1:1/x", "cannot be used"),
     ],
 )
 def test_a_store_that_cannot_work_is_a_clear_error(tmp_path: Path, url: str, words: str) -> None:

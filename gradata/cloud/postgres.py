@@ -1,0 +1,300 @@
+"""The store on PostgreSQL: one writing connection a process, a pool to read with, any number of processes.
+
+Plain SQL that a transaction pooler does not mind: nothing lives longer than a transaction, no statement is prepared
+by name. When the database is away every call says so at once or within seconds (StoreUnavailableError), and the next
+one tries again: it recovers alone.
+
+What a transaction reads and writes is in `postgres_facts` and `postgres_writes`, the reads are in `postgres_read`,
+the schema in `postgres_migrate`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import psycopg
+import psycopg_pool
+from psycopg import errors
+
+from gradata.cloud.ingest import Decision, plan
+from gradata.cloud.limits import Rate, Verdict
+from gradata.cloud.postgres_arrays import register
+from gradata.cloud.postgres_facts import Connection, gather
+from gradata.cloud.postgres_listen import CHANNEL
+from gradata.cloud.postgres_migrate import migrate, newest, too_new, version
+from gradata.cloud.postgres_rates import FORGET_S, forget_rates, spend
+from gradata.cloud.postgres_watch import PostgresWatching
+from gradata.cloud.postgres_writes import write
+from gradata.cloud.requests import Request
+from gradata.cloud.store import Key, StoreError, StoreUnavailableError
+from gradata.cloud.tiles import TileLostError
+from replicator.model import Limits
+
+CONNECT_S = 3
+READERS_MAX = 8
+READER_S = 3.0
+AWAY_S = 0.5
+"""After a failure to connect nobody else waits for another one for so long."""
+TRIES_MAX = 4
+NOTIFY_BYTES_MAX = 7_000
+RECORD_BYTES = Limits().record_bytes
+_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, errors.UndefinedTable,
+         errors.InvalidSchemaName, errors.InsufficientPrivilege)  # fmt: skip
+"""Errors of the database, not of a request: away, read-only, full, being restored."""
+_AGAIN = (errors.DeadlockDetected, errors.SerializationFailure)
+
+Result = TypeVar("Result")
+
+
+class PostgresStore(PostgresWatching):
+    """See `store.Store`. Nothing is opened before it is needed."""
+
+    def __init__(self, url: str, *, record_bytes: int = RECORD_BYTES) -> None:
+        super().__init__(url)
+        self._url = url
+        self._record_bytes = record_bytes
+        self._writing = threading.RLock()
+        self._writer: Connection | None = None
+        self._readers: psycopg_pool.ConnectionPool[Connection] | None = None
+        self._opening = threading.Lock()
+        self._cloud_id: str | None = None
+        self._away_until = 0.0
+        self._changed: set[str] = set()
+        self._forget_at = time.monotonic() + FORGET_S
+        self._closed = False
+
+    @classmethod
+    def open(cls, url: str, *, serving: bool = False) -> PostgresStore:
+        """Connect, and make the schema if there is none; `serving`: bring it to the newest.
+
+        Raises StoreError with a hint.
+        """
+        try:
+            with connect(url) as connection:
+                found = version(connection)
+                if found > newest():
+                    raise too_new(found)
+                if found == 0 or (serving and found < newest()):
+                    migrate(connection)
+                elif found < newest():
+                    raise StoreError(f"the store has the old schema {found}", hint="run: gradata store migrate")
+        except psycopg.Error as error:
+            raise StoreError(
+                f"the store cannot be used: {_words(error)}", hint="is PostgreSQL running, and is --store right?"
+            ) from error
+        return cls(url)
+
+    @property
+    def cloud_id(self) -> str:
+        """See `store.Store`."""
+        if self._cloud_id is None:
+            self._cloud_id = str(self._fetch("SELECT value FROM gradata.meta WHERE name = 'cloud_id'")[0][0])
+        return self._cloud_id
+
+    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
+        """See `store.Store`."""
+
+        def commit(connection: Connection) -> list[Decision]:
+            try:
+                locked, facts = gather(connection, requests)
+            except TileLostError as error:
+                raise StoreUnavailableError(
+                    f"the store is damaged: {error}", hint="restore it from a backup"
+                ) from error
+            decisions = plan(requests, facts, record_bytes=self._record_bytes)
+            write(connection, requests, decisions, locked, now=now)
+            return decisions
+
+        decisions = self._write(commit)
+        brains = {request.brain_id for request in requests}
+        self._changed |= brains
+        self._listening.tell(brains)
+        return decisions
+
+    def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
+        """See `store.Store`."""
+        return self._write(lambda connection: spend(connection, Counter(names), names, rate))
+
+    def rest(self) -> None:
+        """See `store.Store`: tell the other processes what changed. Only a hint: no failure of it matters."""
+        changed, self._changed = self._changed, set()
+        words = "\n".join(sorted(changed))
+        if len(words.encode()) > NOTIFY_BYTES_MAX:
+            words = ""
+        tidy = time.monotonic() >= self._forget_at
+
+        def tell(connection: Connection) -> None:
+            with connection.pipeline():
+                # Nothing durable hangs on it: without this, each hint would wait for the disk.
+                connection.execute("SELECT set_config('synchronous_commit', 'off', true)")
+                connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, words))
+                if tidy:
+                    forget_rates(connection)
+                connection.commit()
+
+        if tidy:
+            self._forget_at = time.monotonic() + FORGET_S
+        with contextlib.suppress(StoreUnavailableError):  # the next commit will tell whoever is to know
+            self._write(tell)
+
+    def add_key(self, key: Key) -> None:
+        """See `store.Store`."""
+        values = (
+            key.prefix,
+            key.name,
+            key.workspace,
+            " ".join(sorted(key.scopes)),
+            "\n".join(sorted(key.brains)),
+            key.sha256,
+            key.created_at,
+            key.expires_at,
+            key.revoked_at,
+        )
+        with self._reading() as connection:
+            connection.execute("INSERT INTO gradata.keys VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)", values)
+
+    def end_key(self, prefix: str, *, expires_at: int | None = None, revoked_at: int | None = None) -> bool:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            changed = connection.execute(
+                "UPDATE gradata.keys SET expires_at = coalesce(%s, expires_at),"
+                " revoked_at = coalesce(revoked_at, %s) WHERE prefix = %s",
+                (expires_at, revoked_at, prefix),
+            )
+            return changed.rowcount == 1
+
+    def note_refusal(self, prefix: str, brain_id: str, code: str, *, now: int) -> None:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            connection.execute(
+                "INSERT INTO gradata.refusals AS r VALUES (%s, %s, %s, 1, %s) ON CONFLICT (prefix, brain_id)"
+                " DO UPDATE SET count = r.count + 1, code = excluded.code, last_at = excluded.last_at",
+                (prefix, brain_id, code, now),
+            )
+
+    def close(self) -> None:
+        """See `store.Store`."""
+        self._listening.close()
+        with self._writing, self._opening:
+            self._closed = True
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+            if self._readers is not None:
+                self._readers.close()
+                self._readers = None
+
+    def _write(self, work: Callable[[Connection], Result]) -> Result:
+        """Have `work` done on the writing connection: committed when this returns, nothing of it if it raises.
+
+        A connection that turns out to be dead is replaced once, and a transaction that the database chose to undo is
+        done again, from its facts on.
+        """
+        with self._writing:
+            for attempt in range(1, TRIES_MAX + 1):
+                self._check_open()
+                connection = self._writer
+                try:
+                    if connection is None:
+                        connection = self._writer = connect(self._url, autocommit=False)
+                        self._cloud_id = None  # it may be another database that answers there now
+                    done = work(connection)
+                    connection.commit()
+                    return done
+                except BaseException as error:
+                    self._undo(connection)
+                    stale = connection is not None and self._writer is None and attempt == 1
+                    if isinstance(error, _AGAIN) and attempt < TRIES_MAX:
+                        continue
+                    if isinstance(error, _AWAY):
+                        if stale:
+                            continue
+                        if connection is None:
+                            self._away_until = time.monotonic() + AWAY_S
+                        raise _unavailable(error) from error
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    def _undo(self, connection: Connection | None) -> None:
+        """Roll back; drop a connection that cannot."""
+        if connection is None:
+            return
+        try:
+            connection.rollback()
+        except psycopg.Error:
+            connection.close()
+        if connection.closed:
+            self._writer = None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
+        if self._writer is None and time.monotonic() < self._away_until:
+            raise StoreUnavailableError("the store is away")
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A connection of the pool, in autocommit."""
+        if self._closed:
+            raise StoreUnavailableError("the store is closed")
+        if time.monotonic() < self._away_until:
+            raise StoreUnavailableError("the store is away")
+        try:
+            with self._pool().connection() as connection:
+                yield connection
+        except _AWAY as error:
+            if isinstance(error, psycopg_pool.PoolTimeout):
+                self._away_until = time.monotonic() + AWAY_S
+            raise _unavailable(error) from error
+
+    def _pool(self) -> psycopg_pool.ConnectionPool[Connection]:
+        with self._opening:
+            if self._closed:
+                raise StoreUnavailableError("the store is closed")
+            if self._readers is None:
+                self._readers = psycopg_pool.ConnectionPool(
+                    self._url,
+                    kwargs={**_LINK, "autocommit": True},
+                    min_size=0,
+                    max_size=READERS_MAX,
+                    timeout=READER_S,
+                    max_idle=60.0,
+                    reconnect_timeout=1.0,  # no second try: the next reader is one
+                    check=psycopg_pool.ConnectionPool.check_connection,
+                    open=True,
+                    name="gradata-readers",
+                )
+            return self._readers
+
+
+_LINK: dict[str, object] = {
+    "connect_timeout": CONNECT_S,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 10_000,
+    "application_name": "gradata",
+    "prepare_threshold": None,  # behind a transaction pooler the next statement may run on another connection
+}
+
+
+def connect(url: str, *, autocommit: bool = True) -> Connection:
+    """A connection as this store wants it."""
+    connection: Connection = psycopg.connect(url, autocommit=autocommit, **_LINK)  # type: ignore[arg-type]
+    connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+    register(connection)
+    return connection
+
+
+def _unavailable(error: BaseException) -> StoreUnavailableError:
+    return StoreUnavailableError(f"the store cannot be used now: {_words(error)}", hint="see PostgreSQL's own log")
+
+
+def _words(error: BaseException) -> str:
+    """The first line of what the database says: the rest may quote rows."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
