@@ -25,7 +25,9 @@ class SimFile:
 
     inode: int
     seen: bytearray = field(default_factory=bytearray)
-    durable: bytes = b""
+    durable: bytearray = field(default_factory=bytearray)
+    rewritten: bool = False
+    """Bytes that were durable already have changed: the next sync is one of the whole file."""
     name_durable: bool = False
     mtime_ns: int = 0
     mode: int = stat.S_IFREG | 0o600
@@ -81,7 +83,15 @@ class SimDisk:
 
     def durable(self, path: str) -> bytes:
         """What is certain to be there after a power cut."""
-        return self._files[path].durable if path in self._files else b""
+        return bytes(self._files[path].durable) if path in self._files else b""
+
+    def piece(self, path: str, offset: int, length: int) -> bytes:
+        """What programs see at one place of the file; `content` copies all of it."""
+        return bytes(self._files[path].seen[offset : offset + length]) if path in self._files else b""
+
+    def size(self, path: str) -> int:
+        """How many bytes programs see; 0 if there is no file."""
+        return len(self._files[path].seen) if path in self._files else 0
 
     def append_unlocked(self, path: str, piece: bytes) -> None:
         """As an old writer does it: one write, no lock, no sync."""
@@ -91,6 +101,8 @@ class SimDisk:
         """Truncate the file and write it again: the same inode."""
         file = self._files.get(path) or self._create(path)
         file.seen[:] = content
+        file.rewritten = True
+        file.dropped.clear()
         self._touch(file)
 
     def replace(self, path: str, content: bytes, *, same_inode: bool = False) -> None:
@@ -100,7 +112,7 @@ class SimDisk:
         if same_inode and old is not None:
             file.inode = old.inode
         file.seen[:] = content
-        file.durable = content
+        file.durable[:] = content
         file.name_durable = True
 
     def remove(self, path: str) -> None:
@@ -123,7 +135,10 @@ class SimDisk:
             if not file.name_durable and self._rng.random() < 0.5:
                 del self._files[path]
                 continue
-            file.seen[:] = file.durable = self._survivor(file)
+            file.seen[:] = self._survivor(file)
+            file.durable[:] = file.seen
+            file.rewritten = False
+            file.dropped.clear()
             file.name_durable = True
 
     # ------------------------------------------------------------ the port
@@ -197,6 +212,8 @@ class SimDisk:
         self._call("ftruncate")
         file = self._open[fd].file
         del file.seen[size:]
+        file.rewritten = file.rewritten or size < len(file.durable)
+        file.dropped = [slice(lost.start, min(lost.stop, size)) for lost in file.dropped if lost.start < size]
         self._touch(file)
 
     def fdatasync(self, fd: int) -> None:
@@ -207,10 +224,12 @@ class SimDisk:
         except OSError:
             file.dropped.append(slice(len(file.durable), len(file.seen)))
             raise
-        durable = file.seen[:]
+        start = 0 if file.rewritten else len(file.durable)
+        file.durable[start:] = file.seen[start:]
         for lost in file.dropped:
-            durable[lost] = bytes(len(durable[lost]))
-        file.durable = bytes(durable)
+            file.durable[lost] = bytes(len(file.durable[lost]))
+        file.dropped.clear()
+        file.rewritten = False
 
     def sync_directory(self, path: str) -> None:
         """Make the names in a directory durable."""
@@ -267,7 +286,7 @@ class SimDisk:
         if seen == file.durable or self._rng.random() < 0.25:
             return seen
         if not seen.startswith(file.durable):
-            return file.durable
+            return bytes(file.durable)
         end = self._rng.randrange(len(file.durable), len(seen) + 1)
         survivor = bytearray(seen[:end])
         for start in range(len(file.durable) // PAGE_BYTES * PAGE_BYTES, end, PAGE_BYTES):
