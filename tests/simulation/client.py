@@ -295,7 +295,7 @@ class Process:
     def _request(self, action: act.Send | act.Beat | act.Recall) -> bool:
         directory, world = self.directory, self.directory.world
         assert self.engine is not None
-        request = self.sink.request(action, st.report(self.engine.refresh()))
+        request = self.sink.request(action, st.report(self.engine.status))
         if request is None:
             return False
         world.oracle.sends(directory, self.engine.progress, action)
@@ -337,7 +337,9 @@ class Process:
         assert self.engine is not None
         p, now_s = self.engine.progress, self.directory.world.clock.now_s
         until_s = DORMANT_S + now_s if action.until is None else action.until
-        unchanged = self._read_version == self.directory.version and not p.unsaved and p.log_trouble is None
+        unchanged = self._read_version == self.directory.version and not p.unsaved
+        if p.log_trouble is not None and p.log_trouble.code != "ENOENT":
+            unchanged = False
         if self.directory.world.fast and unchanged and p.standing is not None and not p.compare:
             if p.trouble is not None and p.trouble.stops:
                 until_s = now_s + DORMANT_S
@@ -413,7 +415,7 @@ class Directory:
         """A writer of ours appends a record; `dies`: it is killed in the middle of it."""
         world = self.world
         number = world.rng.randrange(WRITERS)
-        before = len(self.disk.content(self.path))
+        before = self.disk.size(self.path)
         self.disk.between_pages = self.look
         self.disk.dying = dies
         try:
@@ -485,7 +487,11 @@ class Directory:
         if same_file:
             self.disk.overwrite(self.path, content)
         else:
-            self.disk.replace(self.path, content, same_inode=self.world.rng.random() < 0.3)
+            again = self.world.rng.random() < 0.3
+            if again:  # the number of a file is free only when nobody has it open
+                for writer in self._writers:
+                    writer.close()
+            self.disk.replace(self.path, content, same_inode=again)
         self.world.oracle.tampered(self)
         self.touched()
 

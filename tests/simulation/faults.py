@@ -41,7 +41,7 @@ class Fault:
     per_hour: float
     excuses: tuple[str, ...] = ()
     everywhere: bool = True
-    """Whether it justifies them in all directories."""
+    """Whether it justifies them in all directories; if not, it befalls one directory, and only while its log is there."""
 
 
 # ------------------------------------------------------------------------------------------- disk and log
@@ -401,24 +401,24 @@ def other_cloud(world: World, directory: Directory) -> None:
 
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("power cut", power_cut, 4, LOST_TRACK),
-    Fault("writer dies", writer_dies, 6),
-    Fault("old writer dies", old_writer_dies, 6),
-    Fault("disk full", disk_full, 2, ("sidecar", "log_unreadable", *LOST_TRACK)),
-    Fault("sync fails", sync_fails, 4, FORK),
-    Fault("read fails", read_fails, 4, ("log_unreadable",)),
-    Fault("log away", log_away, 2, ("log_unreadable",)),
-    Fault("log replaced by itself", log_replaced_by_itself, 4),
-    Fault("log restored", log_restored, 3, FORK),
-    Fault("log begun again", log_begun_again, 1, FORK),
-    Fault("tail cut", tail_cut, 2, FORK),
-    Fault("tail edited", tail_edited, 2, FORK),
-    Fault("old record edited", old_record_edited, 1, FORK),
-    Fault("sidecar lost", sidecar_lost, 3, LOST_TRACK),
-    Fault("sidecar fails", sidecar_fails, 4, ("sidecar", *LOST_TRACK)),
-    Fault("cloned", cloned, 1, FORK),
-    Fault("leader dies", leader_dies, 12, LOST_TRACK),
-    Fault("two leaders", two_leaders, 2, LOST_TRACK),
+    Fault("power cut", power_cut, 4, LOST_TRACK, everywhere=False),
+    Fault("writer dies", writer_dies, 6, everywhere=False),
+    Fault("old writer dies", old_writer_dies, 6, everywhere=False),
+    Fault("disk full", disk_full, 2, ("sidecar", "log_unreadable", *LOST_TRACK), everywhere=False),
+    Fault("sync fails", sync_fails, 4, FORK, everywhere=False),
+    Fault("read fails", read_fails, 4, ("log_unreadable",), everywhere=False),
+    Fault("log away", log_away, 2, ("log_unreadable",), everywhere=False),
+    Fault("log replaced by itself", log_replaced_by_itself, 4, everywhere=False),
+    Fault("log restored", log_restored, 3, FORK, everywhere=False),
+    Fault("log begun again", log_begun_again, 1, FORK, everywhere=False),
+    Fault("tail cut", tail_cut, 2, FORK, everywhere=False),
+    Fault("tail edited", tail_edited, 2, FORK, everywhere=False),
+    Fault("old record edited", old_record_edited, 1, FORK, everywhere=False),
+    Fault("sidecar lost", sidecar_lost, 3, LOST_TRACK, everywhere=False),
+    Fault("sidecar fails", sidecar_fails, 4, ("sidecar", *LOST_TRACK), everywhere=False),
+    Fault("cloned", cloned, 1, ("throttled", *FORK)),
+    Fault("leader dies", leader_dies, 12, ("throttled", *LOST_TRACK)),
+    Fault("two leaders", two_leaders, 2, ("throttled", *LOST_TRACK)),
     Fault("clock jumps", clock_jumps, 4),
     Fault("cursor reset", cursor_reset, 2, ("reset", "resend")),
     Fault("request lost", weather("lost", 0.5), 4, ("unavailable",)),
@@ -431,7 +431,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("small proxy", middle_box(small_proxy), 2, ("refusing", "malformed")),
     Fault("fire wall", middle_box(fire_wall), 2, ("refusing", "malformed")),
     Fault("refuses all", middle_box(refuses_all), 1, ("refusing", "malformed")),
-    Fault("throttled", middle_box(throttles), 2),
+    Fault("throttled", middle_box(throttles), 2, ("throttled",)),
     Fault("server errors", middle_box(unavailable), 3, ("unavailable",)),
     Fault("misconfigured", middle_box(misconfigured), 2, ("misconfigured",)),
     Fault("proxy denies", middle_box(answers(403, "forbidden")), 1, ("denied",)),

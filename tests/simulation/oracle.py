@@ -78,12 +78,14 @@ class Oracle:
     def promised(self, directory: Directory, offset: int, record: bytes) -> None:
         """An append returned."""
         self._promises.setdefault(directory.name, []).append((offset, record))
-        content = directory.disk.content(directory.path)
-        self._check(content[offset : offset + len(record)] == record, "a promised record is not in the log")
+        there = directory.disk.piece(directory.path, offset, len(record))
+        self._check(there == record, "a promised record is not in the log")
 
     def not_appended(self, directory: Directory, before: int, record: bytes) -> None:
         """An append raised AppendError."""
-        self._check(record not in directory.disk.content(directory.path)[before:], "a failed append left its record")
+        end = directory.disk.size(directory.path)
+        left = directory.disk.piece(directory.path, before, end)
+        self._check(record not in left, "a failed append left its record")
 
     def before_cut(self, directory: Directory) -> None:
         """The power is about to be cut: every promise is one by now."""

@@ -67,8 +67,8 @@ class World:
         self._endings: list[Callable[[], None]] = []
         self._faults = self._draw_faults()
         self.unlocked = rng.choice((0.0, 0.0, 0.3))
-        self.bursts_per_hour = rng.choice((2.0, 6.0, 20.0))
-        self.burst_max = rng.choice((2, 5, 12, 40, 300))
+        self.bursts_per_hour = rng.choice((1.0, 3.0, 8.0))
+        self.burst_max = rng.choice((2, 5, 12, 40, 200))
 
     def _draw_faults(self) -> list[tuple[Fault, float]]:
         """The faults of this seed with their rates: none, one, a few, or many."""
@@ -107,12 +107,14 @@ class World:
         def inject() -> None:
             if self.healing:
                 return
+            self._plan_fault(fault, rate)
             directory = self.rng.choice(self.directories)
+            if directory.name in self.away and not fault.everywhere:
+                return
             self.note(f"!! {fault.name} ({directory.name})")
             self.count(f"fault: {fault.name}")
             (self.excuse if fault.everywhere else directory.excuse)(*fault.excuses)
             fault.inject(self, directory)
-            self._plan_fault(fault, rate)
 
         self.clock.after(self.rng.expovariate(rate / 3_600.0), inject)
 
