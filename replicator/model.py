@@ -98,12 +98,13 @@ class Batch:
     """Whole consecutive records, exactly as they stand in the log.
 
     `data` holds the records one behind the other; `ends[i]` is where record i ends within it. `first` is the
-    number of the first record, `offset` its place in the log. Never empty.
+    number of the first record, `offset` its place in the log. Never empty. `data` may be a view of what was read:
+    a copy of megabytes without their torn tail would cost more than hashing them.
     """
 
     first: int
     offset: int
-    data: bytes = field(repr=False)
+    data: bytes | memoryview = field(repr=False)
     ends: tuple[int, ...] = field(repr=False)
 
     def __post_init__(self) -> None:
@@ -123,13 +124,21 @@ class Batch:
     @property
     def last(self) -> bytes:
         """The last record."""
-        return self.data[self.ends[-2] if len(self.ends) > 1 else 0 :]
+        return bytes(self.data[self.ends[-2] if len(self.ends) > 1 else 0 :])
 
     def records(self) -> Iterator[bytes]:
         """The records, each with its newline."""
         start = 0
         for end in self.ends:
-            yield self.data[start:end]
+            yield bytes(self.data[start:end])
+            start = end
+
+    def views(self) -> Iterator[memoryview]:
+        """The records as views of `data`: for hashing, without a copy of each."""
+        view = memoryview(self.data)
+        start = 0
+        for end in self.ends:
+            yield view[start:end]
             start = end
 
 

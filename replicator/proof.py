@@ -30,7 +30,7 @@ def leaf_hash(record: bytes) -> bytes:
     return leaf_hashes((record,))[0]
 
 
-def leaf_hashes(records: Iterable[bytes]) -> list[bytes]:
+def leaf_hashes(records: Iterable[bytes | memoryview]) -> list[bytes]:
     """The leaves of records, in their order.
 
     Copying a hasher that has the prefix in it costs less than making one and joining prefix and record:

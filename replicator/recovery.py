@@ -103,7 +103,7 @@ def retry_dead_letter(log_path: str, kept: KeptDeadLetter, sink: Sink) -> act.Se
             hint=f"give it up with: gradata dead-letters drop {kept.id}",
         )
     report = Report("live", reader.end(), 0, None, 1, "unknown")
-    after = there.tree.extended(leaf_hashes(found.load.records()))
+    after = there.tree.extended(leaf_hashes(found.load.views()))
     outcome = sink.send(act.Send(there, found.load, after, here.cloud_id), report)
     if isinstance(outcome, act.Acked) and not outcome.refused_count:
         sidecar = Sidecar.open(sidecar_path(log_path), may_set_aside=False)

@@ -74,7 +74,7 @@ def read_batch(principal: Principal, body: bytes, limits: Limits) -> Append:
         first=envelope.first,
         offset=envelope.offset,
         root=envelope.root,
-        load=read_lines(load.data, load.ends) if isinstance(load, Batch) else Claim(load.length, load.leaf),
+        load=read_lines(bytes(load.data), load.ends) if isinstance(load, Batch) else Claim(load.length, load.leaf),
         status=_status(envelope.status),
     )
 

@@ -75,7 +75,9 @@ class Scan:
                 return self.hole(first, offset)
             if reach < len(content):
                 ends = tuple(end for end in ends if end <= reach)
-        return Batch(first, offset, content[: ends[-1]], ends) if ends else None
+        if not ends:
+            return None
+        return Batch(first, offset, content if ends[-1] == len(content) else memoryview(content)[: ends[-1]], ends)
 
     def hole(self, first: int, offset: int) -> Hole | None:
         """The record at `offset` as a hole, hashed in steps; None if it is not whole."""

@@ -262,7 +262,7 @@ def _compressor(encodings: tuple[str, ...]) -> tuple[str | None, _Compressor | N
     return None, None
 
 
-def _pieces(*parts: bytes) -> tuple[memoryview, ...]:
+def _pieces(*parts: bytes | memoryview) -> tuple[memoryview, ...]:
     views = [memoryview(part) for part in parts]
     return tuple(view[start : start + PIECE_BYTES] for view in views for start in range(0, len(view), PIECE_BYTES))
 

@@ -67,7 +67,7 @@ class Request:
     path: str
     headers: dict[str, str] = field(default_factory=dict)
     head: bytes = b""
-    data: bytes = field(default=b"", repr=False)
+    data: bytes | memoryview = field(default=b"", repr=False)
 
     @property
     def body_bytes(self) -> int:
