@@ -14,7 +14,7 @@ import pytest
 from gradata import Brain
 from tests.acceptance.conftest import MakeWorld
 from tests.acceptance.front import Front
-from tests.acceptance.world import World, eventually, line
+from tests.acceptance.world import World, eventually, line, status_of
 from tests.cloud_fixture import StartCloud
 
 SIDECAR = ".replicator.db"
@@ -73,7 +73,7 @@ def test_f23_killed_at_every_point_nothing_is_lost_and_a_batch_at_most_comes_twi
     assert (died.wait(20), died.communicate()[0]) == (-signal.SIGKILL, "")
     with world.brain() as brain:
         world.settle()
-        status = brain.replicator.status()  # type: ignore[union-attr]
+        status = status_of(brain)
         assert status.accepted > 0
         assert status.duplicates <= 4  # what fits into 1,000 bytes
     assert len(world.event_ids()) == 40
@@ -90,7 +90,7 @@ def test_f24_a_deleted_sidecar_is_rebuilt_and_nothing_is_sent_again(world: World
     world.append(line(3))
     with world.brain() as brain:
         world.settle()
-        status = brain.replicator.status()  # type: ignore[union-attr]
+        status = status_of(brain)
         assert (status.accepted, status.duplicates, status.log_id) == (1, 0, log_id)
     assert (front.count("/logs"), front.count("/ingest")) == (1, 1)
 
@@ -127,7 +127,7 @@ def test_f25_an_unusable_sidecar_is_set_aside_rebuilt_and_told(
     world.append(line(3))
     with world.brain() as brain:
         world.settle()
-        status = brain.replicator.status()  # type: ignore[union-attr]
+        status = status_of(brain)
         assert (status.accepted, status.duplicates) == (1, 0)
     assert any(record.getMessage().startswith("sidecar: ") for record in caplog.records)
     assert list(world.directory.glob(f"{SIDECAR}.set-aside-*"))

@@ -15,7 +15,7 @@ from replicator.framing import event_id_of, interpret
 from replicator.loop import Replicator
 from replicator.sink import HttpSink
 from tests.acceptance.front import Front
-from tests.acceptance.world import QUICK, ROOT, World, eventually, hear, line, say
+from tests.acceptance.world import QUICK, ROOT, World, eventually, hear, line, say, status_of
 
 LOGS = ROOT / "fixtures" / "logs"
 
@@ -60,7 +60,7 @@ def test_f01_a_torn_tail_that_is_never_completed_is_kept_and_flagged(world: Worl
     with world.brain() as brain:
         event = brain.correct("Dear Sir", "Hey")
         world.settle()
-        assert brain.replicator.status().flagged == 1  # type: ignore[union-attr]
+        assert status_of(brain).flagged == 1
     assert world.whole.split(b"\n")[1] == b'{"torn": "in mid-'
     assert world.event_ids() == ["e-0", event["event_id"]]
 
@@ -144,7 +144,7 @@ def test_f06_the_same_content_under_another_inode_goes_on(world: World, caplog: 
     world.append(line(3))
     world.settle()
     assert world.standing.cursor.log_id == log_id
-    assert brain.replicator.status().duplicates == 0  # type: ignore[union-attr]
+    assert status_of(brain).duplicates == 0
     assert not new_generation(caplog)
 
 
@@ -178,7 +178,7 @@ def test_f10_a_record_edited_in_place_stops_nothing(world: World, caplog: pytest
     world.log.write_bytes(world.whole.replace(b"text", b"TEXT", 1))
     world.append(line(3))
     eventually(lambda: len(world.event_ids()) == 4)
-    assert brain.replicator.drain(5).remaining_bytes == 0  # type: ignore[union-attr]
+    assert brain.replicator.drain(5).remaining_bytes == 0
     assert world.standing.cursor.log_id == log_id
     assert not new_generation(caplog)
 
@@ -225,7 +225,7 @@ def test_f14_every_oddity_travels_and_holds_nothing_up(world: World) -> None:
     world.log.write_bytes(whole + line(1))
     with world.brain() as brain:
         world.settle()
-        status = brain.replicator.status()  # type: ignore[union-attr]
+        status = status_of(brain)
         assert (status.flagged, status.dead_letters) == (flagged, 0)
     assert set(world.event_ids()) == {*known, "e-1"}
 
@@ -258,7 +258,7 @@ def test_f16_identity_is_the_event_id_or_else_the_bytes(world: World) -> None:
     world.log.write_bytes(line(1) + nameless + line(1) + nameless + other + line(2))
     with world.brain() as brain:
         world.settle()
-        status = brain.replicator.status()  # type: ignore[union-attr]
+        status = status_of(brain)
         assert (status.accepted, status.duplicates, status.flagged) == (3, 2, 1)
     found = {event["event_id"]: event["line"] for event in world.events()}
     assert next(iter(found)) == "e-1"
@@ -367,7 +367,7 @@ def test_f21_a_brain_reached_by_two_paths_has_one_replicator(world: World) -> No
     for brain in (first, second, first, second):
         brain.correct("a", "b")
     world.settle()
-    leading = [brain.replicator.leads for brain in (first, second)]  # type: ignore[union-attr]
+    leading = [brain.replicator.leads for brain in (first, second)]
     assert leading.count(True) == 1
     assert len(world.logs()) == 1
 

@@ -27,6 +27,7 @@ from replicator.errors import SidecarError
 from replicator.log import LogWriter
 from replicator.loop import Replicator
 from replicator.model import Identity, Policy
+from replicator.status import Status
 from tests.cloud_fixture import LiveCloud
 
 T = TypeVar("T")
@@ -240,3 +241,15 @@ def hear(process: subprocess.Popen[str]) -> str:
     """The next line that a process prints; "" at its end."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
+
+
+def status_of(brain: Brain) -> Status:
+    """The live replicator's status; an empty one before there is any."""
+    found = brain.replicator.status() if brain.replicator is not None else None
+    return found if found is not None else Status("starting", "", "")
+
+
+def trouble_of(brain: Brain) -> str | None:
+    """The code of the present trouble."""
+    trouble = status_of(brain).trouble
+    return None if trouble is None else trouble.code
