@@ -389,8 +389,8 @@ def _reset(p: Progress, reset: act.Reset | None, now: float) -> Progress:
             return p  # it stays in the sidecar, and is carried out when there is a cursor
         return replace(p, trouble=None, recalled=True, compare=(), reset_id=reset.id, not_before=now)
     there = replace(reset.cursor, log_id=p.cursor.log_id, parent=p.cursor.parent)
-    if there.size > p.cursor.size:
-        there = p.cursor
+    if there.size >= p.cursor.size:
+        there = p.cursor  # its evidence is that of what was acknowledged; a log that changed since is found by it
     known = p.standing.resend or TreeHead(p.cursor.size, p.cursor.root)
     standing = replace(p.standing, cursor=there, resend=known if there.size < known.size else None)
     p = replace(_moved(p), caught_up=False, compare=(), renew=None, reset_id=reset.id)

@@ -161,8 +161,8 @@ MUTANTS = (
     ),
     Mutant(
         "an order moves the cursor forward",
-        "    if there.size > p.cursor.size:\n        there = p.cursor\n",
-        "",
+        "    if there.size >= p.cursor.size:\n",
+        "    if False:\n",
         log="plain",
         cheap=True,
     ),

@@ -60,7 +60,7 @@ def _gap(w: World, standing: Standing | None, letters: frozenset[tuple[str, int]
     if standing is None:
         return None
     cursor = standing.cursor
-    if standing.resend is not None and w.happened & EDITED and w.happened & ORDERED:
+    if standing.resend is not None and w.happened & (EDITED | TAMPERED) and w.happened & ORDERED:
         return None  # the place of a person's order is computed from the file, and the cloud will object to it
     ever = dict(w.ever).get(cursor.log_id, ())
     leaves = tuple(place.leaf for place in ever[: cursor.size])

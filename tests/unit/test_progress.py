@@ -461,6 +461,12 @@ def test_an_order_never_moves_the_cursor_forward() -> None:
     assert standing_of(p).resend is None
 
 
+def test_an_order_to_stay_keeps_the_evidence_of_what_was_acknowledged() -> None:
+    """The place was located in a log that was replaced meanwhile: the next read must find that out."""
+    p = after(at(1, caught_up=True), act.Woken(reset=act.Reset(cursor_at("-", (b"other\n",)))))
+    assert p.cursor == at(1).cursor
+
+
 def test_an_order_that_is_not_confirmed_does_not_end_a_stop() -> None:
     """Stopped on purpose: only who has seen why may start it again."""
     p = at(2, trouble=Trouble("gone", "deleted", 410))
