@@ -92,7 +92,7 @@ def test_doctor_is_true_while_the_cloud_is_away_and_after(cli: CommandLine, star
     with Brain(cli.brain, environ=cli.environ) as brain:
         brain.correct("a b", "a c")
         assert brain.replicator is not None
-        brain.replicator.drain(20.0)
+        assert brain.replicator.drain(20.0).reason == "caught_up"
         cloud.kill()
         brain.correct("a b", "a d")
         brain.replicator.drain(1.0)
@@ -104,7 +104,7 @@ def test_doctor_is_true_while_the_cloud_is_away_and_after(cli: CommandLine, star
         assert "leads" in checks["replicator"]["detail"]
         assert checks["cloud"]["status"] == "warn"
         cloud.start()
-        brain.replicator.drain(30.0)
+        assert brain.replicator.drain(30.0).reason == "caught_up"
         report = cli("doctor", "--json")
         checks = {check["name"]: check for check in report.json["checks"]}
         assert checks["backlog"]["detail"] == "0 pending"
