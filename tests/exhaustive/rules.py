@@ -62,13 +62,15 @@ def _gap(w: World, standing: Standing | None, letters: frozenset[tuple[str, int]
     cursor = standing.cursor
     if standing.resend is not None and w.happened & (EDITED | TAMPERED) and w.happened & ORDERED:
         return None  # the place of a person's order is computed from the file, and the cloud will object to it
-    ever = dict(w.ever).get(cursor.log_id, ())
-    leaves = tuple(place.leaf for place in ever[: cursor.size])
-    if tree_of(leaves) != cursor.tree:
+    known = [replica[: cursor.size] for log_id, replica in w.ever if log_id == cursor.log_id]
+    ever = next((places for places in known if tree_of(tuple(place.leaf for place in places)) == cursor.tree), None)
+    if ever is None:
+        if not cursor.size:
+            return None
         return f"{cursor.size} records are said to be acknowledged, which the cloud never had"
     if w.happened & LETTERS_EXCUSED:
         return None
-    for number, place in enumerate(ever[: cursor.size]):
+    for number, place in enumerate(ever):
         if place.record is None and (cursor.log_id, number) not in letters:
             return f"record {number} is neither stored nor a dead letter"
     return None

@@ -53,13 +53,16 @@ OVERLONG = b"ccccccc\n"
 EDITED, TAMPERED, CLOUD_LOST, ORDERED, SIDECAR_LOST, SAVE_FAILED, JUMPED_FAR = (1 << n for n in range(7))
 
 
+Stored = tuple[tuple[str, Replica], ...]
+
+
 class World(NamedTuple):
-    """Everything outside of the client's memory. `ever` is what the cloud stored at any time, by log_id."""
+    """Everything outside of the client's memory. `ever` is what a cloud stored at any time, by log_id."""
 
     log: tuple[bytes, ...]
     supply: tuple[bytes, ...]
-    logs: tuple[tuple[str, Replica], ...] = ()
-    ever: tuple[tuple[str, Replica], ...] = ()
+    logs: Stored = ()
+    ever: Stored = ()
     cloud: int = 1
     endpoint: str = "A"
     foreign: bool = False
@@ -286,20 +289,22 @@ def _cloud_changes(w: World) -> Iterator[Move]:
 
 def _stored(w: World, log_id: str, replica: Replica) -> World:
     logs = tuple(sorted({**dict(w.logs), log_id: replica}.items()))
-    known = dict(w.ever).get(log_id, ())
-    ever = tuple(sorted({**dict(w.ever), log_id: _merged(known, replica)}.items()))
-    return w._replace(logs=logs, ever=ever)
+    return w._replace(logs=logs, ever=_remembered(w.ever, log_id, replica))
 
 
-def _merged(known: Replica, replica: Replica) -> Replica:
-    """What the cloud once had: the longest of it, with each record that it kept at any time."""
-    if known[: len(replica)] == replica:
-        return known
-    places = itertools.zip_longest(known, replica)
-    return tuple(
-        there if here is None or (there is not None and there.leaf == here.leaf and there.record) else here
-        for there, here in places
-    )
+def _remembered(ever: Stored, log_id: str, replica: Replica) -> Stored:
+    """What the clouds had at any time: the longest of each log, with each record that was kept at any time.
+
+    One name may have had several contents, after a rollback or at another cloud.
+    """
+    others, merged = [], replica
+    for name, known in ever:
+        if name == log_id and all(a.leaf == b.leaf for a, b in zip(known, merged, strict=False)):
+            places = itertools.zip_longest(known, merged)
+            merged = tuple(there if here is None or (there and there.record) else here for there, here in places)
+        else:
+            others.append((name, known))
+    return tuple(sorted([*others, (log_id, merged)], key=repr))
 
 
 def _lies(log_id: str, head: Head) -> list[tuple[str, Head]]:
