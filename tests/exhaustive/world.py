@@ -369,7 +369,7 @@ def _refusal(action: act.Send) -> act.Failure | None:
 def _only(action: act.Send) -> bytes:
     """The leaf of a record that is alone in its request."""
     load = action.load
-    return load.leaf if isinstance(load, Hole) else leaf_hash(load.data)
+    return load.leaf if isinstance(load, Hole) else leaf_hash(bytes(load.data))
 
 
 @lru_cache(maxsize=100_000)
