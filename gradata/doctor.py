@@ -184,6 +184,8 @@ def _replicator(facts: Facts, here: Local) -> Finding:
     if here.holder is not None:
         state = here.state if here.sidecar_error is None else "its state is unknown"
         who = f"pid {here.holder.pid} on {here.holder.host} since {here.holder.since}"
+        if here.status is not None and here.status.crash is not None:
+            return Finding("replicator", "warn", f"{state}: {who} leads, after {here.status.crash}")
         return Finding("replicator", "ok", f"{state}: {who} leads")
     if _local_only(facts):
         return Finding("replicator", "skip", "disabled: nothing leaves this machine")

@@ -15,7 +15,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from replicator import actions as act
 from replicator import status as st
@@ -210,7 +210,9 @@ class Replicator:
             except Exception as error:  # noqa: BLE001 -- the last line of defence: record, tell, restart
                 failures += 1
                 self.crashes += 1
-                self._tell(_crash_notice(error))
+                notice = _crash_notice(error)
+                self._tell(notice)
+                _save_crash(self.log_path, self.endpoint, notice.text, self._clock.now().isoformat(timespec="seconds"))
                 delay_s = backoff_s(failures, jitter=1.0, first_s=RESTART_S_FIRST, max_s=RESTART_S_MAX)
                 self._pause(delay_s)
         self._waker.close()
@@ -342,6 +344,18 @@ def _crash_notice(error: Exception) -> st.Notice:
         return st.Notice("crashed", f"{error}; it starts again", error.hint, grave=True)
     text = f"unexpected {type(error).__name__} at {place}; the thread starts again, nothing is lost"
     return st.Notice("crashed", text, "please report it", grave=True)
+
+
+def _save_crash(log_path: str, endpoint: str, text: str, now: str) -> None:
+    """So that doctor tells of it, whoever asks."""
+    known = _saved_status(log_path) or st.Status("starting", now, endpoint)
+    sidecar = Sidecar(sidecar_path(log_path), may_set_aside=False)
+    try:
+        sidecar.save_status(st.to_json(replace(known, crash=f"{text} (since {now})", updated_at=now)))
+    except SidecarError:
+        return  # it was logged, and the next engine says what is wrong with the sidecar
+    finally:
+        sidecar.close()
 
 
 def _saved_status(log_path: str) -> st.Status | None:

@@ -76,6 +76,8 @@ class Status:
     trouble: Shown | None = None
     log_trouble: str | None = None
     sidecar_trouble: str | None = None
+    crash: str | None = None
+    """The kind and place of an unexpected exception in the thread; until the next ack."""
     last_event_at: str | None = None
     last_ack_at: str | None = None
     failures: int = 0
@@ -125,6 +127,7 @@ def build(p: Progress, facts: Facts, before: Status | None) -> Status:
         trouble=_shown(p.trouble, facts.now, before),
         log_trouble=f"{p.log_trouble.code}: {p.log_trouble.detail}" if p.log_trouble is not None else None,
         sidecar_trouble=p.save_trouble,
+        crash=None if acked or before is None else before.crash,
         last_event_at=facts.last_event_at,
         last_ack_at=facts.now if acked else (before.last_ack_at if before is not None else None),
         failures=p.failures,

@@ -320,8 +320,8 @@ class Raising:
 def test_f47_an_unexpected_exception_is_recorded_and_the_thread_starts_again(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A bug in the thread, twice: told with its place but not its text, correct() unaffected, and it goes on."""
-    left = [2]
+    """A bug in the thread, again and again: told with its place, not its text; correct() unaffected; then it goes on."""
+    left = [1_000]
 
     def opened(settings: Settings, log: str, identity: Identity) -> Replicator:
         key = settings.read_key
@@ -333,10 +333,13 @@ def test_f47_an_unexpected_exception_is_recorded_and_the_thread_starts_again(
 
     with Brain.init(world.directory, environ=world.environ(), ports=Ports(open_replicator=opened)) as brain:
         brain.correct("a", "b")
+        eventually(lambda: brain.replicator.crashes >= 2)
+        assert "RuntimeError at test_the_process.py:" in brain.replicator.status().crash
+        left[0] = 0
         world.settle()
-        assert brain.replicator.crashes == 2
+        assert brain.replicator.status().crash is None
     crashed = [r.getMessage() for r in caplog.records if r.getMessage().startswith("crashed: ")]
-    assert len(crashed) == 2
+    assert len(crashed) >= 2
     assert "RuntimeError at test_the_process.py:" in crashed[0]
     assert "canary" not in caplog.text
 
