@@ -320,7 +320,7 @@ class Raising:
 def test_f47_an_unexpected_exception_is_recorded_and_the_thread_starts_again(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A bug in the thread, again and again: told with its place, not its text; correct() unaffected; then it goes on."""
+    """A bug in the thread, repeated: told with its place, not its text; correct() unaffected; then it goes on."""
     left = [1_000]
 
     def opened(settings: Settings, log: str, identity: Identity) -> Replicator:
