@@ -18,23 +18,17 @@ from replicator import status as st
 from replicator.engine import Engine, Ports
 from replicator.errors import AppendError, LogError, NotDurableError, SidecarError
 from replicator.log import LogReader, LogWriter
-from replicator.model import DeadLetter, Identity, Policy, Standing
+from replicator.model import DeadLetter, Identity, Standing
 from replicator.testing import MemorySidecar, SidecarRows, SimDisk
 from replicator.wire import Report, Request, batch_request, heartbeat_request, logs_request
 from replicator.wire import read_ack, read_heartbeat, read_logs
 
 from .cloud import Answered, CloudProcess, Died
+from .policy import POLICY
 
 if TYPE_CHECKING:
     from .world import World
 
-POLICY = Policy(
-    batch_bytes=16 * 1024,
-    batch_bytes_first=2 * 1024,
-    read_bytes_max=64 * 1024,
-    record_bytes_max=64 * 1024,
-    ceiling_successes=4,
-)
 STEPS_AT_ONCE_MAX = 3_000
 ROWS_KEPT = 3
 SIDECAR_TRIES = 3
@@ -166,6 +160,7 @@ class Process:
         self._waits = False
         self._in_flight = False
         self._read_version = -1
+        self._looked_version = -1
         self._tries = 0
 
     def start(self) -> None:
@@ -197,7 +192,8 @@ class Process:
     def try_to_lead(self) -> None:
         """Lead if nobody does, or if the lease does not work here."""
         directory = self.directory
-        if not self.alive or self.engine is not None or (directory.holder is not None and not directory.lease_broken):
+        taken = directory.holder not in (None, self) and not directory.lease_broken
+        if not self.alive or self.engine is not None or taken:
             return
         if directory.holder is None:
             directory.holder = self
@@ -231,6 +227,7 @@ class Process:
             new_log_id=world.new_uuid,
         )
         self._read_version = -1
+        directory.refused_in_a_row = 0
         self._turn_after(0.0)
 
     # ------------------------------------------------------------------------------ turns
@@ -327,6 +324,7 @@ class Process:
         before = engine.progress
         if isinstance(action, act.Read):
             self._read_version = self.directory.version
+        self._looked_version = self.directory.version
         engine.perform(action)
         if world.trace is not None:
             self._note(f"{_said(action)} -> {_place(engine.progress.standing)} {engine.status.state}")
@@ -337,15 +335,14 @@ class Process:
         assert self.engine is not None
         p, now_s = self.engine.progress, self.directory.world.clock.now_s
         until_s = DORMANT_S + now_s if action.until is None else action.until
-        unchanged = self._read_version == self.directory.version and not p.unsaved
-        if p.log_trouble is not None and p.log_trouble.code != "ENOENT":
-            unchanged = False
-        if self.directory.world.fast and unchanged and p.standing is not None and not p.compare:
+        unchanged = self._looked_version == self.directory.version and not p.unsaved and not p.compare
+        broken = p.log_trouble is not None and p.log_trouble.code != "ENOENT"
+        if self.directory.world.fast and unchanged and p.standing is not None:
             if p.trouble is not None and p.trouble.stops:
                 until_s = now_s + DORMANT_S
             elif p.not_before > now_s:
                 until_s = p.not_before
-            elif p.caught_up and not p.renew:
+            elif p.caught_up and not p.renew and not broken and self._read_version == self.directory.version:
                 until_s = p.beat_at
         return max(0.0, until_s - now_s)
 
@@ -366,6 +363,7 @@ class Directory:
         self.endpoint = "https://a.example/api/v1"
         self.key: str | None = None
         self.disk = Disk(random.Random(world.rng.random()))
+        self.disk.short_write_chance = world.short_writes
         self.rows = SidecarRows()
         self.sidecar_fails: str | None = None
         self.holder: Process | None = None
@@ -374,9 +372,13 @@ class Directory:
         self.version = 0
         self.excused: set[str] = set()
         self.edited = False
-        """An old record was edited in place: cloud and file may differ there for good."""
+        """Bytes before the cursor were edited, or lost by a disk that had failed to sync them: cloud and file may differ
+        there for good."""
         self.foreign = False
         """The cloud is another one than before, and nobody has confirmed it."""
+        self.refused_in_a_row = 0
+        self.shared = False
+        """Two led it at one time, and overwrote each other's sidecar."""
         self.letters_lost = False
         """The sidecar's list of dead letters was lost with it."""
         self.backup: tuple[bytes, SidecarRows] | None = None
@@ -420,9 +422,9 @@ class Directory:
         self.disk.dying = dies
         try:
             appended = self._writers[number].append(record)
-        except AppendError:
+        except AppendError as error:
             world.count("append failed")
-            world.oracle.not_appended(self, before, record)
+            world.oracle.not_appended(self, before, record, torn="torn piece remains" in str(error))
         except NotDurableError:
             world.count("append not durable")
         except LogError:
@@ -463,6 +465,7 @@ class Directory:
 
     def power_cut(self) -> None:
         """The machine is without power, then starts again."""
+        before = self.disk.content(self.path)
         self.world.oracle.before_cut(self)
         for process in self.processes:
             process.die()
@@ -472,6 +475,7 @@ class Directory:
         if self._rows_before and self.world.rng.random() < 0.5:
             self.rows = copied(self.world.rng.choice(self._rows_before))
         self._rows_before = []
+        self.edited = self.edited or not before.startswith(self.disk.content(self.path))
         self.world.oracle.after_cut(self)
         self.touched()
 

@@ -212,7 +212,7 @@ def leader_dies(world: World, directory: Directory) -> None:
 
 def two_leaders(world: World, directory: Directory) -> None:
     """The lease does not work here, as on some network disks."""
-    directory.lease_broken = True
+    directory.lease_broken = directory.shared = True
     for process in directory.processes:
         process.start()
         process.try_to_lead()
@@ -292,8 +292,9 @@ def fire_wall(world: World) -> Rule:
 
 
 def refuses_all(world: World) -> Rule:
-    status = world.rng.choice((400, 422))
-    return lambda request: problem(status, "malformed")
+    """Everything, or only what holds records."""
+    status, all_of_it = world.rng.choice((400, 413, 422)), world.rng.random() < 0.5
+    return lambda request: problem(status, "malformed") if request.data or all_of_it else None
 
 
 def throttles(world: World) -> Rule:
@@ -430,20 +431,20 @@ FAULTS: tuple[Fault, ...] = (
     Fault("captive portal", middle_box(portal), 2, ("unavailable", "disagreement")),
     Fault("small proxy", middle_box(small_proxy), 2, ("refusing", "malformed")),
     Fault("fire wall", middle_box(fire_wall), 2, ("refusing", "malformed")),
-    Fault("refuses all", middle_box(refuses_all), 1, ("refusing", "malformed")),
+    Fault("refuses all", middle_box(refuses_all), 1, ("refusing", "malformed", "disagreement", "unavailable")),
     Fault("throttled", middle_box(throttles), 2, ("throttled",)),
     Fault("server errors", middle_box(unavailable), 3, ("unavailable",)),
     Fault("misconfigured", middle_box(misconfigured), 2, ("misconfigured",)),
     Fault("proxy denies", middle_box(answers(403, "forbidden")), 1, ("denied",)),
     Fault("too old", middle_box(answers(426, "schema_unsupported")), 1, ("too_old",)),
-    Fault("brain deleted", middle_box(deleted), 1, ("gone", "reset", "resend")),
+    Fault("brain deleted", middle_box(deleted), 1, ("gone",)),
     Fault("cloud dies", cloud_dies, 6, ("unavailable", *RESEND)),
     Fault("transaction fails", transaction_fails, 6, ("unavailable",)),
-    Fault("cloud restored", cloud_restored, 4, ("unavailable", "rewound", "cloud_changed", *LOST_TRACK)),
-    Fault("cloud emptied", cloud_emptied, 1, ("unavailable", "rewound", "cloud_changed", *LOST_TRACK)),
+    Fault("cloud restored", cloud_restored, 4, ("unavailable", "held", "rewound", "cloud_changed", *LOST_TRACK)),
+    Fault("cloud emptied", cloud_emptied, 1, ("unavailable", "held", "rewound", "cloud_changed", *LOST_TRACK)),
     Fault("rows lost", rows_lost, 2),
     Fault("key revoked", key_revoked, 2, ("denied",)),
     Fault("key missing", key_missing, 2, ("no_key",)),
     Fault("cloud moved", cloud_moved, 1, LOST_TRACK),
-    Fault("other cloud", other_cloud, 0.5, ("held", "reset", "rewound", "cloud_changed", *LOST_TRACK)),
+    Fault("other cloud", other_cloud, 0.5, ("held", "rewound", "cloud_changed", *LOST_TRACK)),
 )

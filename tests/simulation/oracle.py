@@ -35,6 +35,7 @@ from replicator.proof import CompactRange
 from replicator.status import Notice
 
 from .cloud import LIMITS, CloudProcess
+from .policy import POLICY
 
 if TYPE_CHECKING:
     from .client import Directory
@@ -80,12 +81,14 @@ class Oracle:
         self._promises.setdefault(directory.name, []).append((offset, record))
         there = directory.disk.piece(directory.path, offset, len(record))
         self._check(there == record, "a promised record is not in the log")
+        glued = offset > 0 and directory.disk.piece(directory.path, offset - 1, 1) != b"\n"
+        self._check(not glued, "a promised record does not begin a line")
 
-    def not_appended(self, directory: Directory, before: int, record: bytes) -> None:
+    def not_appended(self, directory: Directory, before: int, record: bytes, *, torn: bool) -> None:
         """An append raised AppendError."""
         end = directory.disk.size(directory.path)
         left = directory.disk.piece(directory.path, before, end)
-        self._check(record not in left, "a failed append left its record")
+        self._check(record not in left and (torn or left in (b"", b"\n")), "a failed append left a piece of its record")
 
     def before_cut(self, directory: Directory) -> None:
         """The power is about to be cut: every promise is one by now."""
@@ -205,9 +208,18 @@ class Oracle:
         resend = after.standing.resend if after.standing is not None else None
         if resend is not None and (before.standing is None or before.standing.resend is None):
             world.count("sends up to a near head again")
+        self._count_refusals(directory, before, action, after)
         if not isinstance(action, act.Checkpoint):
             for letter in after.dead_letters[len(before.dead_letters) :]:
                 self._judge_letter(before, letter.record, letter.length)
+
+    def _count_refusals(self, directory: Directory, before: Progress, action: act.Action, after: Progress) -> None:
+        """Several records refused alone in a row are no bad records, but a bad cloud: they do not become dead letters."""
+        if not isinstance(action, act.Send) or after.standing == before.standing:
+            return
+        refused = isinstance(action.load, Hole) and before.refusal is not None
+        directory.refused_in_a_row = directory.refused_in_a_row + 1 if refused else 0
+        self._check(directory.refused_in_a_row < POLICY.refused_in_a_row_max, "dead letters are made wholesale")
 
     def _judge_letter(self, before: Progress, number: int, length: int) -> None:
         load = before.load
@@ -272,19 +284,23 @@ class Oracle:
         assert log is not None
         name = f"the log of {directory.name}"
         self._check((log.tree, log.offset) == (cursor.tree, len(whole)), f"{name}: its head is not the cursor")
-        self._check(cursor.size == len(records), f"{name}: {cursor.size} records of {len(records)}")
         self._check(p.durable == p.standing, f"{name}: the cursor is not durable")
-        same = directory.edited or log.tree.root == _root([_leaf(record) for record in records])
+        saved = directory.shared or directory.letters_lost or directory.rows.standing == p.standing
+        self._check(saved, f"{name}: the cursor is not in the sidecar")
+        if directory.edited:
+            return
+        self._check(cursor.size == len(records), f"{name}: {cursor.size} records of {len(records)}")
+        same = log.tree.root == _root([_leaf(record) for record in records])
         self._check(same, f"{name}: the root is not that of the file")
         holes = set()
         for row in store.rows(log, 0, log.tree.size):
             lost = (directory.cloud.name, log.log_id, row.number) in self._rows_lost
             if row.record is None and not lost:
                 holes.add(row.number)
-            equal = row.record == records[row.number] or (directory.edited and row.length == len(records[row.number]))
-            self._check(equal or row.record is None or lost, f"{name}: record {row.number} differs at the cloud")
+            equal = row.record in (records[row.number], None)
+            self._check(equal or lost, f"{name}: record {row.number} differs at the cloud")
         lost_here = any(lost[:2] == (directory.cloud.name, log.log_id) for lost in self._rows_lost)
-        if not holes and not lost_here and not directory.edited:
+        if not holes and not lost_here:
             self._check(b"".join(log_bytes(store, log, Span(0, log.offset))) == whole, f"{name}: bytes differ")
         letters = {kept.letter.record for kept in directory.rows.letters.values() if kept.letter.log_id == log.log_id}
         unsaid = holes - letters

@@ -51,6 +51,7 @@ class World:
         self.seen: Counter[str] = Counter()
         self.hours = hours or rng.choice((1.0, 2.0, 4.0, 8.0))
         self.fast = rng.random() < 0.95
+        self.short_writes = rng.choice((0.0, 0.0, 0.2))
         self.clock = Clock()
         self.network = Network(
             self.clock, random.Random(rng.random()), latency_s=rng.choice((0.002, 0.03, 0.08, 0.4))
@@ -228,6 +229,7 @@ class World:
                 self.note(f"a person confirms ({directory.name})")
                 self.count(f"confirmed: {engine.progress.trouble.code}")
                 directory.foreign = False
+                directory.excuse("reset", "resend")
                 self.order(directory, Reset(Cursor(self.new_uuid()), confirmed=True))
 
     def new_uuid(self) -> str:

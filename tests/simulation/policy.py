@@ -1,0 +1,11 @@
+"""The policy of simulated clients: the documented one with small batches, so that logs of few records have many."""
+
+from replicator.model import Policy
+
+POLICY = Policy(
+    batch_bytes=16 * 1024,
+    batch_bytes_first=2 * 1024,
+    read_bytes_max=64 * 1024,
+    record_bytes_max=64 * 1024,
+    ceiling_successes=4,
+)
