@@ -294,6 +294,25 @@ def test_f35b_a_proxy_that_refuses_everything_makes_no_dead_letters(
     assert len(world.event_ids()) == 21
 
 
+def test_f35b_a_release_that_refuses_all_records_pauses_at_the_third(world: World, front: Front) -> None:
+    """422 to all records but not to places without bytes: two dead letters, then a pause; healed, both are retried."""
+    front.rule = lambda seen: (
+        answer(422, problem_body(422, "refused", "a broken release"))
+        if seen.path.endswith("/ingest") and b'"hole"' not in seen.body.partition(b"\n")[0]
+        else PASS
+    )
+    with world.brain() as brain:
+        world.append(*[line(number) for number in range(20)])
+        eventually(lambda: trouble_of(brain) == "refusing")
+        assert status_of(brain).dead_letters == 2
+        front.heal()
+        eventually(lambda: world.standing.cursor.size == 20)
+        done = world.run("dead-letters", "retry", "--all")
+        assert done.returncode == 0, done.stderr
+        world.settle()
+    assert sorted(world.event_ids()) == sorted(f"e-{number}" for number in range(20))
+
+
 def test_f36_batches_above_the_servers_limit_are_halved(make_world: MakeWorld, start_cloud: StartCloud) -> None:
     """A real server that takes 150 kB: 413 teaches the limit, all of 600 kB arrives, nothing is given up."""
     world = make_world(start_cloud(body_bytes=150_000))
