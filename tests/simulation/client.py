@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -78,7 +79,9 @@ class Sink:
             return
         if answer.status in (401, 403):
             self._denied = self.key
-        read = read_ack if isinstance(action, act.Send) else read_heartbeat if isinstance(action, act.Beat) else read_logs
+        read = (
+            read_ack if isinstance(action, act.Send) else read_heartbeat if isinstance(action, act.Beat) else read_logs
+        )
         self._ready.append(read(answer.status, answer.headers, answer.body, now_wall=wall_s))
 
     def _take(self, *_: object) -> object:
@@ -228,6 +231,8 @@ class Process:
         )
         self._read_version = -1
         directory.refused_in_a_row = 0
+        if standing is None or standing.cloud_id is None:
+            directory.foreign = False  # with the sidecar went what is known of the cloud before
         self._turn_after(0.0)
 
     # ------------------------------------------------------------------------------ turns
@@ -370,7 +375,9 @@ class Directory:
         self.lease_broken = False
         self.led_by: str | None = None
         self.version = 0
-        self.excused: set[str] = set()
+        self.excused: Counter[str] = Counter()
+        """How often each reaction may be seen."""
+        self.reactions: Counter[str] = Counter()
         self.edited = False
         """Bytes before the cursor were edited, or lost by a disk that had failed to sync them: cloud and file may differ
         there for good."""
@@ -387,8 +394,11 @@ class Directory:
         self._writers = [LogWriter(self.path, self.disk) for _ in range(WRITERS)]
 
     def excuse(self, *reactions: str) -> None:
-        """A cause was injected here that justifies these reactions."""
-        self.excused.update(reactions)
+        """A cause was injected here that justifies these reactions; one that makes a client lose its place justifies
+        once more what was justified before."""
+        again = self.excused.keys() if "resend" in reactions else ()
+        for reaction in {*reactions, *again}:
+            self.excused[reaction] += len(self.processes)
 
     def touched(self) -> None:
         """Something here changed: a wake, file events or the timer tell of it."""

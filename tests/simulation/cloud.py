@@ -283,7 +283,9 @@ class CloudProcess:
             if self._rng.random() < 0.5:
                 connection.execute("DELETE FROM records WHERE place = ?", (place,))
             else:
-                connection.execute("UPDATE records SET record = CAST(x'01' || substr(record, 2) AS BLOB) WHERE place = ?", (place,))
+                connection.execute(
+                    "UPDATE records SET record = CAST(x'01' || substr(record, 2) AS BLOB) WHERE place = ?", (place,)
+                )
             lost.append((log_id, place & ((1 << 40) - 1)))
         return lost
 

@@ -34,11 +34,11 @@ MINUTES = (20.0, 1_200.0)
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`per_hour`: how often at most. `inject` gets the world and one of its directories."""
+    """`times`: about how often in a run that has it. `inject` gets the world and one of its directories."""
 
     name: str
     inject: Callable[[World, Directory], None]
-    per_hour: float
+    times: float
     excuses: tuple[str, ...] = ()
     everywhere: bool = True
     """Whether it justifies them in all directories; if not, it befalls one directory, and only while its log is there."""
@@ -183,7 +183,7 @@ def cloned(world: World, directory: Directory) -> None:
         return
     clone = world.add_directory(directory.cloud, directory.identity)
     clone.endpoint, clone.key = directory.endpoint, directory.key
-    clone.excused |= directory.excused
+    clone.excused += directory.excused
     clone.edited = directory.edited
     clone.foreign = directory.foreign
     clone.letters_lost = True

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 NEEDS_NO_CAUSE = frozenset({"recovered", "log missing", "dead_letter"})
 """Dead letters are judged one by one."""
 
+COUNTED = frozenset({"new_generation", "rewound", "jumped", "cloud_changed"})
+"""Each cause justifies these once for each process."""
+
 
 class Violation(AssertionError):
     """Something does not hold."""
@@ -71,8 +74,15 @@ class Oracle:
     def _react(self, directory: Directory, reaction: str) -> None:
         """A reaction was seen; it needs a cause."""
         self._world.count(reaction)
-        justified = reaction in directory.excused or reaction in NEEDS_NO_CAUSE
-        self._check(justified, f"{reaction} in {directory.name}, for which nothing was the cause")
+        if reaction in NEEDS_NO_CAUSE:
+            return
+        directory.reactions[reaction] += 1
+        causes, seen = directory.excused[reaction], directory.reactions[reaction]
+        self._check(causes, f"{reaction} in {directory.name}, for which nothing was the cause")
+        often = reaction in COUNTED and seen > causes
+        self._check(
+            not often, f"{reaction} in {directory.name} for the {seen}th time, more often than there were causes"
+        )
 
     # ------------------------------------------------------------------------------ the log
 

@@ -99,7 +99,11 @@ def command(seed: int, hours: float | None = None) -> str:
 
 def told(failure: Failure, *, hours: float | None = None) -> str:
     """A failure for people."""
-    lines = (f"seed {failure.seed}: {failure.wrong}", *failure.trace[-TRACE_LINES:], f"replay: {command(failure.seed, hours)}")
+    lines = (
+        f"seed {failure.seed}: {failure.wrong}",
+        *failure.trace[-TRACE_LINES:],
+        f"replay: {command(failure.seed, hours)}",
+    )
     return "\n".join(lines)
 
 

@@ -53,9 +53,7 @@ class World:
         self.fast = rng.random() < 0.95
         self.short_writes = rng.choice((0.0, 0.0, 0.2))
         self.clock = Clock()
-        self.network = Network(
-            self.clock, random.Random(rng.random()), latency_s=rng.choice((0.002, 0.03, 0.08, 0.4))
-        )
+        self.network = Network(self.clock, random.Random(rng.random()), latency_s=rng.choice((0.002, 0.03, 0.08, 0.4)))
         self.oracle = Oracle(self)
         self.records = Records(
             random.Random(rng.random()), odd=rng.choice((0.0, 0.1, 0.5)), large=rng.choice((0.0, 0.0, 0.03))
@@ -68,13 +66,14 @@ class World:
         self._endings: list[Callable[[], None]] = []
         self._faults = self._draw_faults()
         self.unlocked = rng.choice((0.0, 0.0, 0.3))
-        self.bursts_per_hour = rng.choice((1.0, 3.0, 8.0))
+        self.bursts_per_hour = rng.choice((4.0, 10.0, 30.0)) / self.hours
         self.burst_max = rng.choice((2, 5, 12, 40, 200))
 
     def _draw_faults(self) -> list[tuple[Fault, float]]:
         """The faults of this seed with their rates: none, one, a few, or many."""
         count = self.rng.choice((0, 1, 2, 3, 4, 6, 8, 12))
-        return [(fault, fault.per_hour * self.rng.uniform(0.3, 1.5)) for fault in self.rng.sample(FAULTS, count)]
+        drawn = self.rng.sample(FAULTS, count)
+        return [(fault, fault.times * self.rng.uniform(0.5, 3.0) / self.hours) for fault in drawn]
 
     # ------------------------------------------------------------------------------ the run
 
@@ -123,9 +122,10 @@ class World:
         def burst() -> None:
             if self.healing:
                 return
-            gap_s = self.rng.choice((0.0, 0.05, 1.0, 20.0))
+            count = self.rng.randrange(1, self.burst_max + 1)
+            gap_s = self.rng.choice((0.0, 0.05, 1.0, 20.0) if count <= 20 else (0.0, 0.01, 0.05))
             place_s = 0.0
-            for _ in range(self.rng.randrange(1, self.burst_max + 1)):
+            for _ in range(count):
                 self.clock.after(place_s, self._write)
                 place_s += self.rng.uniform(0, 2 * gap_s)
             self._plan_burst()
