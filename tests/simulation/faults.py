@@ -7,7 +7,6 @@ reactions that are justified once it has happened: whatever is seen without one 
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,11 +15,10 @@ from replicator.actions import Reset
 from replicator.errors import ReplicatorError
 from replicator.log import LogReader
 from replicator.testing import SidecarRows
-from replicator.wire import Request
 
-from .client import ERRNOS, Directory, copied
-from .cloud import Answered
-from .records import POISON
+from . import boxes
+from .directory import Directory
+from .ports import copied
 
 if TYPE_CHECKING:
     from .network import Rule
@@ -30,6 +28,7 @@ RESEND = ("resend",)
 LOST_TRACK = ("resend", "jumped")
 FORK = ("new_generation", "resend", "jumped")
 MINUTES = (20.0, 1_200.0)
+ERRNOS = (errno.EACCES, errno.EIO, errno.EMFILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class Fault:
     times: float
     excuses: tuple[str, ...] = ()
     everywhere: bool = True
-    """Whether it justifies them in all directories; if not, it befalls one directory, and only while its log is there."""
+    """Whether it justifies them in all directories; if not, it befalls one, and only while its log is there."""
 
 
 # ------------------------------------------------------------------------------------------- disk and log
@@ -266,66 +265,6 @@ def middle_box(make: Callable[[World], Rule]) -> Callable[[World, Directory], No
     return inject
 
 
-def problem(status: int, code: str, **headers: str) -> Answered:
-    """An error as the cloud words it."""
-    body = {"type": "about:blank", "title": "", "status": status, "detail": "", "code": code}
-    return Answered(status, {"Content-Type": "application/problem+json", **headers}, json.dumps(body).encode())
-
-
-PAGE = b"<html><title>Sign in</title></html>"
-
-
-def portal(world: World) -> Rule:
-    return lambda request: Answered(200, {"Content-Type": "text/html"}, PAGE)
-
-
-def small_proxy(world: World) -> Rule:
-    """A proxy that takes no large bodies."""
-    limit = world.rng.choice((1_500, 4_000, 20_000))
-    return lambda request: Answered(413, {}, PAGE) if len(request.data) > limit else None
-
-
-def fire_wall(world: World) -> Rule:
-    """Refuses requests with a certain word in them, by 413 or 422."""
-    status = world.rng.choice((413, 422))
-    return lambda request: problem(status, "refused") if POISON in request.data else None
-
-
-def refuses_all(world: World) -> Rule:
-    """Everything, or only what holds records."""
-    status, all_of_it = world.rng.choice((400, 413, 422)), world.rng.random() < 0.5
-    return lambda request: problem(status, "malformed") if request.data or all_of_it else None
-
-
-def throttles(world: World) -> Rule:
-    after = world.rng.choice(("1", "30", "-5", "999999999", "soon", "Wed, 21 Oct 2026 07:28:00 GMT"))
-    return lambda request: problem(429, "rate_limited", **{"Retry-After": after})
-
-
-def unavailable(world: World) -> Rule:
-    status, after = world.rng.choice((500, 502, 503, 504, 408)), world.rng.choice(("", "2", "120", "99999"))
-    return lambda request: Answered(status, {"Retry-After": after} if after else {}, PAGE)
-
-
-def misconfigured(world: World) -> Rule:
-    status = world.rng.choice((404, 405, 407, 302))
-    return lambda request: Answered(status, {"Location": "https://elsewhere.example/"}, PAGE)
-
-
-def answers(status: int, code: str) -> Callable[[World], Rule]:
-    """Everything gets this answer."""
-    return lambda world: lambda request: problem(status, code)
-
-
-def deleted(world: World) -> Rule:
-    """The brain was deleted on purpose; records, not heartbeats, tell."""
-
-    def rule(request: Request) -> Answered | None:
-        return problem(410, "brain_deleted") if request.path == "/ingest" else None
-
-    return rule
-
-
 # ------------------------------------------------------------------------------------------- cloud and keys
 
 
@@ -428,16 +367,16 @@ FAULTS: tuple[Fault, ...] = (
     Fault("request doubled", weather("doubled", 0.8), 4),
     Fault("connection refused", weather("refused", 1.0), 4, ("unavailable",)),
     Fault("answer garbled", weather("garbled", 0.7), 3, ("unavailable", "disagreement", *RESEND)),
-    Fault("captive portal", middle_box(portal), 2, ("unavailable", "disagreement")),
-    Fault("small proxy", middle_box(small_proxy), 2, ("refusing", "malformed")),
-    Fault("fire wall", middle_box(fire_wall), 2, ("refusing", "malformed")),
-    Fault("refuses all", middle_box(refuses_all), 1, ("refusing", "malformed", "disagreement", "unavailable")),
-    Fault("throttled", middle_box(throttles), 2, ("throttled",)),
-    Fault("server errors", middle_box(unavailable), 3, ("unavailable",)),
-    Fault("misconfigured", middle_box(misconfigured), 2, ("misconfigured",)),
-    Fault("proxy denies", middle_box(answers(403, "forbidden")), 1, ("denied",)),
-    Fault("too old", middle_box(answers(426, "schema_unsupported")), 1, ("too_old",)),
-    Fault("brain deleted", middle_box(deleted), 1, ("gone",)),
+    Fault("captive portal", middle_box(boxes.portal), 2, ("unavailable", "disagreement")),
+    Fault("small proxy", middle_box(boxes.small_proxy), 2, ("refusing", "malformed")),
+    Fault("fire wall", middle_box(boxes.fire_wall), 2, ("refusing", "malformed")),
+    Fault("refuses all", middle_box(boxes.refuses_all), 1, ("refusing", "malformed", "disagreement", "unavailable")),
+    Fault("throttled", middle_box(boxes.throttles), 2, ("throttled",)),
+    Fault("server errors", middle_box(boxes.unavailable), 3, ("unavailable",)),
+    Fault("misconfigured", middle_box(boxes.misconfigured), 2, ("misconfigured",)),
+    Fault("proxy denies", middle_box(boxes.answers(403, "forbidden")), 1, ("denied",)),
+    Fault("too old", middle_box(boxes.answers(426, "schema_unsupported")), 1, ("too_old",)),
+    Fault("brain deleted", middle_box(boxes.deleted), 1, ("gone",)),
     Fault("cloud dies", cloud_dies, 6, ("unavailable", *RESEND)),
     Fault("transaction fails", transaction_fails, 6, ("unavailable",)),
     Fault("cloud restored", cloud_restored, 4, ("unavailable", "held", "rewound", "cloud_changed", *LOST_TRACK)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from replicator.wire import Request
 
@@ -41,7 +42,7 @@ class Network:
             answer = rule(request)
             if answer is not None:
                 self.counts[f"answered instead of the cloud: {answer.status}"] += 1
-                after(self._delay_s(), lambda: done(answer))
+                after(self._delay_s(), partial(done, answer))
                 return
         fate = self._fate()
         if fate == "refused":

@@ -1,15 +1,15 @@
 """What must hold, in one file that can be read alone. Everything else in this folder only makes things happen.
 
 While the world runs:
-- *Promises.* A record whose append returned stays in the log over every power cut; one whose append failed is not there.
+- *Promises.* A record whose append returned survives every power cut; of one whose append failed nothing is there.
 - *No gap, never twice.* The cloud accepts a batch only directly behind, or equal to, what it has.
 - *Cursor ≤ cloud.* Whatever a sidecar makes durable was acknowledged by a cloud: same size, same root.
 - *Dead letters* were refused alone, or are longer than anyone takes.
 - *No unjustified healing.* A rewind, new generation, jump, resend, pause or refusal needs a cause injected before it.
 
-After the time of healing: every log is byte for byte at its cloud, roots by the definition of RFC 9162 equal, each event
-once in the projection, everything that was ever acknowledged still there (but for what a cloud lost itself),
-and nobody sends any more.
+After the time of healing: every log is byte for byte at its cloud, roots by the definition of RFC 9162 equal, each
+event once in the projection, everything that was ever acknowledged still there (but for what a cloud lost itself), and
+nobody sends any more.
 
 Known and excused: rows that vanish in the middle of a store are found by a check, and not mended by themselves; a
 record edited in place stays edited on one side.
@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING
 from gradata.cloud.auth import WORKSPACE
 from gradata.cloud.check import check
 from gradata.cloud.ingest import Append, Claim, Decision, Diverged, Done, Gap
-from gradata.cloud.tiles import leaves_at
 from gradata.cloud.replica import Span, log_bytes
 from gradata.cloud.store import StoredLog
+from gradata.cloud.tiles import leaves_at
 from replicator import actions as act
 from replicator.model import Batch, Hole, Standing
 from replicator.progress import Progress
@@ -38,7 +38,7 @@ from .cloud import LIMITS, CloudProcess
 from .policy import POLICY
 
 if TYPE_CHECKING:
-    from .client import Directory
+    from .directory import Directory
     from .world import World
 
 NEEDS_NO_CAUSE = frozenset({"recovered", "log missing", "dead_letter"})
@@ -48,7 +48,7 @@ COUNTED = frozenset({"new_generation", "rewound", "jumped", "cloud_changed"})
 """Each cause justifies these once for each process."""
 
 
-class Violation(AssertionError):
+class ViolationError(AssertionError):
     """Something does not hold."""
 
 
@@ -69,7 +69,7 @@ class Oracle:
 
     def _check(self, holds: object, wrong: str) -> None:
         if not holds:
-            raise Violation(f"at {self._world.clock.now_s:.1f} s: {wrong}")
+            raise ViolationError(f"at {self._world.clock.now_s:.1f} s: {wrong}")
 
     def _react(self, directory: Directory, reaction: str) -> None:
         """A reaction was seen; it needs a cause."""
@@ -224,7 +224,7 @@ class Oracle:
                 self._judge_letter(before, letter.record, letter.length)
 
     def _count_refusals(self, directory: Directory, before: Progress, action: act.Action, after: Progress) -> None:
-        """Several records refused alone in a row are no bad records, but a bad cloud: they do not become dead letters."""
+        """Several records refused alone in a row are no bad records, but a bad cloud: no dead letters wholesale."""
         if not isinstance(action, act.Send) or after.standing == before.standing:
             return
         refused = isinstance(action.load, Hole) and before.refusal is not None

@@ -1,4 +1,4 @@
-"""300 seeds of the simulation, and the proof that it can fail: it sees every reaction, and finds bugs seeded on purpose."""
+"""300 seeds of the simulation, and the proof that it can fail: every reaction is seen, seeded bugs are found."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_is_lost_twice_or_healed_without_a_cause(
     seeds: range, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Each seed: 0 lost, 0 twice, 0 unjustified repairs, replicas byte-equal; whoever is last: every reaction was seen."""
+    """Each seed: 0 lost, 0 twice, 0 unjustified repairs, byte-equal; who is last: every reaction was seen."""
     campaign = run_seeds(seeds)
     assert not campaign.failures, "\n\n".join(map(told, campaign.failures))
     shared = together(tmp_path_factory)

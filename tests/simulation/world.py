@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from replicator.actions import Reset
 from replicator.model import Cursor, Identity
 
-from .client import Directory, Process
 from .clock import Clock
 from .cloud import CloudProcess
+from .directory import Directory
 from .faults import FAULTS, Fault
 from .network import Network
 from .oracle import Oracle
+from .process import Process
 from .records import Records
 
 HEAL_S = 460.0

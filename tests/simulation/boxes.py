@@ -1,0 +1,79 @@
+"""What may stand between client and cloud and answer in its place: proxies, portals, broken releases.
+
+Each function makes a rule; a rule looks at a request and answers it, or lets it pass (None).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from replicator.wire import Request
+
+from .cloud import Answered
+from .records import POISON
+
+if TYPE_CHECKING:
+    from .network import Rule
+    from .world import World
+
+
+def problem(status: int, code: str, **headers: str) -> Answered:
+    """An error as the cloud words it."""
+    body = {"type": "about:blank", "title": "", "status": status, "detail": "", "code": code}
+    return Answered(status, {"Content-Type": "application/problem+json", **headers}, json.dumps(body).encode())
+
+
+PAGE = b"<html><title>Sign in</title></html>"
+
+
+def portal(world: World) -> Rule:
+    return lambda request: Answered(200, {"Content-Type": "text/html"}, PAGE)
+
+
+def small_proxy(world: World) -> Rule:
+    """A proxy that takes no large bodies."""
+    limit = world.rng.choice((1_500, 4_000, 20_000))
+    return lambda request: Answered(413, {}, PAGE) if len(request.data) > limit else None
+
+
+def fire_wall(world: World) -> Rule:
+    """Refuses requests with a certain word in them, by 413 or 422."""
+    status = world.rng.choice((413, 422))
+    return lambda request: problem(status, "refused") if POISON in request.data else None
+
+
+def refuses_all(world: World) -> Rule:
+    """Everything, or only what holds records."""
+    status, all_of_it = world.rng.choice((400, 413, 422)), world.rng.random() < 0.5
+    return lambda request: problem(status, "malformed") if request.data or all_of_it else None
+
+
+def throttles(world: World) -> Rule:
+    after = world.rng.choice(("1", "30", "-5", "999999999", "soon", "Wed, 21 Oct 2026 07:28:00 GMT"))
+    return lambda request: problem(429, "rate_limited", **{"Retry-After": after})
+
+
+def unavailable(world: World) -> Rule:
+    status, after = world.rng.choice((500, 502, 503, 504, 408)), world.rng.choice(("", "2", "120", "99999"))
+    return lambda request: Answered(status, {"Retry-After": after} if after else {}, PAGE)
+
+
+def misconfigured(world: World) -> Rule:
+    status = world.rng.choice((404, 405, 407, 302))
+    return lambda request: Answered(status, {"Location": "https://elsewhere.example/"}, PAGE)
+
+
+def answers(status: int, code: str) -> Callable[[World], Rule]:
+    """Everything gets this answer."""
+    return lambda world: lambda request: problem(status, code)
+
+
+def deleted(world: World) -> Rule:
+    """The brain was deleted on purpose; records, not heartbeats, tell."""
+
+    def rule(request: Request) -> Answered | None:
+        return problem(410, "brain_deleted") if request.path == "/ingest" else None
+
+    return rule
