@@ -63,7 +63,7 @@ ROLES = (
     ("another old writer", OLD_WRITER, {}),
     ("replicate --follow", FOLLOW, {}),
 )
-ROUND_S = (0.02, 0.5)
+ROUND_S = (0.02, 0.8)
 DRAIN_S = 120.0
 
 
@@ -125,7 +125,7 @@ class Actor:
 
 def victims(dice: random.Random, world: World, actors: list[Actor]) -> list[Actor | None]:
     """Who dies in this round; None is the server."""
-    kind = dice.choice(["writer", "writer", "replicating", "server", "several"])
+    kind = dice.choice(["writer", "writer", "replicating", "replicating", "replicating", "server", "several"])
     if kind == "writer":
         return [dice.choice(actors[:4])]
     if kind == "server":
