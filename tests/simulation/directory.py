@@ -71,6 +71,12 @@ class Directory:
         for reaction in {*reactions, *again}:
             self.excused[reaction] += len(self.processes)
 
+    @property
+    def leads(self) -> bool:
+        """Whether somebody leads it and knows where it stands."""
+        engine = self.holder.engine if self.holder is not None else None
+        return engine is not None and engine.progress.standing is not None
+
     def touched(self) -> None:
         """Something here changed: a wake, file events or the timer tell of it."""
         self.version += 1

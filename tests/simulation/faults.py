@@ -212,12 +212,16 @@ def leader_dies(world: World, directory: Directory) -> None:
 def two_leaders(world: World, directory: Directory) -> None:
     """The lease does not work here, as on some network disks."""
     directory.lease_broken = directory.shared = True
+    second = directory.processes[1]
+    if world.rng.random() < 0.5:
+        second.own_rows = copied(directory.rows)
     for process in directory.processes:
         process.start()
         process.try_to_lead()
 
     def ends() -> None:
         directory.lease_broken = False
+        second.own_rows = None
 
     world.episode(ends, *MINUTES)
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 NEEDS_NO_CAUSE = frozenset({"recovered", "log missing", "dead_letter"})
 """Dead letters are judged one by one."""
 
+LAG_S, LATENCY_S = 5.0, 0.1
 COUNTED = frozenset({"new_generation", "rewound", "jumped", "cloud_changed"})
 """Each cause justifies these once for each process."""
 
@@ -59,6 +60,8 @@ class Oracle:
         self._world = world
         self.sent = 0
         self._promises: dict[str, list[tuple[int, bytes]]] = {}
+        self._waiting: dict[str, list[tuple[int, float]]] = {}
+        """Ends and times of records that are not acknowledged yet, while nothing went wrong."""
         self._stored: dict[tuple[str, str], list[bytes]] = {}
         """The leaves of each log, as its cloud accepted and did not lose them."""
         self._once: dict[str, list[list[bytes]]] = {}
@@ -93,6 +96,8 @@ class Oracle:
         self._check(there == record, "a promised record is not in the log")
         glued = offset > 0 and directory.disk.piece(directory.path, offset - 1, 1) != b"\n"
         self._check(not glued, "a promised record does not begin a line")
+        if not self._world.faulty and directory.leads:
+            self._waiting.setdefault(directory.name, []).append((offset + len(record), self._world.clock.now_s))
 
     def not_appended(self, directory: Directory, before: int, record: bytes, *, torn: bool) -> None:
         """An append raised AppendError."""
@@ -219,6 +224,7 @@ class Oracle:
         if resend is not None and (before.standing is None or before.standing.resend is None):
             world.count("sends up to a near head again")
         self._count_refusals(directory, before, action, after)
+        self._judge_pace(directory, after)
         if not isinstance(action, act.Checkpoint):
             for letter in after.dead_letters[len(before.dead_letters) :]:
                 self._judge_letter(before, letter.record, letter.length)
@@ -230,6 +236,17 @@ class Oracle:
         refused = isinstance(action.load, Hole) and before.refusal is not None
         directory.refused_in_a_row = directory.refused_in_a_row + 1 if refused else 0
         self._check(directory.refused_in_a_row < POLICY.refused_in_a_row_max, "dead letters are made wholesale")
+
+    def _judge_pace(self, directory: Directory, after: Progress) -> None:
+        """Before anything went wrong every record is acknowledged within seconds, if batches travel fast."""
+        if self._world.faulty or after.standing is None or self._world.latency_s > LATENCY_S:
+            self._waiting.clear()
+            return
+        waiting = self._waiting.get(directory.name, ())
+        for _, time_s in waiting:
+            late_s = self._world.clock.now_s - time_s
+            self._check(late_s <= LAG_S, f"a record waits for {late_s:.1f} s although nothing went wrong")
+        self._waiting[directory.name] = [one for one in waiting if one[0] > after.standing.cursor.offset]
 
     def _judge_letter(self, before: Progress, number: int, length: int) -> None:
         load = before.load

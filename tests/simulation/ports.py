@@ -92,7 +92,7 @@ class Sidecar(MemorySidecar):
     """A sidecar whose process may die on either side of a save. A power cut may take back the last saves."""
 
     def __init__(self, process: Process) -> None:
-        super().__init__(process.directory.rows)
+        super().__init__(process.rows)
         self._process = process
 
     def save(
@@ -104,7 +104,7 @@ class Sidecar(MemorySidecar):
         done_reset: int = 0,
     ) -> act.Reset | None:
         directory = self._process.directory
-        self.rows, self.failing = directory.rows, directory.sidecar_fails
+        self.rows, self.failing = self._process.rows, directory.sidecar_fails
         if self._process.dies_at == "before save":
             raise Died
         directory.keep_rows()
@@ -116,7 +116,7 @@ class Sidecar(MemorySidecar):
 
     def _usable(self) -> SidecarRows:
         directory = self._process.directory
-        self.rows, self.failing = directory.rows, directory.sidecar_fails
+        self.rows, self.failing = self._process.rows, directory.sidecar_fails
         return super()._usable()
 
 

@@ -15,6 +15,7 @@ from replicator.engine import Engine, Ports
 from replicator.errors import SidecarError
 from replicator.log import LogReader
 from replicator.model import Standing
+from replicator.testing import SidecarRows
 
 from .cloud import Answered, Died
 from .policy import POLICY
@@ -38,6 +39,8 @@ class Process:
         self.engine: Engine | None = None
         self.dies_at: str | None = None
         """`before save`, `after save`, or the name of the action before which it dies."""
+        self.own_rows: SidecarRows | None = None
+        """A sidecar that the others do not see, as on a disk that is shared badly."""
         self._life = 0
         self._planned_s = float("inf")
         self._plan = 0
@@ -46,6 +49,11 @@ class Process:
         self._read_version = -1
         self._looked_version = -1
         self._tries = 0
+
+    @property
+    def rows(self) -> SidecarRows:
+        """What the sidecar holds that this process sees."""
+        return self.directory.rows if self.own_rows is None else self.own_rows
 
     def start(self) -> None:
         """The process begins."""

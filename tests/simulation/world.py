@@ -53,8 +53,9 @@ class World:
         self.hours = hours or rng.choice((1.0, 2.0, 4.0, 8.0))
         self.fast = rng.random() < 0.95
         self.short_writes = rng.choice((0.0, 0.0, 0.2))
+        self.latency_s = rng.choice((0.002, 0.03, 0.08, 0.4))
         self.clock = Clock()
-        self.network = Network(self.clock, random.Random(rng.random()), latency_s=rng.choice((0.002, 0.03, 0.08, 0.4)))
+        self.network = Network(self.clock, random.Random(rng.random()), latency_s=self.latency_s)
         self.oracle = Oracle(self)
         self.records = Records(
             random.Random(rng.random()), odd=rng.choice((0.0, 0.1, 0.5)), large=rng.choice((0.0, 0.0, 0.03))
@@ -63,6 +64,8 @@ class World:
         self.directories: list[Directory] = []
         self.away: set[str] = set()
         self.healing = False
+        self.faulty = False
+        """Something was injected already."""
         self._leads: Counter[str] = Counter()
         self._endings: list[Callable[[], None]] = []
         self._faults = self._draw_faults()
@@ -114,6 +117,7 @@ class World:
                 return
             self.note(f"!! {fault.name} ({directory.name})")
             self.count(f"fault: {fault.name}")
+            self.faulty = True
             (self.excuse if fault.everywhere else directory.excuse)(*fault.excuses)
             fault.inject(self, directory)
 
