@@ -5,6 +5,7 @@
         ├── BrainNotFoundError     no brain at this path; nothing was created
         ├── BrainDirectoryError    the directory is there, but cannot be used as a brain
         ├── EventError             an event that cannot be written as one line of JSON; nothing was written
+        ├── CloudAnswerError       a cloud did not answer what was asked
         └── ProjectionError        system.db cannot be read; the log is whole, and the projection can be rebuilt
 
 What the log itself refuses comes as `replicator.errors.LogError` and those below it; a wrong argument of
@@ -30,6 +31,10 @@ class BrainDirectoryError(GradataError):
 
 class EventError(GradataError, ValueError):
     """The event cannot become one line of JSON. Neither the log nor the projection holds any of it."""
+
+
+class CloudAnswerError(GradataError):
+    """The cloud does not answer, or not what was asked. Nothing was changed."""
 
 
 class ProjectionError(GradataError):

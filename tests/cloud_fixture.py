@@ -21,14 +21,17 @@ import pytest
 SERVE = """
 import json, sys
 from dataclasses import replace
+from gradata.cloud.fleet import Alerting, Patience
 from gradata.cloud.server import run
 from gradata.cloud.shared import LIMITS, Options
 wanted = json.loads(sys.argv[3])
 limits = replace(LIMITS, **wanted.pop("limits"))
+patience = Patience(silent_s=wanted.pop("silent_s", 300.0))
+wanted["alerting"] = Alerting(wanted.pop("webhook", None), patience)
 run("127.0.0.1", int(sys.argv[1]), sys.argv[2], options=Options(limits=limits, **wanted))
 """
 START_S = 30.0
-OF_SERVER = ("burst", "burst_slack", "body_s")
+OF_SERVER = ("burst", "burst_slack", "body_s", "webhook", "silent_s")
 
 
 class LiveCloud:

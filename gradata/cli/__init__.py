@@ -19,17 +19,19 @@ from gradata.cli import (
     dead_letters,
     demo,
     doctor,
+    fleet,
     init,
     keys,
     replicate,
     serve,
     status,
+    store,
 )
 from gradata.cli.commands import FINE, INTERRUPTED, PROBLEM, USAGE, Parser, exit_code
 from gradata.cli.terminal import Terminal
 from replicator.errors import ReplicatorError
 
-COMMANDS = (init, correct, replicate, status, cursor, dead_letters, doctor, serve, keys, demo)
+COMMANDS = (init, correct, replicate, status, cursor, dead_letters, doctor, fleet, serve, store, keys, demo)
 """In the order of `gradata --help`: as a person meets them."""
 
 __all__ = ["COMMANDS", "build_parser", "main"]

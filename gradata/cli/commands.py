@@ -76,6 +76,19 @@ def add_order(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal")
 
 
+def add_duration(parser: argparse.ArgumentParser, name: str, default: str, what: str) -> None:
+    """An option that takes a duration: 90s, 10m, 2h, 3d."""
+    parser.add_argument(name, type=_seconds, default=_seconds(default), metavar="T", help=f"{what} ({default})")
+
+
+def _seconds(text: str) -> float:
+    unit = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}.get(text[-1:])
+    number = text[:-1] if unit is not None else text
+    if not number.replace(".", "", 1).isdecimal() or float(number) <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is no duration; write 90s, 10m, 2h or 3d")
+    return float(number) * (unit or 1.0)
+
+
 def settled(brain: str | None, endpoint: str | None = None) -> Settings:
     """The settings of a brain that exists; BrainNotFoundError if it does not."""
     from gradata.errors import BrainNotFoundError

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from gradata.cli.commands import FINE, Subparsers, needs_server
+from gradata.cli.commands import FINE, Subparsers, add_duration, needs_server
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
@@ -26,7 +26,11 @@ class Options:
     port: int
     store: str | None
     allow_remote: bool
+    workers: int
     json: bool
+    webhook: str | None = None
+    silent_s: float = 300.0
+    quiet_s: float = 259_200.0
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -46,18 +50,44 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument(
         "--allow-remote", action="store_true", help="listen beyond this machine, although it is plain HTTP"
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="so many processes (1); more need PostgreSQL. SIGHUP replaces them one by one, losing no request",
+    )
+    parser.add_argument(
+        "--alert-webhook",
+        metavar="URL",
+        help="tell this https address of every brain that falls silent, pauses, captures nothing or is refused, and"
+        " when it is well again; signed with the key in webhook.key beside the admin key",
+    )
+    add_duration(parser, "--silent-for", "5m", "a brain that says nothing for so long is silent")
+    add_duration(parser, "--quiet-for", "3d", "one that captures nothing for so long is quiet, until it has a habit")
     parser.add_argument("--json", action="store_true", help="say where it listens as one line of JSON, on stdout")
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
 def _options(chosen: argparse.Namespace) -> Options:
-    return Options(chosen.host, chosen.port, chosen.store, chosen.allow_remote, chosen.json)
+    return Options(
+        chosen.host,
+        chosen.port,
+        chosen.store,
+        chosen.allow_remote,
+        chosen.workers,
+        chosen.json,
+        chosen.alert_webhook,
+        chosen.silent_for,
+        chosen.quiet_for,
+    )
 
 
 def run(options: Options, terminal: Terminal) -> int:
     """Serve until told to end."""
     with needs_server():
-        from gradata.cloud import server
+        from gradata.cloud import fleet, server, shared
+    patience = fleet.Patience(options.silent_s, options.quiet_s)
     if threading.current_thread() is threading.main_thread():
         # The server finishes its requests and then raises the signal anew: for a person that is a good end.
         signal.signal(signal.SIGTERM, _end)
@@ -67,6 +97,8 @@ def run(options: Options, terminal: Terminal) -> int:
         options.port,
         options.store,
         allow_remote=options.allow_remote,
+        workers=options.workers,
+        options=shared.Options(alerting=fleet.Alerting(options.webhook, patience)),
         on_start=(lambda started: _say(started, terminal)) if options.json else None,
     )
     return FINE

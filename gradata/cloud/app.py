@@ -13,15 +13,21 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
+from starlette.types import Scope
 
 from gradata.cloud import service
+from gradata.cloud.alerts import Alerts, poster
 from gradata.cloud.auth import Principal
+from gradata.cloud.dashboard.pages import Pages, add_pages
 from gradata.cloud.documents import BASE, heartbeat_document, ingest_document
-from gradata.cloud.edge import Edge, add_error_answers, response, unavailable
+from gradata.cloud.edge import Answered, Edge, add_error_answers, response, unavailable
+from gradata.cloud.eyes import Eyes
+from gradata.cloud.journal import note_answer, route_of
 from gradata.cloud.requests import Append, Loose
-from gradata.cloud.shared import Options, Shared
+from gradata.cloud.shared import Options, Shared, SpentError
 from gradata.cloud.store import Store
 from gradata.cloud.views import add_views
+from gradata.cloud.views_fleet import add_fleet_views
 from replicator.errors import WireError
 from replicator.wire import BATCH_TYPE, JSON_TYPE, LOOSE_TYPE
 
@@ -33,11 +39,18 @@ HEARTBEAT_BYTES_MAX = 64 * 1024
 def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
     """The application on a store, which it closes when it shuts down."""
     shared = Shared(store, options or Options())
+    eyes = Eyes(shared)
+    shared.committed = eyes.metrics.committed
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         shared.open()
+        eyes.open()
+        watching = _watching(eyes)
         yield
+        if watching is not None:
+            watching.cancel()
+        eyes.close()
         await asyncio.to_thread(shared.close)
 
     app = FastAPI(
@@ -50,10 +63,33 @@ def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     add_error_answers(app, shared.limits)
+    app.add_exception_handler(SpentError, _of_spent)
     _add_ingest(app, shared)
     add_views(app, shared)
-    app.add_middleware(Edge, rate=shared.options.rate)
+    pages = Pages(eyes)
+    add_fleet_views(app, eyes, pages.correction)
+    add_pages(app, pages)
+    app.add_middleware(Edge, rate=shared.options.rate, answered=_answered(eyes))
     return app
+
+
+async def _of_spent(_: Request, error: Exception) -> Response:
+    assert isinstance(error, SpentError)
+    return response(error.answer)
+
+
+def _watching(eyes: Eyes) -> asyncio.Task[None] | None:
+    """The dead-man's switch, if there is somebody to tell."""
+    webhook = eyes.alerting.webhook
+    return None if webhook is None else asyncio.create_task(Alerts(eyes, poster(webhook)).run())
+
+
+def _answered(eyes: Eyes) -> Answered:
+    def answered(scope: Scope, status: int, seconds: float | None) -> None:
+        eyes.metrics.answered(route_of(scope), scope["method"], status, seconds)
+        note_answer(scope, status, seconds)
+
+    return answered
 
 
 async def _store(shared: Shared, request: Request, principal: Principal, media_type: str) -> Response:
@@ -75,7 +111,7 @@ async def _store(shared: Shared, request: Request, principal: Principal, media_t
         spent = shared.spend(request, work.workspace, work.brain_id)
         if spent is not None:
             return spent
-        decision = await shared.commit(work)
+        decision = await shared.commit(request, work)
     finally:
         shared.give_room(taken)
     cloud_id = shared.store.cloud_id
@@ -115,5 +151,5 @@ def _add_ingest(app: FastAPI, shared: Shared) -> None:
         spent = shared.spend(request, beat.workspace, name, beat=True)
         if spent is not None:
             return spent
-        decision = await shared.commit(beat)
+        decision = await shared.commit(request, beat)
         return response(service.answer_beat(beat, decision, shared.store.cloud_id))

@@ -135,6 +135,19 @@ class Authenticator:
             return Unknown(prefix)
         return Principal(prefix, key.workspace, key.scopes, key.brains)
 
+    def bearer(self, prefix: str) -> Principal | None:
+        """Whom the key with this prefix stands for, if it works: for those who have shown it before."""
+        key = self._find(prefix)
+        if key is None or not works(key, self._wall_us()):
+            return None
+        return Principal(prefix, key.workspace, key.scopes, key.brains)
+
+    def remembers(self, authorization: str | None) -> bool:
+        """Whether `principal` answers without asking the store."""
+        match = _KEY.fullmatch((authorization or "").partition(" ")[2].strip())
+        cached = None if match is None else self._cache.get(match[1])
+        return match is None or (cached is not None and self._clock() - cached[0] < CACHE_S)
+
     def _find(self, prefix: str) -> Key | None:
         now = self._clock()
         cached = self._cache.get(prefix)

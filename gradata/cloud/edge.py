@@ -1,12 +1,15 @@
 """The outermost layer of the server: what holds for every answer, whoever made it.
 
-Bounds the requests at work, adds the RateLimit fields, and turns every error, the framework's included, into
-problem+json. Plain ASGI: a middleware class of the framework would cost more than the ingest of an event.
+Bounds the requests at work, names each, adds the RateLimit fields, and turns every error, the framework's
+included, into problem+json. Plain ASGI: a middleware class of the framework would cost more than the ingest of an
+event.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
@@ -14,11 +17,15 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gradata.cloud.journal import REQUEST_ID, request_id_of
 from gradata.cloud.limits import Rate, Verdict, policy_field, state_field
 from gradata.cloud.service import Answer, DeniedError, problem, wire_problem
 from gradata.cloud.store import StoreUnavailableError
 from replicator.errors import WireError
 from replicator.model import Limits
+
+Answered = Callable[[Scope, int, float | None], None]
+"""Told of every answer: its request, status and seconds (None for feeds)."""
 
 REQUESTS_AT_WORK_MAX = 512
 UNAVAILABLE_RETRY_S = 2
@@ -31,8 +38,16 @@ CODES = {404: "not_found", 405: "method_not_allowed"}
 class Edge:
     """Wraps the application."""
 
-    def __init__(self, app: ASGIApp, *, rate: Rate | None, requests_max: int = REQUESTS_AT_WORK_MAX) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        rate: Rate | None,
+        answered: Answered,
+        requests_max: int = REQUESTS_AT_WORK_MAX,
+    ) -> None:
         self._app = app
+        self._answered = answered
         self._rate = rate
         self._policy = None if rate is None else (b"ratelimit-policy", policy_field(rate).encode())
         self._requests_max = requests_max
@@ -43,21 +58,35 @@ class Edge:
             await self._app(scope, receive, send)
             return
 
+        begun = time.monotonic()
+        name = request_id_of(scope)
+        mark = REQUEST_ID.set(name)
+        status = 499  # nobody heard an answer
+
         async def send_with_fields(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._rate is not None:
-                verdict: Verdict | None = scope.get("state", {}).get("verdict")
-                state = state_field(self._rate, verdict)
-                message["headers"] = [*message["headers"], self._policy, (b"ratelimit", state.encode())]
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                fields = [*message["headers"], (b"x-request-id", name.encode())]
+                if self._rate is not None:
+                    verdict: Verdict | None = scope.get("state", {}).get("verdict")
+                    fields += [self._policy, (b"ratelimit", state_field(self._rate, verdict).encode())]
+                message["headers"] = fields
             await send(message)
 
-        if self._at_work >= self._requests_max:
-            await response(busy())(scope, receive, send_with_fields)
-            return
-        self._at_work += 1
+        is_feed = scope["path"].endswith("/feed")  # it stays for hours, and has a bound of its own
         try:
-            await self._app(scope, receive, send_with_fields)
+            if self._at_work >= self._requests_max and not is_feed:
+                await response(busy())(scope, receive, send_with_fields)
+                return
+            self._at_work += not is_feed
+            try:
+                await self._app(scope, receive, send_with_fields)
+            finally:
+                self._at_work -= not is_feed
         finally:
-            self._at_work -= 1
+            self._answered(scope, status, None if is_feed else time.monotonic() - begun)
+            REQUEST_ID.reset(mark)
 
 
 def response(answer: Answer) -> Response:

@@ -67,6 +67,13 @@ class RateLimiter:
         """The rate; None: unlimited."""
         return self._rate
 
+    def peek(self, name: str) -> Verdict | None:
+        """What `admit` would say, without counting."""
+        if self._rate is None:
+            return None
+        with self._lock:
+            return self._rate.judge(self._busy_until.get(name, 0.0), self._clock())
+
     def admit(self, name: str) -> Verdict | None:
         """Count one request; None if nothing limits it."""
         if self._rate is None:

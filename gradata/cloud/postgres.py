@@ -201,8 +201,7 @@ class PostgresStore(PostgresWatching):
                 connection = self._writer
                 try:
                     if connection is None:
-                        connection = self._writer = connect(self._url, autocommit=False)
-                        self._cloud_id = None  # it may be another database that answers there now
+                        connection = self._writer = self._new_writer()
                     done = work(connection)
                     connection.commit()
                     return done
@@ -219,6 +218,14 @@ class PostgresStore(PostgresWatching):
                         raise _unavailable(error) from error
                     raise
         raise AssertionError("the last try returns or raises")
+
+    def _new_writer(self) -> Connection:
+        connection = connect(self._url, autocommit=False)
+        # Asked anew each time: it may be another database that answers there now.
+        row = connection.execute("SELECT value FROM gradata.meta WHERE name = 'cloud_id'").fetchone()
+        assert row is not None, "a schema without a cloud_id"
+        self._cloud_id = str(row[0])
+        return connection
 
     def _undo(self, connection: Connection | None) -> None:
         """Roll back; drop a connection that cannot."""

@@ -39,16 +39,18 @@ DELETE FROM gradata.rates WHERE name IN (
 def spend(connection: Connection, wanted: Counter[str], names: Sequence[str], rate: Rate) -> list[Verdict]:
     """Count one request for each of `names`, which `wanted` counts; a verdict for each, in their order."""
     interval = round(WINDOW_S * 1_000_000 / rate.per_minute)
-    rows = connection.execute(
-        _SPEND,
-        {
-            "names": Texts(wanted),
-            "wanted": Ints(list(wanted.values())),
-            "interval": interval,
-            "room": rate.burst + rate.slack,
-        },
-        binary=True,
-    )
+    with connection.pipeline():
+        rows = connection.execute(
+            _SPEND,
+            {
+                "names": Texts(wanted),
+                "wanted": Ints(list(wanted.values())),
+                "interval": interval,
+                "room": rate.burst + rate.slack,
+            },
+            binary=True,
+        )
+        connection.commit()
     verdicts: dict[str, list[Verdict]] = {}
     for name, start, passed, now in rows:
         busy_s = max(start - now, 0) / 1e6

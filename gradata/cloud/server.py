@@ -15,14 +15,18 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import uvicorn
 
+from gradata.cloud.alerts import check_webhook
 from gradata.cloud.app import create_app
 from gradata.cloud.auth import create_key
+from gradata.cloud.journal import write_json_lines
 from gradata.cloud.shared import Options
-from gradata.cloud.store import Store, StoreError, open_store
+from gradata.cloud.store import Store, StoreError, is_shared, open_store, shown
+from gradata.cloud.workers import WORKERS_MAX, Supervisor
 from replicator.errors import ConfigurationError
 
 HOST = "127.0.0.1"
@@ -52,12 +56,14 @@ def run(
     store_url: str | None = None,
     *,
     allow_remote: bool = False,
+    workers: int = 1,
     options: Options | None = None,
     on_start: Callable[[Started], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then finish the requests at work, for at most SHUTDOWN_S seconds.
 
-    `store_url` None: SQLite in DATA_DIRECTORY. `port` 0: any free one. `on_start` is called when the port is open; the
+    `store_url` None: SQLite in DATA_DIRECTORY. `port` 0: any free one. `workers`: so many processes; more than one
+    needs PostgreSQL, and SIGHUP replaces them one by one. `on_start` is called when the port is open; the
     default says so on stderr. Raises ConfigurationError or StoreError, each with a hint, before anything is served.
     """
     if not allow_remote and not is_loopback(host):
@@ -66,16 +72,25 @@ def run(
             hint="put a TLS proxy before 127.0.0.1, or insist with --allow-remote",
         )
     url = store_url or f"sqlite:{os.path.expanduser(DATA_DIRECTORY)}/cloud.db"
+    if not 1 <= workers <= WORKERS_MAX or (workers > 1 and not is_shared(url)):
+        raise ConfigurationError(
+            f"{workers} workers on this store", hint=f"1, or up to {WORKERS_MAX} with --store postgresql://…"
+        )
     listening = _listen(host, port)
     try:
         store = open_store(url, serving=True)
         try:
-            started = _start(store, url, listening)
+            started = _start(store, url, listening, options)
         except BaseException:
             store.close()
             raise
-        (on_start or announce)(started)
-        _serve(store, listening, options)
+        say = partial(on_start or announce, started)
+        if workers == 1:
+            _serve(store, listening, options, say)  # said when it serves: a signal before would find it half built
+        else:
+            say()
+            store.close()
+            Supervisor(partial(_serve_shared, url, options), listening, workers).run()
     finally:
         listening.close()
 
@@ -115,16 +130,19 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _start(store: Store, url: str, listening: socket.socket) -> Started:
+def _start(store: Store, url: str, listening: socket.socket, options: Options | None) -> Started:
     directory = _data_directory(url)
     key_path = os.path.join(directory, "admin.key")
     key = None
     if not store.keys():
         key = create_key(store, "admin", ("admin", "ingest", "read"))
         _keep_key(directory, key_path, key)
+    if options is not None and options.alerting.webhook is not None:
+        check_webhook(options.alerting.webhook)
+        _keep_key(directory, os.path.join(directory, "webhook.key"), store.secret("webhook").hex())
     host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    return Started(f"http://{shown}:{port}/api/v1", url, key_path, key)
+    where = f"[{host}]" if ":" in host else host
+    return Started(f"http://{where}:{port}/api/v1", shown(url), key_path, key)
 
 
 def _data_directory(url: str) -> str:
@@ -146,17 +164,37 @@ def _keep_key(directory: str, path: str, key: str) -> None:
         os.replace(fresh, path)
     except OSError as error:
         raise StoreError(
-            f"the admin key cannot be kept in {path}: {error.strerror}",
+            f"a key cannot be kept in {path}: {error.strerror}",
             hint="make the directory writable, or make a key with: gradata keys create",
         ) from error
 
 
-def _serve(store: Store, listening: socket.socket, options: Options | None) -> None:
+def _serve_shared(url: str, options: Options | None, listening: socket.socket, ready: Callable[[], None]) -> None:
+    """One of several servers. The store may be away when it begins: it opens it when it is needed."""
+    from gradata.cloud.postgres import PostgresStore  # only this store can be shared
+
+    _serve(PostgresStore(url), listening, options, ready)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+
+def _serve(
+    store: Store, listening: socket.socket, options: Options | None, ready: Callable[[], None] = lambda: None
+) -> None:
     _raise_descriptor_limit()
     # A batch makes tens of thousands of objects that live until its commit: with the collector's defaults it would
     # walk all of them many times over for nothing.
     gc.freeze()
     gc.set_threshold(GC_OBJECTS, 20, 50)
+    write_json_lines()
     config = uvicorn.Config(
         create_app(store, options=options),
         loop="auto",
@@ -165,6 +203,7 @@ def _serve(store: Store, listening: socket.socket, options: Options | None) -> N
         lifespan="on",
         interface="asgi3",
         access_log=False,
+        log_config=None,
         log_level="warning",
         proxy_headers=False,
         server_header=False,
@@ -172,7 +211,7 @@ def _serve(store: Store, listening: socket.socket, options: Options | None) -> N
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config, ready).run(sockets=[listening])
 
 
 def _protocol() -> type[asyncio.Protocol] | Literal["auto"]:

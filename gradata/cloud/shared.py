@@ -14,11 +14,12 @@ from fastapi import Request, Response
 from gradata.cloud import requests, service
 from gradata.cloud.auth import Authenticator, Principal, Unknown, now_us
 from gradata.cloud.edge import response
+from gradata.cloud.fleet import Alerting
 from gradata.cloud.ingest import Decision
-from gradata.cloud.limits import Rate, RateLimiter
+from gradata.cloud.limits import Rate, RateLimiter, Verdict
 from gradata.cloud.reading import BODY_S, ENCODINGS, read_body
 from gradata.cloud.store import Store, StoreUnavailableError
-from gradata.cloud.writer import GroupWriter, Outcome
+from gradata.cloud.writer import Claim, GroupWriter, Outcome, Spent
 from replicator.errors import WireError
 from replicator.model import MIB, Limits
 
@@ -42,6 +43,7 @@ class Options:
     burst: int = 10
     burst_slack: int = 20
     body_s: float = BODY_S
+    alerting: Alerting = Alerting()  # noqa: RUF009 - frozen
 
     @property
     def rate(self) -> Rate | None:
@@ -63,6 +65,7 @@ class Shared:
         self._beats = RateLimiter(None if options.rate is None else HEARTBEAT_RATE, clock=time.monotonic)
         self._noted: dict[tuple[str, str], float] = {}
         self._body_bytes = 0
+        self.committed: Callable[[Decision, float, int], None] = lambda _decision, _seconds, _now: None
 
     def open(self) -> None:
         """Start the writing thread."""
@@ -76,7 +79,11 @@ class Shared:
 
     async def principal(self, request: Request, *scopes: str) -> Principal:
         """Who asks, with one of the scopes. Raises WireError 401, DeniedError."""
-        found = self.keys.principal(request.headers.get("authorization"))
+        authorization = request.headers.get("authorization")
+        if self.keys.remembers(authorization):
+            found = self.keys.principal(authorization)
+        else:  # the store is asked, which may take its time
+            found = await asyncio.to_thread(self.keys.principal, authorization)
         if isinstance(found, Unknown):
             await self._note(found.prefix, request.headers.get(BRAIN_HEADER, ""), "key_unknown")
             raise WireError("the API key is unknown or was revoked", status=401, code="key_unknown")
@@ -128,20 +135,32 @@ class Shared:
         self._body_bytes -= taken
 
     def spend(self, request: Request, workspace: str, brain_id: str, *, beat: bool = False) -> Response | None:
-        """Count a request against its brain's budget; the 429 if that is spent."""
-        verdict = (self._beats if beat else self._requests).admit(f"{workspace}\n{brain_id}")
-        if verdict is None:
+        """Count a request against its brain's budget in this process; the 429 if that is spent.
+
+        `commit` counts it once more where several servers share the budget.
+        """
+        limiter = self._beats if beat else self._requests
+        name = f"{workspace}\n{brain_id}"
+        verdict = limiter.admit(name)
+        if verdict is None or limiter.rate is None:
             return None
         if not beat:
             request.state.verdict = verdict
-        if verdict.passed:
-            return None
-        seconds = max(1, round(verdict.retry_after_s + 0.5))
-        headers = {"Retry-After": str(seconds)}
-        return response(service.problem(429, "rate_limited", "the brain's request budget is spent", headers=headers))
+        if not verdict.passed:
+            return response(_spent(verdict))
 
-    async def commit(self, request: requests.Request) -> Decision:
-        """Have the request committed; returns when it is durable. Raises StoreUnavailableError."""
+        def told(shared: Verdict) -> None:
+            if not beat:
+                request.state.verdict = shared
+
+        request.state.claim = Claim(f"beat\n{name}" if beat else name, limiter.rate, told)
+        return None
+
+    async def commit(self, asked: Request, request: requests.Request) -> Decision:
+        """Have what was asked for committed; returns when it is durable.
+
+        Raises StoreUnavailableError; SpentError when the brain's budget is spent at the other servers.
+        """
         assert self._writer is not None
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[Outcome] = loop.create_future()
@@ -150,13 +169,31 @@ class Shared:
             if not waiting.done():
                 waiting.set_result(outcome)
 
-        self._writer.submit(request, lambda outcome: _tell(loop, settle, outcome))
+        begun = time.monotonic()
+        claim: Claim | None = getattr(asked.state, "claim", None)
+        self._writer.submit(request, lambda outcome: _tell(loop, settle, outcome), claim)
         outcome = await waiting
         if isinstance(outcome, StoreUnavailableError):
             raise outcome
+        if isinstance(outcome, Spent):
+            raise SpentError(outcome.verdict)
         if outcome is None:
             raise RuntimeError("the transaction failed; the writer has recorded why")
+        self.committed(outcome, time.monotonic() - begun, now_us())
         return outcome
+
+
+class SpentError(Exception):
+    """429, said by the store."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__("the brain's request budget is spent")
+        self.answer = _spent(verdict)
+
+
+def _spent(verdict: Verdict) -> service.Answer:
+    headers = {"Retry-After": str(max(1, round(verdict.retry_after_s + 0.5)))}
+    return service.problem(429, "rate_limited", "the brain's request budget is spent", headers=headers)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, settle: Callable[[Outcome], None], outcome: Outcome) -> None:

@@ -99,6 +99,7 @@ class SqliteStore(Watching):
     def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
         """See `store.Store`: one process serves a file."""
         del names, rate
+        return None
 
     def rest(self) -> None:
         """See `store.Store`: fold a large WAL into the file."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from gradata.cloud.days import DayKind
     from gradata.cloud.store import StoredEvent, StoredLog, StoredRow
 
 RECENT_SCANNED_MAX = 20_000
@@ -63,6 +64,9 @@ class Watched(Protocol):
 
     def fleet(self, workspace: str, brain_id: str | None = None) -> list[StoredBrain]:
         """The workspace's brains, or the one, by name; logs newest first."""
+
+    def days(self, workspace: str, brain_id: str, first: str) -> list[tuple[DayKind, int]]:
+        """How many events of each kind the brain has of each day from `first` (an ISO 8601 date) on, in order."""
 
     def active_days(self, workspace: str, first: str) -> dict[str, list[str]]:
         """For each brain the days from `first` on that have events, sorted."""

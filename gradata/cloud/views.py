@@ -67,7 +67,7 @@ def _add_logs(app: FastAPI, shared: Shared) -> None:
                         "created_at": entry.created_at,
                         "stored_at": entry.stored_at,
                         "holes": entry.holes,
-                        "heard_at": _iso(log.heard_at),
+                        "heard_at": iso(log.heard_at),
                         "client": None if log.status is None else orjson.Fragment(log.status),
                         "cloud_id": shared.store.cloud_id,
                     }
@@ -136,7 +136,7 @@ def _add_events(app: FastAPI, shared: Shared) -> None:
         require_brain(principal, brain)
         query = EventQuery(brain, type, after, limit)
         found = await asyncio.to_thread(shared.store.events, principal.workspace, query)
-        page = {"events": [_event(event) for event in found], "next": found[-1].cursor if found else None}
+        page = {"events": [event_json(event) for event in found], "next": found[-1].cursor if found else None}
         return response(Answer(200, orjson.dumps(page)))
 
     @app.get(f"{BASE}/brains", responses=problems(401, 403, 503))
@@ -180,10 +180,11 @@ def _first_leaf(shared: Shared, log: StoredLog) -> str:
 
 def _entry(log: StoredLog) -> LogEntry:
     head = Head(log.log_id, log.tree.size, log.tree.root, log.offset, log.event_id)
-    return LogEntry(head, log.device_id, log.parent, _iso(log.created_at), _iso(log.stored_at), log.holes)
+    return LogEntry(head, log.device_id, log.parent, iso(log.created_at), iso(log.stored_at), log.holes)
 
 
-def _event(event: StoredEvent) -> dict[str, Any]:
+def event_json(event: StoredEvent) -> dict[str, Any]:
+    """An event as programs get it."""
     log_id, record = event.place or (None, None)
     return {
         "event_id": event.event_id,
@@ -192,7 +193,7 @@ def _event(event: StoredEvent) -> dict[str, Any]:
         "severity": event.severity,
         "session": event.session,
         "ts": event.ts,
-        "stored_at": _iso(event.stored_at),
+        "stored_at": iso(event.stored_at),
         "log_id": log_id,
         "record": record,
         "cursor": event.cursor,
@@ -200,7 +201,8 @@ def _event(event: StoredEvent) -> dict[str, Any]:
     }
 
 
-def _iso(microseconds: int | None) -> str | None:
+def iso(microseconds: int | None) -> str | None:
+    """Microseconds since 1970 as ISO 8601, UTC."""
     if microseconds is None:
         return None
     return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat()

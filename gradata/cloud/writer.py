@@ -2,6 +2,7 @@
 
 One thread writes for the whole process: whatever is queued when it is free becomes one transaction of `Store.ingest`,
 so a durable commit is shared by all who wait for it. More writers are slower: they wait for each other's locks.
+Budgets that several servers share are asked for by the group, too (`Store.admit`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gradata.cloud.ingest import Decision
+from gradata.cloud.limits import Rate, Verdict
 from gradata.cloud.requests import Loose, Request
 from gradata.cloud.store import Store, StoreUnavailableError
 
@@ -21,14 +23,32 @@ GROUP_RECORDS_MAX = 40_000
 
 log = logging.getLogger("gradata.cloud")
 
-Outcome = Decision | StoreUnavailableError | None
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """The brain's request budget, which all servers share, is spent. Nothing was written."""
+
+    verdict: Verdict
+
+
+Outcome = Decision | Spent | StoreUnavailableError | None
 """None: an unexpected error, recorded in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A request's claim on a budget that all servers of the store share. `told` hears the verdict, before `done`."""
+
+    name: str
+    rate: Rate
+    told: Callable[[Verdict], None] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     request: Request
     done: Callable[[Outcome], None] = field(repr=False)
+    claim: Claim | None = None
 
     @property
     def records(self) -> int:
@@ -48,9 +68,9 @@ class GroupWriter:
         self._thread = threading.Thread(target=self._run, name="gradata-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request, done: Callable[[Outcome], None]) -> None:
-        """Have the request committed. `done` must be quick and must not raise."""
-        self._queue.put(_Job(request, done))
+    def submit(self, request: Request, done: Callable[[Outcome], None], claim: Claim | None = None) -> None:
+        """Have the request committed, if its claim is good. `done` must be quick and must not raise."""
+        self._queue.put(_Job(request, done, claim))
 
     def close(self) -> None:
         """Commit what is queued, then end the thread."""
@@ -59,7 +79,7 @@ class GroupWriter:
 
     def _run(self) -> None:
         while not self._stopping or self._put_off:
-            group = self._next_group()
+            group = self._admitted(self._next_group())
             if group:
                 self._commit(group)
                 self._store.rest()
@@ -100,6 +120,26 @@ class GroupWriter:
             self._stopping = True
             return []
         return [job]
+
+    def _admitted(self, group: list[_Job]) -> list[_Job]:
+        """Those whose claim is good; the others are answered."""
+        refused: set[int] = set()
+        for rate in {job.claim.rate for job in group if job.claim is not None}:
+            claims = [(place, job.claim) for place, job in enumerate(group) if job.claim and job.claim.rate == rate]
+            try:
+                verdicts = self._store.admit([claim.name for _, claim in claims], rate)
+            except StoreUnavailableError as error:
+                log.error("store unavailable, %d requests are answered 503: %s", len(group), error)
+                for place, job in enumerate(group):
+                    if place not in refused:
+                        job.done(error)
+                return []
+            for (place, claim), verdict in zip(claims, verdicts or (), strict=verdicts is not None):
+                claim.told(verdict)
+                if not verdict.passed:
+                    refused.add(place)
+                    group[place].done(Spent(verdict))
+        return [job for place, job in enumerate(group) if place not in refused]
 
     def _commit(self, group: list[_Job]) -> None:
         try:

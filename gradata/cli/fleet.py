@@ -1,0 +1,82 @@
+"""`gradata fleet`: how every brain of a cloud is; exits 1 when somebody must be looked after, for cron."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_duration, add_endpoint, add_json
+
+if TYPE_CHECKING:
+    from gradata.cli.terminal import Terminal
+
+NAME = "fleet"
+HELP = "show every brain of a cloud, problems first"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for. `silent_s`: seconds."""
+
+    endpoint: str | None
+    silent_s: float
+    json: bool
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        NAME,
+        help=HELP,
+        description="Show how every brain is that the key reaches, seen from the cloud: silence is a finding, too.",
+        epilog="States: refused, paused, silent and quiet need somebody; forked and lagging mend themselves; live."
+        " Exit codes: 0 nobody needs you, 1 somebody does or the cloud does not answer, 2 wrong usage.",
+    )
+    add_endpoint(parser)
+    add_duration(parser, "--silent-for", "5m", "a brain that says nothing for so long is silent")
+    add_json(parser)
+    parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
+
+
+def _options(chosen: argparse.Namespace) -> Options:
+    return Options(chosen.endpoint, chosen.silent_for, chosen.json)
+
+
+def run(options: Options, terminal: Terminal) -> int:
+    """Print the fleet; 1 if it has an alert."""
+    from gradata.fleet_client import ask_fleet
+    from gradata.settings import Settings
+
+    answer = ask_fleet(Settings.resolve(None, options.endpoint), silent_s=options.silent_s)
+    if options.json:
+        terminal.json(answer)
+    else:
+        _show(answer["brains"], terminal)
+    return PROBLEM if answer["alerts"] else FINE
+
+
+def _show(brains: list[dict[str, Any]], terminal: Terminal) -> None:
+    if not brains:
+        terminal.out("no brains")
+        return
+    rows = [
+        [
+            brain["brain_id"],
+            brain["state"],
+            _minute(brain["last_event_at"]),
+            _minute(brain["last_ack_at"]),
+            f"{sum(device['backlog_bytes'] for device in brain['devices']):,}",
+        ]
+        for brain in brains
+    ]
+    terminal.table(["brain", "state", "last event", "last ack", "backlog (bytes)"], rows)
+    for brain in brains:
+        if brain["alert"]:
+            mend = f" Run: {brain['command']}" if brain["command"] else ""
+            since = f", since {_minute(brain['since'])}" if brain["since"] else ""
+            terminal.warn(f"{brain['brain_id']}: {brain['words']}{since}.{mend}")
+
+
+def _minute(at: str | None) -> str:
+    return "never" if at is None else f"{at[:16].replace('T', ' ')} UTC"

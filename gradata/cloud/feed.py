@@ -1,0 +1,195 @@
+"""The live feed: any number of open pages, none of which the writers ever wait for.
+
+Nothing is queued for a client: it holds a cursor into the store, and the store's hints only wake it. Who reads slowly
+is behind, who reads never is stopped by the connection's own buffer and dropped after SEND_S; memory is bounded
+either way. Clients at the same place share one read. A hint may be lost: each looks again after LOOK_AGAIN_S anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import TypeVar, cast
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
+from starlette.types import Receive, Scope, Send
+
+from gradata.cloud.store import EventQuery, Store, StoredEvent, StoreUnavailableError
+
+CLIENTS_MAX = 1_000
+PAGE_EVENTS = 100
+LOOK_AGAIN_S = 5.0
+FLEET_LOOK_AGAIN_S = 2.0
+GATHER_S = 0.05
+"""What comes within so long after a wake-up goes out together."""
+PING_S = 15
+SEND_S = 60.0
+RETRY_MS = 1_000
+SHARED_MAX = 256
+
+T = TypeVar("T")
+
+
+class Single:
+    """One computation for all who ask for the same within `fresh_s`. For one event loop."""
+
+    def __init__(self, *, fresh_s: float, kept_max: int = SHARED_MAX) -> None:
+        self._fresh_s = fresh_s
+        self._kept_max = kept_max
+        self._tasks: dict[object, tuple[float, asyncio.Task[object]]] = {}
+
+    async def get(self, name: object, compute: Callable[[], Awaitable[T]]) -> T:
+        """The result under this name, computed now or a moment ago."""
+        now = time.monotonic()
+        begun, task = self._tasks.get(name, (0.0, None))
+        failed = task is not None and task.done() and (task.cancelled() or task.exception() is not None)
+        if task is None or now - begun > self._fresh_s or failed:
+            if len(self._tasks) >= self._kept_max:
+                self._tasks.clear()
+            task = asyncio.ensure_future(_awaited(compute))
+            self._tasks[name] = (now, task)
+        return cast(T, await asyncio.shield(task))
+
+
+async def _awaited(compute: Callable[[], Awaitable[T]]) -> object:
+    return await compute()
+
+
+class Hub:
+    """Wakes the clients of this process. Lives on its event loop; only `_told` is called by other threads."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: Callable[[], None] | None = None
+        self._watched: dict[str, tuple[int, asyncio.Event]] = {}
+        self._versions: dict[str, int] = {}
+        self._numbers = count(1)
+        self._pages = Single(fresh_s=LOOK_AGAIN_S)
+        self.clients = 0
+
+    def open(self) -> None:
+        """Begin to listen to the store."""
+        self._loop = asyncio.get_running_loop()
+        self._end = self._store.listen(self._told)
+
+    def close(self) -> None:
+        """End it."""
+        if self._end is not None:
+            self._end()
+
+    def _told(self, brains: Collection[str]) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._wake, brains)
+        except RuntimeError:
+            return  # the loop has ended, and every client with it
+
+    def _wake(self, brains: Collection[str]) -> None:
+        for name in [*brains, ""] if brains else list(self._watched):
+            if name in self._watched:
+                self._versions[name] = next(self._numbers)
+                self._watched[name][1].set()
+
+    @contextmanager
+    def watching(self, name: str) -> Iterator[None]:
+        """Around a client of a brain's feed, or of the fleet's ("")."""
+        clients, event = self._watched.get(name, (0, asyncio.Event()))
+        self._watched[name] = (clients + 1, event)
+        self._versions.setdefault(name, next(self._numbers))  # never an old one: pages are kept under it
+        self.clients += 1
+        try:
+            yield
+        finally:
+            self.clients -= 1
+            clients, event = self._watched[name]
+            self._watched[name] = (clients - 1, event)
+            if clients == 1:
+                del self._watched[name]
+                self._versions.pop(name, None)
+
+    async def changed(self, name: str, seen: int, seconds: float) -> int:
+        """Wait until the version of `name` is not `seen`, or for so long; the version."""
+        deadline = time.monotonic() + seconds
+        while self._versions.get(name, 0) == seen and (left := deadline - time.monotonic()) > 0:
+            clients, event = self._watched[name]
+            if event.is_set():
+                event = asyncio.Event()
+                self._watched[name] = (clients, event)
+            try:
+                await asyncio.wait_for(event.wait(), left)
+            except TimeoutError:
+                break
+        return self._versions.get(name, 0)
+
+    def version(self, name: str) -> int:
+        """Changes with every hint about it."""
+        return self._versions.get(name, 0)
+
+    async def page(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
+        """One page of events, shared by all who stand at the same place."""
+        name = (workspace, query, self.version(query.brain_id))
+        return await self._pages.get(name, lambda: asyncio.to_thread(self._store.events, workspace, query))
+
+
+Rendered = Callable[[StoredEvent], bytes]
+
+
+async def brain_feed(hub: Hub, workspace: str, query: EventQuery, rendered: Rendered) -> AsyncIterator[ServerSentEvent]:
+    """`event: event` for each event behind `query.after`, its cursor as id; `event: state` when the brain spoke."""
+    name, after = query.brain_id, query.after
+    with hub.watching(name):
+        yield ServerSentEvent(event="ready", data=str(after), retry=RETRY_MS)
+        seen = -1
+        while True:
+            now = hub.version(name)
+            try:
+                page = await hub.page(workspace, EventQuery(name, query.type, after, PAGE_EVENTS))
+            except StoreUnavailableError:
+                page = []
+            for event in page:
+                after = event.cursor
+                yield ServerSentEvent(event="event", id=str(after), data=rendered(event).decode())
+            if len(page) == PAGE_EVENTS:
+                continue
+            if now != seen:
+                yield ServerSentEvent(event="state", data="{}")
+            seen = await hub.changed(name, now, LOOK_AGAIN_S)
+            if seen != now:
+                await asyncio.sleep(GATHER_S)
+                seen = now
+
+
+async def fleet_feed(hub: Hub, summary: Callable[[], Awaitable[bytes]]) -> AsyncIterator[ServerSentEvent]:
+    """`event: fleet` with the summary, whenever it is another one than before."""
+    with hub.watching(""):
+        said = b""
+        while True:
+            now = hub.version("")
+            try:
+                found = await summary()
+            except StoreUnavailableError:
+                found = said
+            if found != said:
+                said = found
+                yield ServerSentEvent(event="fleet", data=said.decode(), retry=RETRY_MS)
+            if await hub.changed("", now, FLEET_LOOK_AGAIN_S) != now:
+                await asyncio.sleep(1.0)  # with many brains there is always one that spoke
+
+
+class FeedResponse(EventSourceResponse):
+    """Server-sent events; a client that does not read is dropped without ado."""
+
+    def __init__(self, content: AsyncIterator[ServerSentEvent]) -> None:
+        super().__init__(content, ping=PING_S, send_timeout=SEND_S, sep="\n")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until either side ends it."""
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            return

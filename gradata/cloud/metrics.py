@@ -1,0 +1,80 @@
+"""What Prometheus is told. Counters are of this process; states of the fleet are read from the store at each scrape.
+
+Names carry no brain, device or key: their number would have no bound, and they are nobody's business there.
+Partners: `edge`, which tells of requests, and `shared`, which tells of commits.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Count
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from gradata.cloud.fleet import SECOND, STATES, Brain, microseconds
+from gradata.cloud.ingest import Decision, Done
+
+LAG_BOUNDS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400)
+STORE_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+LAGS_OF_A_COMMIT = 50
+"""Of a larger batch every n-th event is measured: the histogram is of samples then."""
+
+
+class Metrics:
+    """The metrics of one server."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        own: Any = {"registry": self._registry}
+        self._requests = Counter("gradata_http_requests", "Requests answered", ("route", "method", "status"), **own)
+        self._seconds = Histogram("gradata_http_request_seconds", "Time to answer, feeds apart", ("route",), **own)
+        self._events = Counter("gradata_events", "Records of batches by what became of them", ("outcome",), **own)
+        self._store = Histogram("gradata_store_commit_seconds", "From queued to durable", buckets=STORE_BOUNDS_S, **own)
+        self._lag = Histogram(
+            "gradata_event_lag_seconds", "From an event's own time to its storing", buckets=LAG_BOUNDS_S, **own
+        )
+        self._feeds = Gauge("gradata_feed_clients", "Open feeds of this process", **own)
+        self._brains = Gauge("gradata_brains", "Brains by state", ("state",), **own)
+        self._silent = Gauge("gradata_silent_brains", "Brains that somebody must look after", **own)
+        self._letters = Gauge("gradata_dead_letters", "Records that clients report as refused for good", **own)
+        for outcome in ("accepted", "duplicate", "flagged", "refused"):
+            self._events.labels(outcome)
+
+    def answered(self, route: str, method: str, status: int, seconds: float | None) -> None:
+        """One request was answered; `seconds` None: it was a feed, whose length says nothing."""
+        self._requests.labels(route, method, str(status)).inc()
+        if seconds is not None:
+            self._seconds.labels(route).observe(seconds)
+
+    def committed(self, decision: Decision, seconds: float, now: int) -> None:
+        """One request's transaction is durable."""
+        self._store.observe(seconds)
+        if not isinstance(decision, Done):
+            return
+        counts = (
+            ("accepted", decision.accepted),
+            ("duplicate", decision.duplicates),
+            ("flagged", len(decision.flagged)),
+            ("refused", len(decision.refused)),
+        )
+        for outcome, count in counts:
+            if count:
+                self._events.labels(outcome).inc(count)
+        timestamps: Sequence[str | None] = decision.writes.events.columns.timestamps
+        step = -(-len(timestamps) // LAGS_OF_A_COMMIT) or 1
+        for timestamp in timestamps[::step]:
+            at = microseconds(timestamp)
+            if at is not None:
+                self._lag.observe(max((now - at) / SECOND, 0.0))
+
+    def text(self, fleet: Iterable[Brain], feeds: int) -> bytes:
+        """Everything, in Prometheus' text format."""
+        brains = list(fleet)
+        states = Count(brain.verdict.state for brain in brains)
+        for state in STATES:
+            self._brains.labels(state).set(states[state])
+        self._silent.set(sum(brain.verdict.alert for brain in brains))
+        self._letters.set(sum(device.dead_letters for brain in brains for device in brain.devices))
+        self._feeds.set(feeds)
+        return generate_latest(self._registry)
