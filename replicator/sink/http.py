@@ -206,6 +206,9 @@ class HttpSink:
             ("Accept-Encoding", "identity"),
             *request.headers.items(),
         ]
+        brain_id = self._identity.brain_id
+        if brain_id.isascii() and brain_id.isprintable():  # so that a cloud can say whose requests it refused
+            headers.append(("Gradata-Brain", brain_id))
         if request.method != "GET":
             headers.append(("Content-Length", str(length)))
         if encoding is not None:

@@ -19,6 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
+from replicator.model import Identity
+from replicator.sink import HttpSink
 from tests.cli_runner import CommandLine
 from tests.cloud_batches import event
 from tests.cloud_client import Agent, problem
@@ -391,6 +393,20 @@ def test_f53_silence_is_told_once_with_an_all_clear(start_cloud: StartCloud, hoo
         beat(agent)
     cleared = hook.next()
     assert (cleared["kind"], cleared["brain_id"]) == ("cleared", agent.brain)
+
+
+def test_f33_a_refused_key_shows_at_its_brain(live_cloud: LiveCloud) -> None:
+    """The replicator names its brain, so the fleet can say who is refused although nothing of it comes in."""
+    agent = Agent(live_cloud)
+    agent.send([event("a")], status=STATUS)
+    wrong = agent.cloud.key[:-4] + "0000"
+    sink = HttpSink(endpoint=live_cloud.url, key=lambda: wrong, identity=Identity(agent.brain, "device"))
+    sink.recall()
+    sink.close()
+    deadline = time.monotonic() + 10
+    while (found := of(agent))["state"] != "refused":
+        assert time.monotonic() < deadline
+    assert (found["alert"], found["command"]) == (True, "gradata keys list")
 
 
 def test_gradata_fleet_exits_1_when_somebody_is_silent(cli: CommandLine, live_cloud: LiveCloud) -> None:
