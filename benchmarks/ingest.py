@@ -1,6 +1,10 @@
 """How fast the cloud takes records in: batches of one client, and single events of many, over real sockets.
 
-Run: python benchmarks/ingest.py [--records 300000] [--batch 13000] [--singles 40000] [--clients 27]
+Run: python -m benchmarks.ingest [--records 300000] [--batch 13000] [--singles 40000] [--clients 27]
+       [--store postgresql://…] [--workers 1] [--limited]
+
+`--store`: an empty PostgreSQL database instead of SQLite in a temporary directory; `--store tests`: a server that is
+started for it, durable as any other. `--limited`: with the request budgets counted (never reached).
 
 Requests are made before the clock starts, so the figures are those of the server (and of this machine, which it
 shares with the load). The baseline is the same bytes written to a file with one fsync a request.
@@ -19,16 +23,21 @@ import tempfile
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from replicator.proof import CompactRange, leaf_hashes
+from tests.postgres_fixture import Postgres
 
 SERVE = (
     "import sys; from gradata.cloud.server import run; from gradata.cloud.shared import LIMITS, Options;"
-    "from dataclasses import replace;"
-    "run('127.0.0.1', 0, sys.argv[1], options=Options(replace(LIMITS, requests_per_minute=None)))"
+    "from dataclasses import replace; rate = int(sys.argv[3]) or None;"
+    "run('127.0.0.1', 0, sys.argv[1], workers=int(sys.argv[2]),"
+    " options=Options(replace(LIMITS, requests_per_minute=rate)))"
 )
+PLENTY_A_MINUTE = 60_000_000
 HEAD = "POST /api/v1/ingest HTTP/1.1\r\nHost: cloud\r\nAuthorization: Bearer {key}\r\nContent-Type: {type}\r\n"
+DURABLE = {"fsync": "on", "shared_buffers": "512MB", "max_wal_size": "4GB"}
 TYPE = "application/vnd.gradata.batch"
 
 
@@ -118,11 +127,21 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=13_000)
     parser.add_argument("--singles", type=int, default=40_000)
     parser.add_argument("--clients", type=int, default=27)
+    parser.add_argument("--store", default="", metavar="URL")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--limited", action="store_true")
     wanted = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        command = [sys.executable, "-c", SERVE, f"sqlite:{directory}/cloud.db"]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+    with ExitStack() as places:
+        directory = Path(places.enter_context(tempfile.TemporaryDirectory()))
+        store = wanted.store or f"sqlite:{directory}/cloud.db"
+        if wanted.store == "tests":
+            place = Path(places.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+            postgres = Postgres(place, DURABLE)
+            places.callback(postgres.stop)
+            store = postgres.url("postgres")
+        command = [sys.executable, "-c", SERVE, store, str(wanted.workers), str(PLENTY_A_MINUTE * wanted.limited)]
+        environment = os.environ | {"HOME": str(directory)}
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as server:
             assert server.stderr is not None
             line = server.stderr.readline()
             port = int(line.split("/api/v1")[0].rpartition(":")[2])
