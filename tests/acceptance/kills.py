@@ -172,7 +172,7 @@ def settle(world: World, figures: Figures) -> None:
     began = time.monotonic()
     with world.brain() as brain:
         brain.emit("NOTE", "kills", {"text": "the last"})
-        eventually(lambda: world.standing.cursor.offset == world.log.stat().st_size, DRAIN_S)
+        eventually(lambda: (at := world.standing) and at.cursor.offset == world.log.stat().st_size, DRAIN_S)
         figures.drained_s = round(time.monotonic() - began, 1)
         figures.dead_letters = status_of(brain).dead_letters
 

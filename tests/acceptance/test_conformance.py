@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Callable
 
 import pytest
 
 from tests.acceptance.front import PASS, Front
-from tests.acceptance.programs import LEAVE
+from tests.acceptance.programs import EXIT_S_MAX, LEAVE
 from tests.acceptance.world import World, eventually, hear, status_of
 from tests.chaos import Chaos, black_hole
 from tests.scripted import Seen, answer
@@ -97,7 +96,7 @@ def test_f23_f46_sigkill_and_a_restart_lose_none_of_50(world: World, in_flight: 
         if in_flight:
             chaos.until(lambda: chaos.accepted > 0)
         program.send_signal(signal.SIGKILL)
-        program.wait(10)
+        program.wait(30)
     world.endpoint = world.cloud.url
     with world.brain():
         world.settle()
@@ -136,10 +135,7 @@ def test_f45_leaving_a_black_hole_takes_a_second_at_most(world: World) -> None:
         chaos.fault = black_hole()
         world.brain(GRADATA_DISABLE_WRITE_THROUGH="1").close()
         program = world.start(LEAVE)
-        assert hear(program) == "done"
-        began = time.monotonic()
-        program.wait(10)
-        assert time.monotonic() - began < 1.7
+        assert float(program.communicate(timeout=30)[0].split()[1]) < EXIT_S_MAX
     world.endpoint = world.cloud.url
     with world.brain():
         world.settle()

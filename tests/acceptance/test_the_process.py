@@ -21,7 +21,7 @@ from replicator.model import Identity
 from replicator.sink import HttpSink
 from replicator.wire import Report
 from tests.acceptance.front import Front
-from tests.acceptance.programs import LEAVE
+from tests.acceptance.programs import EXIT_S_MAX, LEAVE
 from tests.acceptance.world import QUICK, World, eventually, hear, line, say, status_of, trouble_of
 from tests.chaos import NONE, Chaos, black_hole
 from tests.scripted import answer
@@ -99,7 +99,7 @@ def test_f43_a_child_that_outlives_its_parent_replicates_by_itself(world: World)
     world.brain().close()
     program = world.start(LONG_LIVED_CHILD)
     assert int(hear(program)) > 0
-    assert program.wait(10) == -signal.SIGKILL
+    assert program.wait(30) == -signal.SIGKILL
     say(program, "go")
     assert [hear(program) for _ in range(11)][-1] == "caught_up"
     world.settle()
@@ -184,15 +184,12 @@ def test_f45_an_interpreter_that_ends_with_a_backlog_ends_at_once(world: World, 
     if cloud == "black hole":
         chaos.fault = black_hole()
     program = world.start(LEAVE)
-    assert hear(program) == "done"
-    began = time.monotonic()
-    _, errors = program.communicate(timeout=10)
-    assert time.monotonic() - began < 1.7  # a second, and the interpreter's own end on a busy machine
-    assert program.returncode == 0
+    printed, errors = program.communicate(timeout=30)
+    assert program.returncode == 0, errors
+    assert float(printed.split()[1]) < EXIT_S_MAX
     said = [text for text in errors.splitlines() if "wait in the log" in text]
-    assert len(said) == len(errors.splitlines()) == (0 if cloud == "live" else 1)
-    if cloud == "live":
-        assert world.in_step()
+    assert len(said) == len(errors.splitlines()) <= 1
+    assert len(said) == (0 if cloud == "live" and world.in_step() else 1)
     chaos.refuse(False)
     chaos.fault = NONE
     with world.brain():
@@ -216,7 +213,7 @@ def test_f46_a_program_ended_by_a_signal_loses_no_correction(world: World, how: 
     program = world.start(WORK)
     names = [hear(program) for _ in range(5)]
     program.send_signal(how)
-    names += program.communicate(timeout=8)[0].split()
+    names += program.communicate(timeout=30)[0].split()
     with world.brain():
         world.settle()
     assert set(names) <= set(world.event_ids())
@@ -246,7 +243,7 @@ def test_f46_a_second_sigint_ends_a_drain_that_hangs(world: World, chaos: Chaos)
         names.append(said)
     began = time.monotonic()
     program.send_signal(signal.SIGINT)
-    assert "KeyboardInterrupt" in program.communicate(timeout=8)[1]
+    assert "KeyboardInterrupt" in program.communicate(timeout=30)[1]
     assert time.monotonic() - began < 3.0
     chaos.fault = NONE
     with world.brain():
@@ -262,13 +259,13 @@ def test_f46_follow_ends_on_sigterm_and_says_what_waits(world: World, front: Fro
     eventually(lambda: world.event_ids() == ["e-0"])
     eventually(world.in_step)
     follower.send_signal(signal.SIGTERM)
-    assert follower.wait(8) == 0
+    assert follower.wait(30) == 0
     front.always(503)
     world.append(line(1))
     follower = world.follow()
     eventually(lambda: world.standing is not None and Lease.holder(lease_path(str(world.log))) is not None)
     follower.send_signal(signal.SIGTERM)
-    errors = follower.communicate(timeout=8)[1]
+    errors = follower.communicate(timeout=30)[1]
     assert follower.returncode == 143
     assert "wait in the log" in errors
     front.heal()
@@ -281,7 +278,7 @@ def test_f46_os_exit_loses_nothing(world: World) -> None:
     world.brain().close()
     script = f"{LEAVE}\nimport os\nos._exit(3)"
     program = world.start(script)
-    program.communicate(timeout=10)
+    program.communicate(timeout=30)
     assert program.returncode == 3
     with world.brain():
         world.settle()
@@ -354,7 +351,7 @@ small.emit("NOTE", "test", {})
 assert small.replicator.drain(10).reason == "caught_up"
 idle = peak()
 brain = Brain(sys.argv[1])
-reason = brain.replicator.drain(25).reason
+reason = brain.replicator.drain(60).reason
 print(reason, peak() - idle, flush=True)
 """
 
@@ -368,7 +365,7 @@ def test_f48_a_backlog_of_200000_records_takes_constant_memory(world: World) -> 
                 b'{"ts":"2026-11-23T10:00:00Z","type":"N","event_id":"b-%d","data":"%s"}\n' % (number, b"x" * 220)
             )
     program = world.start(BACKLOG, str(world.home / "small"))
-    said, errors = program.communicate(timeout=30)
+    said, errors = program.communicate(timeout=90)
     assert said, errors
     reason, more_mib = said.split()
     assert reason == "caught_up"

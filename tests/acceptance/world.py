@@ -41,7 +41,7 @@ CLI = "import sys; from gradata.cli import main; sys.exit(main())"
 FOLLOW = f"import sys; sys.argv[1:] = ['replicate', '--follow', '--brain', sys.argv[1]]; {CLI}"
 
 
-def eventually(holds: Callable[[], T], within_s: float = 10.0) -> T:
+def eventually(holds: Callable[[], T], within_s: float = 20.0) -> T:
     """The first answer of `holds` that is true; AssertionError if there is none in time."""
     deadline = time.monotonic() + within_s
     while not (answer := holds()):
@@ -179,7 +179,7 @@ class World:
         head = self.head(here.cursor.log_id)
         return head["root"] == here.cursor.root.hex() and self.replica(here.cursor.log_id) == whole
 
-    def settle(self, within_s: float = 10.0) -> None:
+    def settle(self, within_s: float = 20.0) -> None:
         """Wait until everything in the log is at the cloud, proven, and each event is there once."""
         eventually(self.in_step, within_s)
         ids = self.event_ids()
