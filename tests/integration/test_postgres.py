@@ -76,6 +76,24 @@ def test_f31_writers_in_any_order_neither_deadlock_nor_miscount(stores: list[Sto
         assert deadlocks.fetchone() == (0,)
 
 
+def test_brains_are_locked_in_the_order_of_their_names(stores: list[Store], postgres_url: str) -> None:
+    """Whoever waits for the first holds no later one: so nobody waits in a circle."""
+    for brain in "abc":
+        counts(stores[0], append([event("x")], brain_id=brain))
+    requests = [append([event("y")], brain_id=brain, log_id=log_name(1)) for brain in "cba"]
+    with psycopg.connect(postgres_url) as holder, psycopg.connect(postgres_url, autocommit=True) as looker:
+        lock = "SELECT FROM gradata.brains WHERE brain_id = ANY(%s) FOR UPDATE NOWAIT"
+        holder.execute(lock, (["a"],))
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(counts, stores[0], *requests)
+            asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            while looker.execute(asked).fetchone() != (1,):
+                assert not waiting.done()
+            holder.execute(lock, (["b", "c"],))
+            holder.rollback()
+            assert waiting.result() == [(1, 0)] * 3
+
+
 def test_f31_one_batch_sent_to_every_process_at_once_is_stored_once(stores: list[Store]) -> None:
     """The head is read behind the lock, not with it: the others see what the first has written."""
     log = [event(str(number)) for number in range(200)]
