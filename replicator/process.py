@@ -14,8 +14,8 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-EXIT_DRAIN_S = 1.0
-"""What all replicators of a process together may add to its exit."""
+EXIT_DRAIN_S = 0.9
+"""How long all replicators of a process together may drain at its exit: with the end of a thread, below a second."""
 
 
 class Remaining(Protocol):
