@@ -44,6 +44,7 @@ def sidecar_path(log_path: str) -> str:
 
 
 def connect(path: str, mode: str) -> sqlite3.Connection:
+    """A connection in autocommit mode that waits at most BUSY_S for others."""
     connection = sqlite3.connect(
         f"file:{quote(path)}?{mode}", uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
     )
@@ -106,6 +107,7 @@ def create(path: str) -> None:
 
 
 def refuse_planted(path: str, *, tighten: bool = False) -> None:
+    """SidecarError if one of the database files is a link, or no plain file; `tighten`: mend its mode."""
     for part in PARTS:
         try:
             found = os.lstat(path + part)
@@ -120,6 +122,7 @@ def refuse_planted(path: str, *, tighten: bool = False) -> None:
 
 
 def identity(path: str) -> tuple[int, int] | None:
+    """Device and inode of the file; None if there is none."""
     try:
         found = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -128,10 +131,12 @@ def identity(path: str) -> tuple[int, int] | None:
 
 
 def wal_bytes(path: str) -> int:
+    """How much stands in the WAL."""
     return os.path.getsize(path + "-wal") if os.path.exists(path + "-wal") else 0
 
 
 def free_name(path: str) -> str:
+    """The first free name for a file that is set aside."""
     names = [f"{path}.set-aside-{number}" for number in range(1, SET_ASIDE_MAX + 1)]
     return next((name for name in names if not os.path.lexists(name)), names[-1])
 
@@ -204,4 +209,5 @@ def _hint(error: sqlite3.Error, path: str) -> str:
 
 
 def unusable_error(path: str, reason: str, hint: str) -> SidecarError:
+    """The error for people: which file, why, and what to do."""
     return SidecarError(f"the sidecar {path} cannot be used: {reason}", hint=hint)

@@ -44,6 +44,7 @@ class Unusable(Exception):  # noqa: N818  (never leaves this module)
 
 
 def read_standing(connection: sqlite3.Connection) -> Standing | None:
+    """Where replication stands; None before the first checkpoint."""
     row = connection.execute(
         f"SELECT {PLACE_COLUMNS}, cloud_id, endpoint, resend_size, resend_root FROM standing"
     ).fetchone()
@@ -54,6 +55,7 @@ def read_standing(connection: sqlite3.Connection) -> Standing | None:
 
 
 def write_standing(connection: sqlite3.Connection, standing: Standing) -> None:
+    """Replace the one standing."""
     resend = standing.resend
     row = (
         *place_row(standing.cursor),
@@ -70,6 +72,7 @@ def write_standing(connection: sqlite3.Connection, standing: Standing) -> None:
 
 
 def read_reset(connection: sqlite3.Connection) -> Reset | None:
+    """The newest order that waits; None if there is none."""
     row = connection.execute(f"SELECT id, confirmed, {PLACE_COLUMNS} FROM reset ORDER BY id DESC LIMIT 1").fetchone()
     return None if row is None else Reset(_place(row[2:]), confirmed=bool(row[1]), id=integer(row[0]))
 
@@ -82,12 +85,14 @@ def write_reset(connection: sqlite3.Connection, at: str, reset: Reset) -> int:
 
 
 def read_asked(connection: sqlite3.Connection) -> Asked | None:
+    """All that waits for the leader; None if nothing does."""
     reset = read_reset(connection)
     retries = tuple(read_letters(connection, "state = 'retry' AND id > ?", 0, DEAD_LETTERS_READ_MAX))
     return Asked(reset, retries) if reset or retries else None
 
 
 def read_letters(connection: sqlite3.Connection, where: str, after: int, limit: int) -> list[KeptDeadLetter]:
+    """Dead letters for which `where` holds beyond the id `after`, oldest first, at most `limit`."""
     rows = connection.execute(
         f"SELECT id, at, state, {LETTER_COLUMNS} FROM dead_letter WHERE {where} ORDER BY id LIMIT ?", (after, limit)
     ).fetchall()
@@ -101,6 +106,7 @@ def _kept(row: Row) -> KeptDeadLetter:
 
 
 def write_letters(connection: sqlite3.Connection, at: str, letters: Sequence[DeadLetter]) -> None:
+    """Keep dead letters; one known already is written over and is `dead` again."""
     connection.executemany(
         f"INSERT INTO dead_letter (at, state, {LETTER_COLUMNS}) VALUES (?, 'dead', ?, ?, ?, ?, ?, ?) "
         'ON CONFLICT (log_id, record) DO UPDATE SET at = excluded.at, "offset" = excluded."offset", '
@@ -110,20 +116,24 @@ def write_letters(connection: sqlite3.Connection, at: str, letters: Sequence[Dea
 
 
 def letter_row(letter: DeadLetter) -> Row:
+    """A dead letter as its columns."""
     texts = (_storable(letter.code), _storable(letter.detail))
     return (_storable(letter.log_id), letter.record, letter.offset, letter.length, *texts)
 
 
 def read_status(connection: sqlite3.Connection) -> bytes | None:
+    """The status last saved, as it was given."""
     row = connection.execute("SELECT json FROM status").fetchone()
     return None if row is None else _bytes(row[0])
 
 
 def write_status(connection: sqlite3.Connection, at: str, status: bytes) -> None:
+    """Replace the one status."""
     connection.execute("INSERT OR REPLACE INTO status (id, saved_at, json) VALUES (1, ?, ?)", (at, status))
 
 
 def place_row(cursor: Cursor) -> Row:
+    """A cursor as the columns of a place."""
     anchor = (cursor.anchor.length, cursor.anchor.sha256) if cursor.anchor else (None, None)
     nodes = b"".join(cursor.tree.nodes)
     texts = [_storable(text) for text in (cursor.log_id, cursor.event_id, cursor.parent)]
@@ -162,6 +172,7 @@ def _text(value: object) -> str | None:
 
 
 def integer(value: object) -> int:
+    """The value, which the schema says is an integer."""
     if not isinstance(value, int) or value < 0:
         _wrong("number")
     return value
@@ -184,12 +195,15 @@ def _wrong(kind: str) -> NoReturn:
 
 
 def version_of(connection: sqlite3.Connection) -> int:
+    """The schema version of this database; 0: it is new."""
     return integer(one_row(connection, "PRAGMA user_version")[0])
 
 
 def one_row(connection: sqlite3.Connection, statement: str) -> Row:
+    """The one row of a statement that always has one."""
     return cast(Row, connection.execute(statement).fetchone())
 
 
 def marks(row: Row) -> str:
+    """As many question marks as the row has columns."""
     return ", ".join("?" * len(row))
