@@ -204,24 +204,30 @@ class Watch:
         return "stalled" if now - self._moved_at > STALL_S else None
 
     def _see(self, task: Task) -> Seen:
+        """The sidecar first, the status behind it: counts may be newer than the cursor they are shown with, never
+        older, or the last answer would be missing from a result."""
+        seen = self._see_sidecar(task)
         status = self._replicator.status()
-        leads = self._replicator.leads
-        fresh = status if status is not None and (leads or (status.pid, status.since) != self._stale) else None
-        if fresh is not None:
-            self._totals.see(fresh)
-        seen = Seen(None, fresh, task.order is None, fresh.dead_letters if fresh is not None else 0)
+        if status is None or (not self._replicator.leads and (status.pid, status.since) == self._stale):
+            return seen
+        self._totals.see(status)
+        dead_letters = status.dead_letters if seen.standing is None else seen.dead_letters
+        return replace(seen, fresh=status, dead_letters=dead_letters)
+
+    def _see_sidecar(self, task: Task) -> Seen:
+        nothing = Seen(None, None, task.order is None, 0)
         try:
             view = read_only(sidecar_path(self._log))
         except SidecarError:
-            return seen  # busy, or no sidecar can be here: the next look, or the status, tells
+            return nothing  # busy, or no sidecar can be here: the next look, or the status, tells
         if view is None:
-            return seen
+            return nothing
         try:
             asked = view.pending()
             waits = asked is not None and asked.reset is not None  # ours, or a newer one that replaced it
-            return replace(seen, standing=view.load(), order_done=not waits, dead_letters=view.dead_letter_count())
+            return replace(nothing, standing=view.load(), order_done=not waits, dead_letters=view.dead_letter_count())
         except SidecarError:
-            return seen
+            return nothing
         finally:
             view.close()
 

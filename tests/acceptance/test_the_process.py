@@ -365,7 +365,7 @@ def test_f48_a_backlog_of_200000_records_takes_constant_memory(world: World) -> 
                 b'{"ts":"2026-11-23T10:00:00Z","type":"N","event_id":"b-%d","data":"%s"}\n' % (number, b"x" * 220)
             )
     program = world.start(BACKLOG, str(world.home / "small"))
-    said, errors = program.communicate(timeout=90)
+    said, errors = program.communicate(timeout=240)
     assert said, errors
     reason, more_mib = said.split()
     assert reason == "caught_up"
