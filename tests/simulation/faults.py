@@ -231,10 +231,12 @@ def clock_jumps(world: World, directory: Directory) -> None:
 
 
 def cursor_reset(world: World, directory: Directory) -> None:
-    """A person orders that records be sent again."""
-    size = world.rng.choice((0, world.rng.randrange(200)))
+    """A person orders that records be sent again, from a place that may lie beyond the cursor when it is read."""
+    log = LogReader(directory.path, directory.disk)
+    size = world.rng.choice((0, world.rng.randrange(200), None))
     try:
-        cursor = LogReader(directory.path, directory.disk).locate(log_id=world.new_uuid(), size=size)
+        end = log.whole_end()
+        cursor = log.locate(log_id=world.new_uuid(), size=size, offset=end if size is None else None)
     except ReplicatorError:
         return
     world.order(directory, Reset(cursor))
@@ -364,7 +366,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("leader dies", leader_dies, 12, ("throttled", *LOST_TRACK)),
     Fault("two leaders", two_leaders, 2, ("throttled", *LOST_TRACK)),
     Fault("clock jumps", clock_jumps, 4),
-    Fault("cursor reset", cursor_reset, 2, ("reset", "resend")),
+    Fault("cursor reset", cursor_reset, 4, ("reset", "resend")),
     Fault("request lost", weather("lost", 0.5), 4, ("unavailable",)),
     Fault("answer lost", weather("answer lost", 0.5), 4, ("unavailable", *RESEND)),
     Fault("request late", weather("late", 0.5), 4, ("unavailable", *RESEND)),

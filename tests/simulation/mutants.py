@@ -45,14 +45,6 @@ SQLITE = "gradata/cloud/sqlite.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
-        "stale load",
-        "a failed batch is sent again as it was read",
-        PROGRESS,
-        "        load=None,\n        heard=False,\n        trouble=trouble,\n        failures=p.failures + 1,\n"
-        "        not_before=now + max(",
-        "        trouble=trouble,\n        failures=p.failures + 1,\n        not_before=now + max(",
-    ),
-    Mutant(
         "unclamped wait",
         "an absurd Retry-After is believed",
         PROGRESS,
@@ -74,13 +66,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "if False:",
     ),
     Mutant(
-        "cut-off log waits",
-        "records that only the cloud has are waited for",
-        PROGRESS,
-        "    if resend is not None:\n        return _new_generation(",
-        "    if False:\n        return _new_generation(",
-    ),
-    Mutant(
         "jump over refusals",
         "a head that is near is jumped to",
         PROGRESS,
@@ -92,7 +77,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "records that an ack names as refused are forgotten",
         PROGRESS,
         "        if 0 <= index < load.count:\n",
-        "        if 0 < index < load.count:\n",
+        "        if False:\n",
     ),
     Mutant(
         "all refused for good",

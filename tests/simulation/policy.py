@@ -1,4 +1,6 @@
-"""The policy of simulated clients: the documented one with small batches, so that logs of few records have many."""
+"""Policies of simulated clients: the documented one with small batches, so that logs of few records have many."""
+
+from dataclasses import replace
 
 from replicator.model import Policy
 
@@ -9,3 +11,5 @@ POLICY = Policy(
     record_bytes_max=64 * 1024,
     ceiling_successes=4,
 )
+LARGE_BATCHES = replace(POLICY, batch_bytes=128 * 1024, batch_bytes_first=64 * 1024, read_bytes_max=128 * 1024)
+"""Over-long records travel among others, so that the cloud refuses them within a batch."""

@@ -113,7 +113,7 @@ class Process:
             Ports(LogReader(directory.path, directory.disk), sidecar, self.sink, NoWaiting(), self.clock),
             standing,
             endpoint=directory.endpoint,
-            policy=POLICY,
+            policy=world.policy,
             on_notice=lambda notice: world.oracle.noticed(directory, notice),
             jitter=world.rng.random,
             new_log_id=world.new_uuid,

@@ -114,7 +114,7 @@ def test_a_mutant_fits_the_source(mutant: object) -> None:
     assert source_of(mutant)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["overlap unseen", "cut-off log waits"])
+@pytest.mark.parametrize("name", ["overlap unseen", "upload to strangers"])
 def test_a_bug_is_found(name: str) -> None:
     """A bug in the cloud and one in the client are found within the seeds of a normal run; the table has the others."""
     (mutant,) = (mutant for mutant in MUTANTS if mutant.name == name)

@@ -21,6 +21,7 @@ from .directory import Directory
 from .faults import FAULTS, Fault
 from .network import Network
 from .oracle import Oracle
+from .policy import LARGE_BATCHES, POLICY
 from .process import Process
 from .records import Records
 
@@ -58,7 +59,7 @@ class World:
         self.network = Network(self.clock, random.Random(rng.random()), latency_s=self.latency_s)
         self.oracle = Oracle(self)
         self.records = Records(
-            random.Random(rng.random()), odd=rng.choice((0.0, 0.1, 0.5)), large=rng.choice((0.0, 0.0, 0.03))
+            random.Random(rng.random()), odd=rng.choice((0.0, 0.1, 0.5)), large=rng.choice((0.0, 0.0, 0.03, 0.1))
         )
         self.clouds: list[CloudProcess] = []
         self.directories: list[Directory] = []
@@ -69,9 +70,10 @@ class World:
         self._leads: Counter[str] = Counter()
         self._endings: list[Callable[[], None]] = []
         self._faults = self._draw_faults()
+        self.policy = rng.choice((POLICY, POLICY, LARGE_BATCHES))
         self.unlocked = rng.choice((0.0, 0.0, 0.3))
-        self.bursts_per_hour = rng.choice((4.0, 10.0, 30.0)) / self.hours
-        self.burst_max = rng.choice((2, 5, 12, 40, 200))
+        self.bursts_per_hour = rng.choice((3.0, 8.0, 20.0)) / self.hours
+        self.burst_max = rng.choice((2, 5, 12, 40, 150))
 
     def _draw_faults(self) -> list[tuple[Fault, float]]:
         """The faults of this seed with their rates: none, one, a few, or many."""
@@ -86,6 +88,8 @@ class World:
         cloud = self.add_cloud()
         directory = self.add_directory(cloud, Identity("brain-1", "dev_1"))
         self.bring_key(directory)
+        for _ in range(self.rng.choice((0, 0, 1, 20, 300))):
+            directory.append(self.records.next())
         for process in directory.processes:
             self.clock.after(self.rng.uniform(0.0, 5.0), process.start)
         self._plan_burst()
