@@ -121,7 +121,7 @@ def tell(name: str, value: float, unit: str) -> None:
 
 
 def write_log(path: Path, count: int, length: int = 1200, start: int = 0) -> None:
-    """Append `count` whole records of `length` bytes, as corrections look."""
+    """Append `count` whole records of `length` bytes, as corrections look, and make them durable."""
     text = "It should say what is promised, and by when. " * 40
     with path.open("ab") as log:
         for first in range(start, start + count, 10_000):
@@ -134,3 +134,5 @@ def write_log(path: Path, count: int, length: int = 1200, start: int = 0) -> Non
                 tail = f'"}}, "tags": ["category:TONE"], "event_id": "01KAR{number:021d}"}}\n'
                 lines.append((head + text[: length - len(head) - len(tail)] + tail).encode())
             log.write(b"".join(lines))
+        log.flush()
+        os.fsync(log.fileno())  # every writer of ours did: the first batch must not pay for gigabytes of dirty pages
