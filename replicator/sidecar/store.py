@@ -162,8 +162,12 @@ class Sidecar(SidecarView):
         `done_reset` is the id of the order that `standing` carries out; it, and older ones, go in the same
         transaction: an order is carried out exactly once, wherever the process dies. Returns the order that
         still waits. A dead letter known already is written over and is `dead` again.
+
+        A power cut may take back the last saves, for a cursor that went back is harmless. Not so where something
+        would be lost with it (a dead letter, a new generation, an order): then this waits for the disk.
         """
         at = self._now()
+        synced = bool(dead_letters or done_reset or not standing.cursor.size)
 
         def work(connection: sqlite3.Connection) -> Reset | None:
             write_standing(connection, standing)
@@ -174,7 +178,7 @@ class Sidecar(SidecarView):
                 connection.execute("DELETE FROM reset WHERE id <= ?", (done_reset,))
             return read_reset(connection)
 
-        return self._write(work)
+        return self._write(work, synced=synced)
 
     def save_status(self, status: bytes) -> None:
         """Save the status alone."""
@@ -258,10 +262,11 @@ class Sidecar(SidecarView):
             lambda connection: connection.executemany(statement, rows).rowcount if rows else 0, order=True
         )
 
-    def _write(self, work: Callable[[sqlite3.Connection], T], *, order: bool = False) -> T:
+    def _write(self, work: Callable[[sqlite3.Connection], T], *, order: bool = False, synced: bool = False) -> T:
         def transaction(connection: sqlite3.Connection) -> T:
             if order:  # the change counter tells of other connections only
                 self._version_without_orders = None
+            connection.execute(f"PRAGMA synchronous = {'FULL' if synced or order else 'NORMAL'}")
             connection.execute("BEGIN IMMEDIATE")
             answer = work(connection)
             connection.execute("COMMIT")

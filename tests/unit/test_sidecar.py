@@ -194,6 +194,32 @@ def test_a_value_that_sql_cannot_hold_leaves_no_transaction_open(path: str) -> N
     sidecar.close()
 
 
+TREE = CompactRange.EMPTY.extended([b"l" * 32])
+
+
+def test_what_no_exchange_brings_back_waits_for_the_disk(path: str) -> None:
+    """A power cut may take back a cursor, but no dead letter, no generation that began, no order done or given."""
+    sidecar = Sidecar.open(path)
+    said: list[str] = []
+    assert sidecar._connection is not None
+    sidecar._connection.set_trace_callback(said.append)
+    begun, moved = Standing(Cursor("log-1")), Standing(Cursor("log-1", 4, TREE, None, Anchor(4, b"x" * 32)))
+
+    def synced(save: Callable[[], object]) -> bool:
+        said.clear()
+        save()
+        before_commit = said[: said.index("COMMIT")]
+        return [line for line in before_commit if "synchronous" in line][-1].endswith("FULL")
+
+    letter = DeadLetter("log-1", 0, 0, 4, "refused")
+    assert synced(lambda: sidecar.save(begun))
+    assert not synced(lambda: sidecar.save(moved))
+    assert synced(lambda: sidecar.save(moved, [letter]))
+    assert synced(lambda: sidecar.save(moved, done_reset=1))
+    assert synced(lambda: sidecar.ask_reset(Reset(begun.cursor)))
+    assert not synced(lambda: sidecar.save_status(b"{}"))
+
+
 def test_f24_a_sidecar_deleted_while_open_is_made_anew(path: str) -> None:
     """The next save goes to a new file at the path, not to the deleted one; orders given there are seen."""
     sidecar = Sidecar.open(path)
