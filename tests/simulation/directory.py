@@ -59,6 +59,7 @@ class Directory:
         """Two led it at one time, and overwrote each other's sidecar."""
         self.letters_lost = False
         """The sidecar's list of dead letters was lost with it."""
+        self.first_rows: SidecarRows | None = None
         self.backup: tuple[bytes, SidecarRows] | None = None
         self.processes = [Process(self, "p1"), Process(self, "p2")]
         self._rows_before: list[SidecarRows] = []
@@ -147,8 +148,14 @@ class Directory:
     # ------------------------------------------------------------------------------ what befalls directories
 
     def keep_rows(self) -> None:
-        """What a power cut may bring back."""
+        """What a power cut, or a backup of the first day, may bring back."""
+        if self.first_rows is None and self.rows.standing is not None:
+            self.first_rows = copied(self.rows)
         self._rows_before = [*self._rows_before[1 - ROWS_KEPT :], copied(self.rows)]
+
+    def rows_synced(self) -> None:
+        """The sidecar waited for the disk: a power cut takes nothing of it back."""
+        self._rows_before = []
 
     def power_cut(self) -> None:
         """The machine is without power, then starts again."""

@@ -62,6 +62,7 @@ def disk_full(world: World, directory: Directory) -> None:
     directory.fill_up()
     if world.rng.random() < 0.5:
         directory.sidecar_fails = "database or disk is full"
+        directory.letters_lost = True
 
     def ends() -> None:
         directory.disk.capacity_bytes = None
@@ -167,7 +168,17 @@ def sidecar_lost(world: World, directory: Directory) -> None:
             world.restart(process)
 
 
+def sidecar_restored(world: World, directory: Directory) -> None:
+    """The sidecar of the first day: the cloud is ahead by all that was written since."""
+    if directory.first_rows is not None:
+        directory.letters_lost = True
+        directory.rows = copied(directory.first_rows)
+        for process in directory.processes:
+            world.restart(process)
+
+
 def sidecar_fails(world: World, directory: Directory) -> None:
+    directory.letters_lost = True  # with a process that dies before the sidecar heals, and far behind the cloud
     directory.sidecar_fails = world.rng.choice(("database is locked", "disk I/O error", "read-only database"))
 
     def ends() -> None:
@@ -324,7 +335,9 @@ def key_missing(world: World, directory: Directory) -> None:
     directory.key = None
 
     def ends() -> None:
-        world.bring_key(directory)
+        for other in world.directories:
+            if other.key is None:
+                world.bring_key(other)
 
     world.episode(ends, *MINUTES)
 
@@ -361,6 +374,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("tail edited", tail_edited, 2, FORK, everywhere=False),
     Fault("old record edited", old_record_edited, 1, FORK, everywhere=False),
     Fault("sidecar lost", sidecar_lost, 3, LOST_TRACK, everywhere=False),
+    Fault("sidecar restored", sidecar_restored, 3, LOST_TRACK, everywhere=False),
     Fault("sidecar fails", sidecar_fails, 4, ("sidecar", *LOST_TRACK), everywhere=False),
     Fault("cloned", cloned, 1, ("throttled", *FORK)),
     Fault("leader dies", leader_dies, 12, ("throttled", *LOST_TRACK)),

@@ -109,6 +109,8 @@ class Sidecar(MemorySidecar):
             raise Died
         directory.keep_rows()
         reset = super().save(standing, dead_letters, status=status, done_reset=done_reset)
+        if dead_letters or done_reset or not standing.cursor.size:
+            directory.rows_synced()
         directory.world.oracle.checkpointed(directory, standing)
         if self._process.dies_at == "after save":
             raise Died

@@ -105,7 +105,8 @@ class World:
         self.clock.run_until(end_s + QUIET_S)
         self.oracle.judge(quiet=self.oracle.sent == sent)
         for one in self.clouds:
-            self.seen.update({f"answer {name}": count for name, count in one.counts.items()})
+            for name, count in one.counts.items():
+                self.count(f"answer {name}" if name.isdecimal() else name, by=count)
             one.store.close()
         self.seen.update(self.network.counts)
         names = tuple(sorted(fault.name for fault, _ in self._faults))
