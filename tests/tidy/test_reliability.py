@@ -18,7 +18,7 @@ def guarantees() -> list[tuple[int, str]]:
     return [(int(number), text) for number, text in GUARANTEE.findall(section)]
 
 
-def tests_of(path: Path) -> set[str]:
+def names_in(path: Path) -> set[str]:
     """The names of a file's tests; none if there is no such file."""
     if not path.exists():
         return set()
@@ -29,7 +29,7 @@ def tests_of(path: Path) -> set[str]:
 def test_each_guarantee_names_tests_that_exist() -> None:
     """Each numbered promise has at least one test, and every test that the document names is there."""
     named = NAMED.findall(DOCUMENT.read_text(encoding="utf-8"))
-    gone = [f"{path}::{name}" for path, name in named if name not in tests_of(ROOT / path)]
+    gone = [f"{path}::{name}" for path, name in named if name not in names_in(ROOT / path)]
     assert gone == []
     assert [number for number, text in guarantees() if not NAMED.search(text)] == []
 
