@@ -162,8 +162,7 @@ class Brain:
         said = {"session": ended, "corrections": corrections, "platform_source": fields.PLATFORM}
         event = self._record(self._event("SESSION_END", "brain.end_session", said, [], ended))
         self._session = None if ended is None else max(self._session or 1, ended + 1)
-        replicator = self._replicator
-        drained = None if replicator is None else replicator.drain(timeout_s)
+        drained = self.drain(timeout_s)
         return {
             "session": ended,
             "corrections": corrections,
@@ -235,6 +234,25 @@ class Brain:
         drained = None if replicator is None else replicator.close(timeout_s)
         self._let_go_if_closed()
         return drained
+
+    def drain(self, timeout_s: float = DRAIN_S) -> Drained | None:
+        """Replicate what waits, within `timeout_s`. Returns what it came to; None without a replicator."""
+        replicator = self._replicator
+        return None if replicator is None else replicator.drain(timeout_s)
+
+    async def adrain(self, timeout_s: float = DRAIN_S) -> Drained | None:
+        """`drain` for a host on asyncio: its loop goes on meanwhile."""
+        return await _beside_the_loop(self.drain, timeout_s)
+
+    async def aclose(self, timeout_s: float = DRAIN_S) -> Drained | None:
+        """`close` for a host on asyncio: its loop goes on meanwhile."""
+        return await _beside_the_loop(self.close, timeout_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -347,6 +365,12 @@ class Brain:
         if self._closed:
             self._writer.close()
             self._projection.close()
+
+
+async def _beside_the_loop(do: Callable[[float], Drained | None], timeout_s: float) -> Drained | None:
+    import asyncio  # 30 ms, and a host that awaits this has it
+
+    return await asyncio.to_thread(do, timeout_s)
 
 
 class _Looking:

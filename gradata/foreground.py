@@ -27,9 +27,10 @@ from replicator.lease import Lease, lease_path
 from replicator.log import LogReader
 from replicator.loop import Drained, Replicator
 from replicator.model import Standing
+from replicator.saved import saved_status
 from replicator.sidecar import read_only, sidecar_path
 from replicator.sink import HttpSink, Sink, check_endpoint
-from replicator.status import Notice, Shown, Status, from_json
+from replicator.status import Notice, Shown, Status
 
 POLL_S = 0.1
 STALL_S = 60.0
@@ -166,7 +167,7 @@ class Watch:
         self._replicator = replicator
         self._log = replicator.log_path
         self._now = monotonic_s
-        saved = _saved(self._log)
+        saved = saved_status(self._log)
         self._stale = (
             None if saved is None or Lease.holder(lease_path(self._log)) is not None else (saved.pid, saved.since)
         )
@@ -281,20 +282,6 @@ def _why_waiting_is_of_no_use(status: Status | None) -> str | None:
     if status.state in ("paused", "held", "stopped"):
         return status.state
     return status.log_trouble
-
-
-def _saved(log: str) -> Status | None:
-    try:
-        view = read_only(sidecar_path(log))
-        if view is None:
-            return None
-        try:
-            saved = view.status()
-        finally:
-            view.close()
-    except SidecarError:
-        return None
-    return None if saved is None else from_json(saved)
 
 
 class Stop:

@@ -7,6 +7,7 @@
     │   └── NotDurableError    the record stands in the log, but the disk refused to say that it is durable
     ├── CursorError            an offset or event that is no place in this log
     ├── SidecarError           the sidecar cannot be read or written
+    ├── RecordRefusedError     raised by a sink's own function: this record will never do (`sink.DeliverySink`)
     └── WireError              a request or answer that is not of the protocol (`replicator.wire`)
 
 Operating conditions (an unreachable cloud, a rotated key) are values, not exceptions: see `progress`.
@@ -48,6 +49,17 @@ class CursorError(ReplicatorError):
 
 class SidecarError(ReplicatorError):
     """The sidecar database cannot be used now."""
+
+
+class RecordRefusedError(ReplicatorError):
+    """A record that its destination will never take. `index` counts within the delivery, from 0.
+
+    The message stands in the dead letter: it must hold no text of the record.
+    """
+
+    def __init__(self, index: int, message: str = "refused") -> None:
+        super().__init__(message)
+        self.index = index
 
 
 class WireError(ReplicatorError):

@@ -15,18 +15,19 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from replicator import actions as act
 from replicator import status as st
 from replicator.engine import Clock, Engine, Host, Ports, SystemClock
-from replicator.errors import LogError, ReplicatorError, SidecarError
+from replicator.errors import LogError, SidecarError
 from replicator.lease import Lease, lease_path
 from replicator.log import LogReader
 from replicator.model import Policy, Standing
 from replicator.pacing import backoff_s
 from replicator.process import PROCESS
-from replicator.sidecar import Sidecar, read_only, sidecar_path
+from replicator.saved import crash_notice, save_crash, saved_offset, saved_status
+from replicator.sidecar import Sidecar, sidecar_path
 from replicator.sink import Sink
 from replicator.waker import Waker
 
@@ -99,6 +100,8 @@ class Replicator:
         self._acked = 0
         self._failed_last = 0
         self.crashes = 0
+        self.active_at_s = self._clock.monotonic_s()
+        """When the thread last did something, monotonic: for watchdogs. It rests no longer than a request."""
 
     # ------------------------------------------------------------------------------ for the program
 
@@ -132,7 +135,7 @@ class Replicator:
             log_bytes = 0
         if engine is not None:
             return st.refreshed(engine.status, log_bytes=log_bytes)
-        saved = _saved_status(self.log_path)
+        saved = saved_status(self.log_path)
         return None if saved is None else st.refreshed(saved, log_bytes=log_bytes)
 
     def drain(self, timeout_s: float) -> Drained:
@@ -164,7 +167,7 @@ class Replicator:
         """The durable offset, and why it will not move before the deadline (None: it may)."""
         engine = self._engine
         if engine is None:
-            saved = _saved_offset(self.log_path)
+            saved = saved_offset(self.log_path)
             return (saved, None)
         progress = engine.progress
         offset = progress.durable.cursor.offset if progress.durable is not None else 0
@@ -189,6 +192,25 @@ class Replicator:
             drained = Drained(0, 0, "off")
         return drained
 
+    async def adrain(self, timeout_s: float) -> Drained:
+        """`drain` for a host on asyncio: its loop goes on meanwhile."""
+        import asyncio  # 30 ms, and a host that calls this has it
+
+        return await asyncio.to_thread(self.drain, timeout_s)
+
+    async def aclose(self, timeout_s: float = 5.0) -> Drained:
+        """`close` for a host on asyncio: its loop goes on meanwhile."""
+        import asyncio
+
+        return await asyncio.to_thread(self.close, timeout_s)
+
+    def __enter__(self) -> Replicator:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def stop(self, timeout_s: float) -> bool:
         """Stop the thread without draining, waiting at most `timeout_s`; whether it has ended. `start()` resumes."""
         with self._changed:
@@ -204,15 +226,16 @@ class Replicator:
     def _run(self) -> None:
         failures = 0
         while not self._stop:
+            self.active_at_s = self._clock.monotonic_s()
             try:
                 self._lead_or_follow()
                 failures = 0
             except Exception as error:  # noqa: BLE001 -- the last line of defence: record, tell, restart
                 failures += 1
                 self.crashes += 1
-                notice = _crash_notice(error)
+                notice = crash_notice(error)
                 self._tell(notice)
-                _save_crash(self.log_path, self.endpoint, notice.text, self._clock.now().isoformat(timespec="seconds"))
+                save_crash(self.log_path, self.endpoint, notice.text, self._clock.now().isoformat(timespec="seconds"))
                 delay_s = backoff_s(failures, jitter=1.0, first_s=RESTART_S_FIRST, max_s=RESTART_S_MAX)
                 self._pause(delay_s)
         self._waker.close()
@@ -228,6 +251,7 @@ class Replicator:
         with self._changed:
             while not self._stop and (left := until - self._clock.monotonic_s()) > 0:
                 self._changed.wait(min(left, FOLLOW_S))
+                self.active_at_s = self._clock.monotonic_s()
 
     def _lead_or_follow(self) -> None:
         if not os.path.isdir(os.path.dirname(self.log_path)):
@@ -268,6 +292,7 @@ class Replicator:
                     return
                 size = _size(engine)
                 engine.perform(action)
+                self.active_at_s = self._clock.monotonic_s()
                 self._acked += max(0, _size(engine) - size)
                 with self._changed:
                     self._changed.notify_all()
@@ -330,59 +355,3 @@ class Replicator:
 def _size(engine: Engine) -> int:
     standing = engine.progress.standing
     return 0 if standing is None else standing.cursor.size
-
-
-def _crash_notice(error: Exception) -> st.Notice:
-    """Names the kind and the place of an unexpected exception, never its text: that could hold anything."""
-    traceback = error.__traceback__
-    place = "?"
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        place = f"{os.path.basename(code.co_filename)}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    if isinstance(error, ReplicatorError):
-        return st.Notice("crashed", f"{error}; it starts again", error.hint, grave=True)
-    text = f"unexpected {type(error).__name__} at {place}; the thread starts again, nothing is lost"
-    return st.Notice("crashed", text, "please report it", grave=True)
-
-
-def _save_crash(log_path: str, endpoint: str, text: str, now: str) -> None:
-    """So that doctor tells of it, whoever asks."""
-    known = _saved_status(log_path) or st.Status("starting", now, endpoint)
-    sidecar = Sidecar(sidecar_path(log_path), may_set_aside=False)
-    try:
-        sidecar.save_status(st.to_json(replace(known, crash=f"{text} (since {now})", updated_at=now)))
-    except SidecarError:
-        return  # it was logged, and the next engine says what is wrong with the sidecar
-    finally:
-        sidecar.close()
-
-
-def _saved_status(log_path: str) -> st.Status | None:
-    """What the leader last saved; None if there is nothing readable."""
-    try:
-        view = read_only(sidecar_path(log_path))
-        if view is None:
-            return None
-        try:
-            saved = view.status()
-        finally:
-            view.close()
-    except SidecarError:
-        return None
-    return None if saved is None else st.from_json(saved)
-
-
-def _saved_offset(log_path: str) -> int:
-    """The durable cursor's offset; 0 if unknown."""
-    try:
-        view = read_only(sidecar_path(log_path))
-        if view is None:
-            return 0
-        try:
-            standing = view.load()
-        finally:
-            view.close()
-    except SidecarError:
-        return 0
-    return 0 if standing is None else standing.cursor.offset

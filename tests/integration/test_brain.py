@@ -634,3 +634,28 @@ def test_f55_no_representation_of_a_brain_shows_the_key(home: Path) -> None:
     """Neither the brain, its settings, nor what it logs holds the key."""
     with _init(home, key="gk_live_canary", ports=Ports(open_replicator=lambda *_: FakeReplication())) as brain:
         assert "canary" not in f"{brain!r} {brain.settings!r} {brain.identity!r}"
+
+
+def test_a_host_on_asyncio_drains_and_closes_without_holding_its_loop_up(home: Path) -> None:
+    """`adrain`, `aclose` and `async with` do what their plain forms do, in another thread than the loop's."""
+    import asyncio
+
+    class Slow(FakeReplication):
+        threads: list[int]
+
+        def drain(self, timeout_s: float) -> Drained:
+            self.threads = [threading.get_ident()]
+            return super().drain(timeout_s)
+
+    fake = Slow()
+
+    async def host() -> Drained | None:
+        brain = Brain.init(home / "brain", environ={"HOME": str(home)}, ports=Ports(open_replicator=lambda *_: fake))
+        async with brain:
+            return await brain.adrain(1.5)
+
+    (home / ".gradata").mkdir(exist_ok=True)
+    (home / ".gradata" / "key").write_text("gk_live_asyncio\n")
+    assert asyncio.run(host()) == Drained(3, 7, "deadline")
+    assert fake.threads != [threading.get_ident()]
+    assert fake.calls == ["start", "drain 1.5", "close 5.0"]

@@ -1,0 +1,70 @@
+"""What a leader leaves in the sidecar for others to see: its status, its cursor, how its thread crashed.
+
+I/O. For whoever does not lead: a follower, a drain in another process, a command. Reading never creates a file and
+never waits for a writer; what cannot be read now is unknown, not an error. Partner: `loop`, whose thread writes.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+from replicator import status as st
+from replicator.errors import ReplicatorError, SidecarError
+from replicator.sidecar import Sidecar, read_only, sidecar_path
+
+
+def saved_status(log_path: str) -> st.Status | None:
+    """What the leader last saved; None if there is nothing readable."""
+    try:
+        view = read_only(sidecar_path(log_path))
+        if view is None:
+            return None
+        try:
+            saved = view.status()
+        finally:
+            view.close()
+    except SidecarError:
+        return None
+    return None if saved is None else st.from_json(saved)
+
+
+def saved_offset(log_path: str) -> int:
+    """The durable cursor's offset; 0 if unknown."""
+    try:
+        view = read_only(sidecar_path(log_path))
+        if view is None:
+            return 0
+        try:
+            standing = view.load()
+        finally:
+            view.close()
+    except SidecarError:
+        return 0
+    return 0 if standing is None else standing.cursor.offset
+
+
+def crash_notice(error: Exception) -> st.Notice:
+    """Names the kind and the place of an unexpected exception, never its text: that could hold anything."""
+    traceback = error.__traceback__
+    place = "?"
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        place = f"{os.path.basename(code.co_filename)}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    if isinstance(error, ReplicatorError):
+        return st.Notice("crashed", f"{error}; it starts again", error.hint, grave=True)
+    text = f"unexpected {type(error).__name__} at {place}; the thread starts again, nothing is lost"
+    return st.Notice("crashed", text, "please report it", grave=True)
+
+
+def save_crash(log_path: str, endpoint: str, text: str, now: str) -> None:
+    """So that doctor tells of it, whoever asks."""
+    known = saved_status(log_path) or st.Status("starting", now, endpoint)
+    sidecar = Sidecar(sidecar_path(log_path), may_set_aside=False)
+    try:
+        sidecar.save_status(st.to_json(replace(known, crash=f"{text} (since {now})", updated_at=now)))
+    except SidecarError:
+        return  # it was logged, and the next engine says what is wrong with the sidecar
+    finally:
+        sidecar.close()

@@ -1,0 +1,87 @@
+"""A sink of one's own in one function: each batch is handed to it, in order, until it returns.
+
+For destinations that are no Gradata cloud: a database, a file, an HTTP service. What the function returns for counts
+as acknowledged; the proof is then this side's word alone, since nobody at the other end computes a root. Delivery is
+at least once: after a crash, or a lost sidecar, records come again, with the same number in the same log. Partner:
+`HttpSink`, the other implementation of the port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from replicator.actions import (
+    Acked,
+    Beat,
+    BeatOutcome,
+    Heard,
+    Recalled,
+    RecallOutcome,
+    Refused,
+    Send,
+    SendOutcome,
+    Unavailable,
+)
+from replicator.errors import RecordRefusedError
+from replicator.model import MIB, Head, Hole, Limits
+from replicator.wire import Report, plain
+
+UNPROCESSABLE = 422
+LIMITS = Limits(body_bytes=16 * MIB, record_bytes=16 * MIB, requests_per_minute=None)
+"""What is asked of the replicator unless told otherwise: nothing that holds a local destination back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Whole consecutive records of one log. `(log_id, first + i)` names record i for ever: an idempotency key."""
+
+    log_id: str
+    first: int
+    records: tuple[bytes, ...] = field(repr=False)
+
+
+class DeliverySink:
+    """The Sink port before a function.
+
+    `deliver` is called in the replicator's thread with one Delivery at a time and returns when its records are safe.
+    It raises OSError (ConnectionError and TimeoutError are) when it cannot now: tried again for ever, with backoff.
+    RecordRefusedError says that one record will never do: it becomes a dead letter, and its neighbours go on. Any
+    other exception is a bug of its own: the thread records it, and starts again with backoff; nothing is skipped.
+    `limits` bounds what one Delivery holds.
+    """
+
+    def __init__(self, deliver: Callable[[Delivery], None], *, limits: Limits = LIMITS) -> None:
+        self._deliver = deliver
+        self._limits = limits
+
+    def send(self, action: Send, report: Report) -> SendOutcome:
+        """Hand the records over; the place of a dead letter has none."""
+        del report
+        load, log_id = action.load, action.cursor.log_id
+        if not isinstance(load, Hole):
+            try:
+                self._deliver(Delivery(log_id, load.first, tuple(load.records())))
+            except RecordRefusedError as refused:
+                return Refused(UNPROCESSABLE, plain(str(refused)), load.first + refused.index)
+            except OSError as error:
+                return Unavailable(plain(error.strerror or type(error).__name__))
+        head = Head(log_id, action.after.size, action.after.root, load.end)
+        return Acked("delivery", head, accepted=load.count, limits=self._limits)
+
+    def beat(self, action: Beat, report: Report) -> BeatOutcome:
+        """Nobody to ask: the cursor stands."""
+        del report
+        cursor = action.cursor
+        return Heard("delivery", Head(cursor.log_id, cursor.size, cursor.root, cursor.offset))
+
+    def recall(self) -> RecallOutcome:
+        """Nobody knows what was delivered: without a sidecar everything comes again."""
+        return Recalled(())
+
+    def key_changed(self) -> bool:
+        """There is no key."""
+        return False
+
+    def close(self) -> None:
+        """Nothing is held."""
