@@ -7,11 +7,12 @@ decided in their order, each seeing what the ones before it add. The store's dut
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
 
+from gradata.cloud.bars import ERASED, NOTHING_BARRED, Barred, incomparable, withheld
 from gradata.cloud.requests import NO_COLUMNS, Append, Beat, Claim, Columns, Lines, Loose, Request
 from gradata.cloud.tiles import TilePart, tile_parts
 from replicator.framing import event_id_of
@@ -24,7 +25,8 @@ class LogFacts:
     """What is stored of a log, and of the places that a request wants to write again.
 
     `overlap`: the stored leaves of records [first, min(size, first + count)). `rows`: the stored bytes of those
-    whose row is there, None for a hole. `below`: the tree at `first`, when the request reaches beyond the head.
+    whose row is there, None for a hole. `gone`: those of them whose bytes were taken away on purpose, and stay away.
+    `below`: the tree at `first`, when the request reaches beyond the head.
     """
 
     tree: CompactRange = CompactRange.EMPTY
@@ -33,6 +35,7 @@ class LogFacts:
     overlap: Sequence[bytes] = ()
     rows: Mapping[int, bytes | None] = field(default_factory=dict)
     below: CompactRange | None = None
+    gone: Collection[int] = frozenset()
 
 
 UNKNOWN_LOG = LogFacts()
@@ -43,16 +46,19 @@ class Facts:
     """What is stored about everything that a group of requests touches.
 
     `brains`: the workspace of each brain that exists. `logs`: by brain and log_id; a log that is missing is
-    unknown. `events`: of each brain, event_id to content, for those ids in the group that are stored.
+    unknown. `events`: of each brain, event_id to content, for those ids in the group that are, or ever were, stored.
+    `deleted`: the brains that were deleted on purpose. `barred`: what must not come back, of brains that have any.
     """
 
     brains: Mapping[str, str]
     logs: Mapping[tuple[str, str], LogFacts]
     events: Mapping[str, Mapping[str, bytes]]
+    deleted: Collection[str] = frozenset()
+    barred: Mapping[str, Barred] = field(default_factory=dict)
 
 
 class Row(NamedTuple):
-    """A record at its place. `record` None: a hole. `flag`: why it is no event, or `event_conflict`."""
+    """A record at its place. `record` None: a hole, or withheld. `flag`: why; or why it is no event, or a conflict."""
 
     number: int
     offset: int
@@ -144,6 +150,11 @@ class Forbidden:
 
 
 @dataclass(frozen=True, slots=True)
+class Deleted:
+    """410 `brain_deleted`: on purpose. Nothing of it is taken again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Malformed:
     """400: the envelope contradicts itself."""
 
@@ -151,7 +162,7 @@ class Malformed:
     record: int | None = None
 
 
-Decision = Done | Gap | Diverged | Forbidden | Malformed
+Decision = Done | Gap | Diverged | Forbidden | Deleted | Malformed
 
 
 def plan(requests: Sequence[Request], facts: Facts, *, record_bytes: int) -> list[Decision]:
@@ -164,8 +175,12 @@ def plan(requests: Sequence[Request], facts: Facts, *, record_bytes: int) -> lis
         if owner is not None and owner != request.workspace:
             decisions.append(Forbidden())
             continue
+        if request.brain_id in facts.deleted:
+            decisions.append(Deleted())
+            continue
         known = events.setdefault(request.brain_id, {})
-        decision = _decide(request, facts.logs, known, record_bytes)
+        barred = facts.barred.get(request.brain_id, NOTHING_BARRED)
+        decision = _decide(request, facts.logs, known, barred, record_bytes)
         if isinstance(decision, Done):
             brains[request.brain_id] = request.workspace
         decisions.append(decision)
@@ -176,20 +191,21 @@ def _decide(
     request: Request,
     logs: Mapping[tuple[str, str], LogFacts],
     known: MutableMapping[str, bytes],
+    barred: Barred,
     record_bytes: int,
 ) -> Decision:
     if isinstance(request, Loose):
-        return _keep_loose(request.load, known, record_bytes)
+        return _keep_loose(request.load, known, barred, record_bytes)
     log = logs.get((request.brain_id, request.log_id), UNKNOWN_LOG)
     if isinstance(request, Beat):
         return Done(log.tree, log.offset, log.event_id)
-    return _misfit(request, log) or _append(request, log, known, record_bytes)
+    return _misfit(request, log) or _append(request, log, known, barred, record_bytes)
 
 
-def _keep_loose(load: Lines, known: MutableMapping[str, bytes], record_bytes: int) -> Done:
-    found = _sort_out(load, 0, 0, known, record_bytes)
+def _keep_loose(load: Lines, known: MutableMapping[str, bytes], barred: Barred, record_bytes: int) -> Done:
+    found = _sort_out(load, 0, 0, known, barred, record_bytes)
     flags: dict[int, str | None] = dict.fromkeys(found.events.numbers)
-    flags |= {refusal.record: refusal.code for refusal in found.flagged}
+    flags |= {refusal.record: refusal.code for refusal in found.flagged if refusal.record not in found.withheld}
     kept = [
         Row(number, 0, len(load.records[number]), flag, load.records[number]) for number, flag in sorted(flags.items())
     ]
@@ -219,7 +235,9 @@ def _misfit(request: Append, log: LogFacts) -> Gap | Diverged | Malformed | None
     return None
 
 
-def _append(request: Append, log: LogFacts, known: MutableMapping[str, bytes], record_bytes: int) -> Done:
+def _append(
+    request: Append, log: LogFacts, known: MutableMapping[str, bytes], barred: Barred, record_bytes: int
+) -> Done:
     size = log.tree.size
     leaves = _leaves(request)
     lengths = _lengths(request)
@@ -230,15 +248,20 @@ def _append(request: Append, log: LogFacts, known: MutableMapping[str, bytes], r
         run = Run(request.first, offsets, lengths, (None,), (None,))
         found = _Found(accepted=1 - overlap, duplicates=overlap)
     else:
-        found = _sort_out(request.load, request.first, overlap, known, record_bytes)
+        found = _sort_out(request.load, request.first, overlap, known, barred, record_bytes)
         flags: list[str | None] = [None] * len(leaves)
         for refusal in found.flagged:
             flags[refusal.record - request.first] = refusal.code
         for place, code in request.load.flags.items():
             flags[place] = code
         records: Sequence[bytes | None] = request.load.records
-        if found.refused:
-            records = [record if len(record) <= record_bytes else None for record in request.load.records]
+        if found.refused or found.withheld:
+            records = [
+                record if len(record) <= record_bytes and place not in found.withheld else None
+                for place, record in enumerate(request.load.records)
+            ]
+            for place, reason in found.withheld.items():
+                flags[place] = reason
         run = Run(request.first, offsets, lengths, flags, records)
     return Done(
         tree,
@@ -247,16 +270,18 @@ def _append(request: Append, log: LogFacts, known: MutableMapping[str, bytes], r
         *found.counts,
         Writes(
             run.behind(overlap),
-            [row for row in run.rows() if row.number < size and _to_mend(row, log.rows)] if overlap else (),
+            [row for row in run.rows() if row.number < size and _to_mend(row, log)] if overlap else (),
             found.events,
             tile_parts(size, completed),
         ),
     )
 
 
-def _to_mend(row: Row, stored: Mapping[int, bytes | None]) -> bool:
-    """Whether the place lost its row, or holds other bytes than those that its leaf proves."""
-    return row.number not in stored or (row.record is not None and stored[row.number] != row.record)
+def _to_mend(row: Row, log: LogFacts) -> bool:
+    """Whether the place lost its row, or holds other bytes than those that its leaf proves. What is gone stays so."""
+    if row.number in log.gone:
+        return False
+    return row.number not in log.rows or (row.record is not None and log.rows[row.number] != row.record)
 
 
 def _leaves(request: Append) -> Sequence[bytes]:
@@ -278,19 +303,23 @@ class _Found:
     flagged: tuple[Refusal, ...] = ()
     refused: tuple[Refusal, ...] = ()
     events: NewEvents = NewEvents()
+    withheld: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def counts(self) -> tuple[int, int, tuple[Refusal, ...], tuple[Refusal, ...]]:
         return self.accepted, self.duplicates, self.flagged, self.refused
 
 
-def _sort_out(lines: Lines, first: int, overlap: int, known: MutableMapping[str, bytes], record_bytes: int) -> _Found:
+def _sort_out(
+    lines: Lines, first: int, overlap: int, known: MutableMapping[str, bytes], barred: Barred, record_bytes: int
+) -> _Found:
     """Count each record once, and name the events that are new; `known` learns them.
 
     A place of the overlap counts as duplicate whatever stands there; an event of it that is not stored (storage
     lost it, or its bytes come only now) is stored. What is refused is said again on every resend: the client's
-    dead letter depends on it.
+    dead letter depends on it. What was erased or has expired is a duplicate of which nothing is kept.
     """
+    kept_away = withheld(lines, barred)
     flagged: list[Refusal] = []
     refused: list[Refusal] = []
     fresh: list[int] = []
@@ -301,6 +330,10 @@ def _sort_out(lines: Lines, first: int, overlap: int, known: MutableMapping[str,
         if len(record) > record_bytes:
             words = f"{len(record)} bytes; at most {record_bytes} are kept"
             refused.append(Refusal(first + place, "record_too_large", words))
+        elif place in kept_away:
+            other = kept_away[place] == ERASED and content not in barred.contents
+            if other and place >= overlap:
+                flagged.append(_flag(first + place, ERASED))
         elif event_id is None:
             if place >= overlap:
                 flagged.append(_flag(first + place, lines.flags[place]))
@@ -310,10 +343,11 @@ def _sort_out(lines: Lines, first: int, overlap: int, known: MutableMapping[str,
                 known[event_id] = content
                 fresh.append(place)
                 accepted += place >= overlap
-            elif stored != content and place >= overlap:
+            elif stored != content and place >= overlap and not incomparable(stored, content):
                 flagged.append(_flag(first + place, "event_conflict"))
     duplicates = len(lines.records) - accepted - len(flagged) - len(refused)
-    return _Found(accepted, duplicates, tuple(flagged), tuple(refused), _new_events(lines, first, fresh))
+    events = _new_events(lines, first, fresh)
+    return _Found(accepted, duplicates, tuple(flagged), tuple(refused), events, kept_away)
 
 
 def _new_events(lines: Lines, first: int, places: Sequence[int]) -> NewEvents:
@@ -334,6 +368,7 @@ def _flag(number: int, code: str) -> Refusal:
 
 FLAG_WORDS = {
     "blank": "nothing but white space",
+    ERASED: "an event with this event_id was erased on purpose; the bytes are not kept",
     "event_conflict": "an event with this event_id and other bytes was stored before; both are kept",
     "not_json": "kept byte for byte, but it is not JSON",
     "not_object": "kept byte for byte, but it is JSON that is no object",

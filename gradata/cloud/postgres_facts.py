@@ -16,8 +16,10 @@ from typing import Any
 
 import psycopg
 
+from gradata.cloud.bars import GONE
 from gradata.cloud.ingest import Facts, LogFacts
 from gradata.cloud.postgres_arrays import Bigints, Texts
+from gradata.cloud.postgres_bars import barred_of
 from gradata.cloud.requests import Append, Beat, Claim, Loose, Request
 from gradata.cloud.tiles import Tile, hashes_of, leaves_at, tree_at
 from replicator.proof import HASH_BYTES, TILE_HASHES, CompactRange
@@ -38,7 +40,7 @@ SELECT set_config('lock_timeout', '{LOCK_S}s', true),
            WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END
 """
 _LOCK = """
-SELECT brain_id, brain_key, workspace, logs, events FROM gradata.brains
+SELECT brain_id, brain_key, workspace, logs, events, deleted_at, gone, erased FROM gradata.brains
  WHERE brain_id = ANY(%s) ORDER BY brain_id FOR NO KEY UPDATE
 """
 _NEW_BRAINS = """
@@ -66,7 +68,7 @@ SELECT "index", slot, hashes FROM gradata.tiles
  WHERE brain_key = %s AND log_key = %s AND level = %s AND "index" BETWEEN %s AND %s ORDER BY "index", slot
 """
 _ROWS = """
-SELECT number, record FROM gradata.records
+SELECT number, record, flag FROM gradata.records
  WHERE brain_key = %s AND log_key = %s AND number >= %s AND number < %s
 """
 
@@ -80,6 +82,9 @@ class Brain:
     logs: int
     events: int
     fresh: bool = False
+    deleted_at: int | None = None
+    gone: int = 0
+    erased: int = 0
 
 
 @dataclass(slots=True)
@@ -99,7 +104,13 @@ def gather(connection: Connection, requests: Sequence[Request]) -> tuple[Locked,
     logs = _log_facts(connection, named, heads)
     events = _known_events(connection, requests, locked)
     workspaces = {name: brain.workspace for name, brain in locked.brains.items() if not brain.fresh}
-    return locked, Facts(workspaces, logs, events)
+    deleted = frozenset(name for name, brain in locked.brains.items() if brain.deleted_at is not None)
+    barred = {
+        name: barred_of(connection, brain.key, events.get(name, {}), gone=brain.gone, erased=brain.erased)
+        for name, brain in locked.brains.items()
+        if brain.gone or brain.erased
+    }
+    return locked, Facts(workspaces, logs, events, deleted, barred)
 
 
 @dataclass(slots=True)
@@ -121,7 +132,10 @@ def _lock(connection: Connection, brains: Sequence[str], named: Sequence[Append 
             found = connection.execute(_LOCK, (Texts(brains),), binary=True)
             heads = connection.execute(_HEADS, wanted, binary=True)
         fresh = set() if inserted is None else {name for (name,) in inserted}
-        rows = {name: Brain(key, space, logs, events, name in fresh) for name, key, space, logs, events in found}
+        rows = {
+            name: Brain(key, space, logs, events, name in fresh, *removed)
+            for name, key, space, logs, events, *removed in found
+        }
         made = set(brains) - rows.keys()
         if not made:
             break
@@ -150,14 +164,16 @@ def _log_facts(
             continue
         end = min(tree.size, request.first + request.count)
         tile = tile_reader(connection, log_key, request.first, end)
-        rows = connection.execute(_ROWS, (log_key >> LOG_BITS, log_key, request.first, end), binary=True)
+        query = connection.execute(_ROWS, (log_key >> LOG_BITS, log_key, request.first, end), binary=True)
+        rows = query.fetchall()
         facts[name] = LogFacts(
             tree,
             offset,
             event_id,
             overlap=leaves_at(request.first, end, tile),
-            rows=dict(rows.fetchall()),
+            rows={number: record for number, record, _ in rows},
             below=tree_at(request.first, tile) if request.first + request.count > tree.size else None,
+            gone={number for number, _, flag in rows if flag in GONE},
         )
     return facts
 

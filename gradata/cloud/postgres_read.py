@@ -22,8 +22,8 @@ LOG = """
 SELECT l.log_key, b.workspace, b.brain_id, l.device_id, l.log_id, l.parent, l.size, l.nodes, l."offset", l.event_id,
        l.created_at, l.stored_at, l.heard_at, l.status,
        (SELECT count(*) FROM gradata.records r
-         WHERE r.record IS NULL AND r.brain_key = l.brain_key AND r.log_key = l.log_key)
-  FROM gradata.logs l JOIN gradata.brains b USING (brain_key)
+         WHERE r.record IS NULL AND r.flag IS NULL AND r.brain_key = l.brain_key AND r.log_key = l.log_key)
+  FROM gradata.logs l JOIN gradata.brains b ON b.brain_key = l.brain_key AND b.deleted_at IS NULL
 """
 _ROWS = """
 SELECT number, "offset", length, flag, record FROM gradata.records
@@ -45,8 +45,9 @@ _JOINS = """
 """
 _PAGE = f"""{EVENT_COLUMNS}
   FROM (SELECT * FROM gradata.events e
-         WHERE e.brain_key = (SELECT brain_key FROM gradata.brains WHERE brain_id = %(brain)s AND workspace = %(space)s)
-           AND e.cursor > %(after)s AND (%(kind)s::text IS NULL OR e.type = %(kind)s)
+         WHERE e.brain_key = (SELECT brain_key FROM gradata.brains
+                               WHERE brain_id = %(brain)s AND workspace = %(space)s AND deleted_at IS NULL)
+           AND e.cursor > %(after)s AND e.gone IS NULL AND (%(kind)s::text IS NULL OR e.type = %(kind)s)
          ORDER BY e.cursor LIMIT %(limit)s) e
 """
 _KEY = "SELECT prefix, name, workspace, scopes, brains, sha256, created_at, expires_at, revoked_at FROM gradata.keys"
@@ -80,7 +81,8 @@ class PostgresReads:
 
     def brains(self, workspace: str) -> list[str]:
         """See `store.Store`."""
-        rows = self._fetch("SELECT brain_id FROM gradata.brains WHERE workspace = %s ORDER BY brain_id", (workspace,))
+        query = "SELECT brain_id FROM gradata.brains WHERE workspace = %s AND deleted_at IS NULL ORDER BY brain_id"
+        rows = self._fetch(query, (workspace,))
         return [row[0] for row in rows]
 
     def owner(self, brain_id: str) -> str | None:

@@ -14,7 +14,8 @@ from gradata.cloud.store import EVENTS_MAX, StoredEvent, StoredLog, StoredRow
 from gradata.cloud.store_watch import RECENT_SCANNED_MAX, Notice, StoredAlert, StoredBrain, Told
 
 SECRET_BYTES = 32
-_BRAIN = "(SELECT brain_key FROM gradata.brains WHERE brain_id = %(brain)s AND workspace = %(space)s)"
+_BRAIN = """(SELECT brain_key FROM gradata.brains
+              WHERE brain_id = %(brain)s AND workspace = %(space)s AND deleted_at IS NULL)"""
 _TAKE = """
 UPDATE gradata.notices SET due_at = %s, attempts = attempts + 1 WHERE number IN (
     SELECT number FROM gradata.notices n
@@ -33,17 +34,19 @@ class PostgresWatching(PostgresReads):
 
     def workspaces(self) -> list[str]:
         """See `store_watch.Watched`."""
-        return [row[0] for row in self._fetch("SELECT DISTINCT workspace FROM gradata.brains ORDER BY workspace")]
+        query = "SELECT DISTINCT workspace FROM gradata.brains WHERE deleted_at IS NULL ORDER BY workspace"
+        return [row[0] for row in self._fetch(query)]
 
     def fleet(self, workspace: str, brain_id: str | None = None) -> list[StoredBrain]:
         """See `store_watch.Watched`."""
         wanted = (workspace, brain_id, brain_id)
         with self._reading() as connection:
             brains = connection.execute(
-                "SELECT b.brain_id, b.created_at, b.events, e.stored_at FROM gradata.brains b"
+                "SELECT b.brain_id, b.created_at, b.events - b.gone, e.stored_at FROM gradata.brains b"
                 " LEFT JOIN LATERAL (SELECT stored_at FROM gradata.events e"
                 "   WHERE e.brain_key = b.brain_key AND e.cursor = b.events LIMIT 1) e ON true"
-                " WHERE b.workspace = %s AND (%s::text IS NULL OR b.brain_id = %s) ORDER BY b.brain_id",
+                " WHERE b.deleted_at IS NULL AND b.workspace = %s AND (%s::text IS NULL OR b.brain_id = %s)"
+                " ORDER BY b.brain_id",
                 wanted,
             ).fetchall()
             rows = connection.execute(
@@ -70,7 +73,7 @@ class PostgresWatching(PostgresReads):
         """See `store_watch.Watched`."""
         rows = self._fetch(
             "SELECT DISTINCT b.brain_id, d.day FROM gradata.days d JOIN gradata.brains b USING (brain_key)"
-            " WHERE b.workspace = %s AND d.day >= %s ORDER BY b.brain_id, d.day",
+            " WHERE b.workspace = %s AND d.day >= %s AND b.deleted_at IS NULL ORDER BY b.brain_id, d.day",
             (workspace, first),
         )
         return {name: [day for _, day in found] for name, found in groupby(rows, key=lambda row: str(row[0]))}
@@ -79,7 +82,8 @@ class PostgresWatching(PostgresReads):
         """See `store_watch.Watched`."""
         query = (
             f"{EVENT_COLUMNS} FROM (SELECT e.* FROM gradata.brains b JOIN gradata.events e USING (brain_key)"
-            " WHERE b.brain_id = %(brain)s AND b.workspace = %(space)s AND e.cursor > b.events - %(scanned)s"
+            " WHERE b.brain_id = %(brain)s AND b.workspace = %(space)s AND b.deleted_at IS NULL"
+            " AND e.cursor > b.events - %(scanned)s AND e.gone IS NULL"
             " AND (%(kind)s::text IS NULL OR e.type = %(kind)s) ORDER BY e.cursor DESC LIMIT %(limit)s) e"
         )
         wanted = {"brain": brain_id, "space": workspace, "scanned": RECENT_SCANNED_MAX, "kind": kind}
@@ -90,7 +94,8 @@ class PostgresWatching(PostgresReads):
         """See `store_watch.Watched`."""
         rows = self._fetch(
             'SELECT number, "offset", length, flag, NULL FROM gradata.records'
-            " WHERE record IS NULL AND brain_key = %s AND log_key = %s AND number < %s ORDER BY number DESC LIMIT %s",
+            " WHERE record IS NULL AND flag IS NULL AND brain_key = %s AND log_key = %s AND number < %s"
+            " ORDER BY number DESC LIMIT %s",
             (log.key >> LOG_BITS, log.key, log.tree.size, limit),
         )
         return [StoredRow(*row) for row in rows]

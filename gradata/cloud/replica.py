@@ -1,7 +1,8 @@
 """Give a log back, byte for byte, as an HTTP resource with ranges (RFC 9110, section 14).
 
-What the store does not have keeps its place: a hole, or records that storage lost, become one JSON line of the same
-length that says so. So every offset stays what it was, and a restored log is as long as the original.
+What the store does not have keeps its place: a hole, a record that was erased or has expired, or records that storage
+lost, become one JSON line of the same length that says so. So every offset stays what it was, and a restored log is
+as long as the original.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gradata.cloud.bars import GONE
 from gradata.cloud.store import Store, StoredLog, StoredRow
 
 CHUNK_BYTES = 256 * 1024
@@ -99,7 +101,8 @@ def _end_before(store: Store, log: StoredLog, end_number: int) -> tuple[int, int
 
 
 def _hole(row: StoredRow) -> bytes:
-    words = {"gradata_hole": {"record": row.number, "length": row.length}}
+    why = row.flag if row.record is None and row.flag in GONE else "hole"
+    words = {f"gradata_{why}": {"record": row.number, "length": row.length}}
     return filler(words, row.length, Span(0, row.length))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from gradata.cloud.auth import Principal
-from gradata.cloud.ingest import Decision, Diverged, Done, Forbidden, Gap, LogFacts, Malformed
+from gradata.cloud.ingest import Decision, Deleted, Diverged, Done, Forbidden, Gap, LogFacts, Malformed
 from gradata.cloud.meaning import correction_line, read_lines
 from gradata.cloud.requests import Append, Beat, Claim, Loose
 from replicator.actions import Acked, Heard
@@ -47,6 +47,9 @@ class Answer:
     body: bytes = field(repr=False)
     media_type: str = JSON_TYPE
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+BRAIN_DELETED = "this brain was deleted on purpose; nothing of it is taken or given"
 
 
 class DeniedError(Exception):
@@ -165,7 +168,7 @@ def answer_correction(request: Loose, decision: Decision, cloud_id: str, limits:
     return Answer(200, correction_body(event_id, duplicate=not decision.accepted))
 
 
-def _not_done(log_id: str, decision: Gap | Diverged | Forbidden | Malformed, cloud_id: str) -> Answer:
+def _not_done(log_id: str, decision: Gap | Diverged | Forbidden | Deleted | Malformed, cloud_id: str) -> Answer:
     match decision:
         case Gap(head):
             detail = f"the next record of this log is number {head.tree.size}"
@@ -176,6 +179,8 @@ def _not_done(log_id: str, decision: Gap | Diverged | Forbidden | Malformed, clo
         case Forbidden():
             denied = brain_forbidden()
             return problem(403, denied.code, str(denied))
+        case Deleted():
+            return problem(410, "brain_deleted", BRAIN_DELETED)
         case Malformed(detail, record):
             return problem(400, "malformed", detail, record=record)
 

@@ -36,7 +36,7 @@ CACHE_KIB = 128 * 1024
 REST_BYTES = 64 * MIB
 """The size of the WAL from which `rest` folds it into the file."""
 FORCED_CHECKPOINT_PAGES = 256 * MIB // PAGE_BYTES
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 READERS_MAX = 16
 RECORD_BYTES = Limits().record_bytes
 _BUGS = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError)

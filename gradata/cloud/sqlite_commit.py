@@ -12,9 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 
+from gradata.cloud.bars import GONE
 from gradata.cloud.days import DayKind, day_counts
 from gradata.cloud.ingest import Decision, Done, Facts, LogFacts, NewEvents, plan
 from gradata.cloud.requests import Append, Beat, Claim, Loose, Request
+from gradata.cloud.sqlite_bars import barred_of
 from gradata.cloud.tiles import Tile, TilePart, hashes_of, leaves_at, tree_at
 from replicator.proof import HASH_BYTES, CompactRange
 
@@ -27,6 +29,9 @@ class _Brain:
     key: int
     workspace: str
     events: int
+    deleted_at: int | None = None
+    gone: int = 0
+    erased: int = 0
     days: Counter[DayKind] = field(default_factory=Counter)
 
 
@@ -78,13 +83,24 @@ def _gather(connection: sqlite3.Connection, requests: Sequence[Request], touched
         for brain_id, wanted in ids.items()
         if brain_id in touched.brains and wanted
     }
-    return Facts({name: brain.workspace for name, brain in touched.brains.items()}, logs, events)
+    return Facts(
+        {name: brain.workspace for name, brain in touched.brains.items()},
+        logs,
+        events,
+        frozenset(name for name, brain in touched.brains.items() if brain.deleted_at is not None),
+        {
+            name: barred_of(connection, brain.key, events.get(name, {}), gone=brain.gone, erased=brain.erased)
+            for name, brain in touched.brains.items()
+            if brain.gone or brain.erased
+        },
+    )
 
 
 def _find_brain(connection: sqlite3.Connection, brain_id: str, touched: _Touched) -> _Brain | None:
     if brain_id not in touched.brains:
         row = connection.execute(
-            "SELECT brain_key, workspace, events FROM brains WHERE brain_id = ?", (brain_id,)
+            "SELECT brain_key, workspace, events, deleted_at, gone, erased FROM brains WHERE brain_id = ?",
+            (brain_id,),
         ).fetchone()
         if row is not None:
             touched.brains[brain_id] = _Brain(*row)
@@ -109,15 +125,16 @@ def _log_facts(
     end = min(size, request.first + request.count)
     base = log_key << NUMBER_BITS
     rows = connection.execute(
-        "SELECT place, record FROM records WHERE place >= ? AND place < ?", (base + request.first, base + end)
-    )
+        "SELECT place, record, flag FROM records WHERE place >= ? AND place < ?", (base + request.first, base + end)
+    ).fetchall()
     return LogFacts(
         tree,
         offset,
         event_id,
         overlap=leaves_at(request.first, end, tile),
-        rows={place - base: record for place, record in rows},
+        rows={place - base: record for place, record, _ in rows},
         below=tree_at(request.first, tile) if request.first + request.count > size else None,
+        gone={place - base for place, _, flag in rows if flag in GONE},
     )
 
 

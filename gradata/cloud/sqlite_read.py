@@ -22,8 +22,8 @@ LOG = """
 SELECT l.log_key, b.workspace, b.brain_id, l.device_id, l.log_id, l.parent, l.size, l.nodes, l."offset", l.event_id,
        l.created_at, l.stored_at, l.heard_at, l.status,
        (SELECT count(*) FROM records INDEXED BY holes
-         WHERE record IS NULL AND place >= l.log_key << 40 AND place < (l.log_key + 1) << 40)
-  FROM logs l JOIN brains b USING (brain_key)
+         WHERE record IS NULL AND flag IS NULL AND place >= l.log_key << 40 AND place < (l.log_key + 1) << 40)
+  FROM logs l JOIN brains b ON b.brain_key = l.brain_key AND b.deleted_at IS NULL
 """
 
 
@@ -63,7 +63,7 @@ class Reads:
         """See `store.Store`."""
         with self._reading() as connection:
             rows = connection.execute(
-                "SELECT brain_id FROM brains WHERE workspace = ? ORDER BY brain_id", (workspace,)
+                "SELECT brain_id FROM brains WHERE workspace = ? AND deleted_at IS NULL ORDER BY brain_id", (workspace,)
             ).fetchall()
         return [row[0] for row in rows]
 
@@ -123,13 +123,14 @@ class Reads:
         """See `store.Store`."""
         with self._reading() as connection:
             brain = connection.execute(
-                "SELECT brain_key FROM brains WHERE brain_id = ? AND workspace = ?", (query.brain_id, workspace)
+                "SELECT brain_key FROM brains WHERE brain_id = ? AND workspace = ? AND deleted_at IS NULL",
+                (query.brain_id, workspace),
             ).fetchone()
             if brain is None:
                 return []
             base = brain[0] << NUMBER_BITS
             rows = connection.execute(
-                f"{EVENT_COLUMNS} WHERE e.cursor > ? AND e.cursor < ? AND (? IS NULL OR e.type = ?)"
+                f"{EVENT_COLUMNS} WHERE e.cursor > ? AND e.cursor < ? AND e.gone IS NULL AND (? IS NULL OR e.type = ?)"
                 " ORDER BY e.cursor LIMIT ?",
                 (
                     base + max(query.after, 0),

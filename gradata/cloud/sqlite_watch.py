@@ -32,7 +32,9 @@ class Watching(Reads):
     def workspaces(self) -> list[str]:
         """See `store_watch.Watched`."""
         with self._reading() as connection:
-            rows = connection.execute("SELECT DISTINCT workspace FROM brains ORDER BY workspace").fetchall()
+            rows = connection.execute(
+                "SELECT DISTINCT workspace FROM brains WHERE deleted_at IS NULL ORDER BY workspace"
+            ).fetchall()
         return [row[0] for row in rows]
 
     def fleet(self, workspace: str, brain_id: str | None = None) -> list[StoredBrain]:
@@ -40,9 +42,9 @@ class Watching(Reads):
         wanted = (workspace, brain_id, brain_id)
         with self._reading() as connection:
             brains = connection.execute(
-                "SELECT b.brain_id, b.created_at, b.events, e.stored_at FROM brains b"
+                "SELECT b.brain_id, b.created_at, b.events - b.gone, e.stored_at FROM brains b"
                 " LEFT JOIN events e ON e.cursor = (b.brain_key << 40) + b.events"
-                " WHERE b.workspace = ? AND (? IS NULL OR b.brain_id = ?) ORDER BY b.brain_id",
+                " WHERE b.deleted_at IS NULL AND b.workspace = ? AND (? IS NULL OR b.brain_id = ?) ORDER BY b.brain_id",
                 wanted,
             ).fetchall()
             rows = connection.execute(
@@ -60,7 +62,7 @@ class Watching(Reads):
         with self._reading() as connection:
             rows = connection.execute(
                 "SELECT d.day, d.type, d.category, d.severity, d.events FROM days d JOIN brains b USING (brain_key)"
-                " WHERE b.workspace = ? AND b.brain_id = ? AND d.day >= ?"
+                " WHERE b.workspace = ? AND b.brain_id = ? AND d.day >= ? AND b.deleted_at IS NULL"
                 " ORDER BY d.day, d.type, d.category, d.severity",
                 (workspace, brain_id, first),
             ).fetchall()
@@ -71,7 +73,7 @@ class Watching(Reads):
         with self._reading() as connection:
             rows = connection.execute(
                 "SELECT DISTINCT b.brain_id, d.day FROM days d JOIN brains b USING (brain_key)"
-                " WHERE b.workspace = ? AND d.day >= ? ORDER BY b.brain_id, d.day",
+                " WHERE b.workspace = ? AND d.day >= ? AND b.deleted_at IS NULL ORDER BY b.brain_id, d.day",
                 (workspace, first),
             ).fetchall()
         return {name: [day for _, day in found] for name, found in groupby(rows, key=lambda row: str(row[0]))}
@@ -80,14 +82,14 @@ class Watching(Reads):
         """See `store_watch.Watched`."""
         with self._reading() as connection:
             brain = connection.execute(
-                "SELECT brain_key << ?, events FROM brains WHERE brain_id = ? AND workspace = ?",
+                "SELECT brain_key << ?, events FROM brains WHERE brain_id = ? AND workspace = ? AND deleted_at IS NULL",
                 (NUMBER_BITS, brain_id, workspace),
             ).fetchone()
             if brain is None:
                 return []
             base, events = brain
             rows = connection.execute(
-                f"{EVENT_COLUMNS} WHERE e.cursor > ? AND e.cursor <= ? AND (? IS NULL OR e.type = ?)"
+                f"{EVENT_COLUMNS} WHERE e.cursor > ? AND e.cursor <= ? AND e.gone IS NULL AND (? IS NULL OR e.type = ?)"
                 " ORDER BY e.cursor DESC LIMIT ?",
                 (base + max(events - RECENT_SCANNED_MAX, 0), base + events, kind, kind, min(limit, EVENTS_MAX)),
             )
@@ -99,7 +101,7 @@ class Watching(Reads):
         with self._reading() as connection:
             rows = connection.execute(
                 'SELECT place - ?, "offset", length, flag, NULL FROM records INDEXED BY holes'
-                " WHERE record IS NULL AND place >= ? AND place < ? ORDER BY place DESC LIMIT ?",
+                " WHERE record IS NULL AND flag IS NULL AND place >= ? AND place < ? ORDER BY place DESC LIMIT ?",
                 (base, base, base + log.tree.size, limit),
             ).fetchall()
         return [StoredRow(*row) for row in rows]

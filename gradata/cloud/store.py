@@ -73,7 +73,11 @@ class StoredLog:
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """What is stored at one place of a log. `record` None: a hole."""
+    """What is stored at one place of a log.
+
+    `record` None: the bytes are not there. `flag` says why: None for a hole, which the client may fill; ERASED or
+    EXPIRED (`bars.GONE`) where they were taken away on purpose. A place that storage lost has no row at all.
+    """
 
     number: int
     offset: int

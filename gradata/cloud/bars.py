@@ -1,0 +1,54 @@
+"""What was taken away on purpose and must not come back by a resend. Pure.
+
+A record that was erased, or has expired, keeps its place, length and leaf, so the tree verifies as before; its row
+says why the bytes are gone (`flag`), which tells it from a hole (no flag) and from a row that storage lost (no row).
+The event keeps its event_id and nothing else: it is not in the projection, and the same event is known when it comes
+again, in another generation of the log or from another client. Partners: `ingest`, which asks; `removal`, which takes
+away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from gradata.cloud.requests import Lines
+
+ERASED = "erased"
+EXPIRED = "expired"
+GONE = frozenset({ERASED, EXPIRED})
+"""Flags of rows without bytes that are no holes."""
+
+FOREIGN = bytes(4)
+"""How the content of an event begins that came in another form than a log's line: it cannot be compared with one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """What a brain must not take again. `events`: event_id to why; `contents`: of records that were erased."""
+
+    events: Mapping[str, str] = field(default_factory=dict)
+    contents: Collection[bytes] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.events or self.contents)
+
+
+NOTHING_BARRED = Barred()
+
+
+def withheld(lines: Lines, barred: Barred) -> dict[int, str]:
+    """The places of `lines` whose bytes are not to be kept, and why."""
+    if not barred:
+        return {}
+    found: dict[int, str] = {}
+    for place, (event_id, content) in enumerate(zip(lines.event_ids, lines.contents, strict=True)):
+        reason = ERASED if content in barred.contents else barred.events.get(event_id or "")
+        if reason is not None:
+            found[place] = reason
+    return found
+
+
+def incomparable(one: bytes, other: bytes) -> bool:
+    """Whether two contents of the same event_id say nothing of each other, because one of them is a foreign form's."""
+    return one.startswith(FOREIGN) != other.startswith(FOREIGN)
