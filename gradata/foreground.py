@@ -21,12 +21,12 @@ from gradata.replication import ConsentingSink, version
 from gradata.settings import Settings, consent
 from gradata.totals import Counts, Totals
 from replicator import recovery
-from replicator.actions import Reset
+from replicator.actions import Broken, Read, Reset
 from replicator.errors import ConfigurationError, SidecarError
 from replicator.lease import Lease, lease_path
 from replicator.log import LogReader
 from replicator.loop import Drained, Replicator
-from replicator.model import Standing
+from replicator.model import Policy, Standing
 from replicator.saved import saved_status
 from replicator.sidecar import read_only, sidecar_path
 from replicator.sink import HttpSink, Sink, check_endpoint
@@ -194,7 +194,7 @@ class Watch:
         return self._result(task, self._see(task), "interrupted")
 
     def _ended(self, task: Task, seen: Seen, now: float, timeout_s: float | None) -> Reason | None:
-        if _is_done(task, seen):
+        if _is_done(task, seen) and self._fits(seen):
             return "caught_up"
         trouble = _why_waiting_is_of_no_use(seen.fresh)
         waited_s = now - self._began
@@ -203,6 +203,14 @@ class Watch:
         if timeout_s is not None and waited_s > timeout_s:
             return "deadline"
         return "stalled" if now - self._moved_at > STALL_S else None
+
+    def _fits(self, seen: Seen) -> bool:
+        """Whether the log is still the one that was acknowledged: one that was cut or replaced while nobody looked is
+        not done, however far the old cursor is."""
+        if seen.standing is None or (seen.fresh is not None and seen.fresh.sidecar_trouble is not None):
+            return True  # the leader itself said how far it is, and it has looked
+        read = Read(seen.standing.cursor, 1, 1, Policy().record_bytes_max)
+        return not isinstance(LogReader(self._log).read(read), Broken)
 
     def _see(self, task: Task) -> Seen:
         """The sidecar first, the status behind it: counts may be newer than the cursor they are shown with, never
@@ -331,6 +339,30 @@ def run_once(
         on_moment(seen)
         stop.wait(POLL_S)
     return watch.interrupted(task)
+
+
+def drain(settings: Settings, directory: Directory, *, timeout_s: float) -> Result:
+    """Replicate everything that is in the brain's log now, within `timeout_s`, whoever leads; blocks until then.
+
+    For the ends of sessions while write-through is switched off, and for hooks: it asks neither whether this process
+    may have a thread of its own nor for that switch, only for consent. ConfigurationError where nothing may leave the
+    machine, or for an endpoint that cannot work; LogError if the log cannot be read. A key that is missing or refused,
+    and a cloud that is away, are results. Safe to repeat, and beside any live replicator.
+    """
+    replicator = open_foreground(settings, directory)
+    watch = Watch(replicator)
+    task = plan(directory.log, None)
+    seen = watch.look(task, timeout_s=None)
+    if isinstance(seen, Result):
+        return seen  # nothing waits: no thread, no connection
+    deadline = time.monotonic() + timeout_s
+    stop = Stop()
+    replicator.start()
+    try:
+        return run_once(watch, task, timeout_s=timeout_s, stop=stop, on_moment=lambda _: None)
+    finally:
+        replicator.close(max(0.0, min(PART_S, deadline - time.monotonic())))
+        stop.close()
 
 
 def run_until(replicator: Replicator, stop: Stop) -> Drained:

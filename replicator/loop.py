@@ -155,11 +155,11 @@ class Replicator:
         while True:
             offset, hopeless = self._reached(deadline)
             now = self._clock.monotonic_s()
-            if offset >= target:
+            if offset >= target and not self._ends_before(offset):
                 return Drained(self._acked - acked_before, 0, "caught_up")
             reason = "closed" if self._closed else hopeless or ("deadline" if now >= deadline else None)
             if reason is not None:
-                return Drained(self._acked - acked_before, target - offset, reason)
+                return Drained(self._acked - acked_before, max(0, target - offset), reason)
             with self._changed:
                 self._changed.wait(min(POLL_S, deadline - now))
 
@@ -177,6 +177,13 @@ class Replicator:
         if trouble is None or not (trouble.pauses or trouble.stops or progress.not_before > deadline):
             return offset, None
         return offset, trouble.code
+
+    def _ends_before(self, offset: int) -> bool:
+        """Whether the log was cut since: then the cursor says nothing of what is in it now."""
+        try:
+            return LogReader(self.log_path).end() < offset
+        except LogError:
+            return False
 
     def close(self, timeout_s: float = 5.0) -> Drained:
         """Drain, then stop the thread and give the lease back. Afterwards nothing starts again. Safe to repeat.
