@@ -25,7 +25,7 @@ from replicator.actions import Broken, Read, Reset
 from replicator.errors import ConfigurationError, SidecarError
 from replicator.lease import Lease, lease_path
 from replicator.log import LogReader
-from replicator.loop import Drained, Replicator
+from replicator.loop import Replicator
 from replicator.model import Policy, Standing
 from replicator.saved import saved_status
 from replicator.sidecar import read_only, sidecar_path
@@ -363,10 +363,3 @@ def drain(settings: Settings, directory: Directory, *, timeout_s: float) -> Resu
     finally:
         replicator.close(max(0.0, min(PART_S, deadline - time.monotonic())))
         stop.close()
-
-
-def run_until(replicator: Replicator, stop: Stop) -> Drained:
-    """Replicate until `stop`; then drain shortly."""
-    replicator.start()
-    stop.wait()
-    return replicator.close(PART_S)

@@ -19,6 +19,7 @@ DEFAULT_ENDPOINT = "https://api.gradata.ai/api/v1"
 BRAIN_VARIABLES = ("BRAIN_DIR", "GRADATA_BRAIN_DIR", "GRADATA_BRAIN")
 ENDPOINT_VARIABLES = ("GRADATA_ENDPOINT", "GRADATA_CLOUD_API_BASE")
 KEY_VARIABLE = "GRADATA_API_KEY"
+KEY_FILE_VARIABLES = ("GRADATA_KEY_FILE",)
 WRITE_THROUGH_OFF = "GRADATA_DISABLE_WRITE_THROUGH"
 CLOUD_OFF = "GRADATA_CLOUD_SYNC_DISABLE"
 CONSENT_FILE = "cloud-config.json"
@@ -77,7 +78,7 @@ class Settings:
             write_through=off is None,
             why_not=off and f"{off} is set",
             cloud_off=off == CLOUD_OFF,
-            key_file=os.path.join(home, ".gradata", "key"),
+            key_file=_expand(_first(environ, KEY_FILE_VARIABLES) or os.path.join(home, ".gradata", "key"), home),
             _key=key,
             _environ=environ,
         )
@@ -98,6 +99,13 @@ class Settings:
         if os.name != "posix" or not mode & (stat.S_IRWXG | stat.S_IRWXO):
             return None
         return f"{self.key_file} can be read by others; run: chmod 600 {self.key_file}"
+
+
+def supervised(environ: Mapping[str, str] = os.environ, pid: int | None = None) -> tuple[str | None, float | None]:
+    """Where the one who started this process wants to hear of it, and how often, in seconds (sd_notify(3))."""
+    mine = environ.get("WATCHDOG_PID", "") in ("", str(os.getpid() if pid is None else pid))
+    every = environ.get("WATCHDOG_USEC", "") if mine else ""
+    return environ.get("NOTIFY_SOCKET") or None, int(every) / 1e6 if every.isdecimal() and int(every) else None
 
 
 def why_local(settings: Settings) -> Forbidden | None:

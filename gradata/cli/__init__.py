@@ -24,6 +24,7 @@ from gradata.cli import (
     keys,
     replicate,
     serve,
+    service,
     status,
     store,
 )
@@ -31,7 +32,7 @@ from gradata.cli.commands import FINE, INTERRUPTED, PROBLEM, USAGE, Parser, exit
 from gradata.cli.terminal import Terminal
 from replicator.errors import ReplicatorError
 
-COMMANDS = (init, correct, replicate, status, cursor, dead_letters, doctor, fleet, serve, store, keys, demo)
+COMMANDS = (init, correct, replicate, status, cursor, dead_letters, doctor, fleet, service, serve, store, keys, demo)
 """In the order of `gradata --help`: as a person meets them."""
 
 __all__ = ["COMMANDS", "build_parser", "main"]

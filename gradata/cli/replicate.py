@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_brain, add_endpoint, add_json, settled
+from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
@@ -35,6 +38,7 @@ class Options:
     dry_run: bool
     quiet: bool
     timeout_s: float | None
+    metrics: str | None = None
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -62,13 +66,16 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument(
         "--timeout", type=float, metavar="S", help="give up after S seconds (else after 60 without any progress)"
     )
+    parser.add_argument(
+        "--metrics", metavar="HOST:PORT", help="with --follow: serve Prometheus metrics, and /health for probes, there"
+    )
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
 def _options(chosen: argparse.Namespace) -> Options:
     return Options(
         chosen.brain, chosen.endpoint, chosen.json, chosen.from_offset, chosen.from_event,
-        chosen.follow, chosen.dry_run, chosen.quiet, chosen.timeout,
+        chosen.follow, chosen.dry_run, chosen.quiet, chosen.timeout, chosen.metrics,
     )  # fmt: skip
 
 
@@ -78,6 +85,8 @@ def run(options: Options, terminal: Terminal) -> int:
     from replicator import recovery
 
     terminal.quiet = options.quiet
+    if options.metrics is not None and not options.follow:
+        raise ConfigurationError("--metrics goes with --follow", hint="gradata replicate --follow --metrics …")
     settings = settled(options.brain, options.endpoint)
     place = directory.find(settings.brain_dir)
     replicator = foreground.open_foreground(
@@ -90,7 +99,7 @@ def run(options: Options, terminal: Terminal) -> int:
     if options.dry_run:
         return _show_plan(task, reset, replicator.endpoint, options, terminal)
     if options.follow:
-        return _follow(replicator, place, reset, terminal)
+        return _follow(replicator, place, reset, options.metrics, terminal)
     return _once(replicator, place, reset, task, options, terminal)
 
 
@@ -123,18 +132,38 @@ def _once(
     return _report(result, signals.received, options, terminal)
 
 
-def _follow(replicator: Replicator, place: Directory, reset: ResetPlan | None, terminal: Terminal) -> int:
-    from gradata import foreground
+def _follow(
+    replicator: Replicator, place: Directory, reset: ResetPlan | None, metrics: str | None, terminal: Terminal
+) -> int:
+    from gradata import following, settings
+    from gradata.supervisor import Supervisor
     from replicator import recovery
 
-    with _Signals() as signals:
+    with _Signals() as signals, _exported(replicator, metrics, terminal):
         if reset is not None:
             recovery.order_reset(place.log, reset)
-        drained = foreground.run_until(replicator, signals.stop)
+        drained = following.run_until(replicator, signals.stop, Supervisor(*settings.supervised()))
     if drained.remaining_bytes:
         terminal.warn(f"{drained.remaining_bytes:,} bytes wait in the log ({drained.reason}); nothing is lost")
         return 128 + (signals.received or signal.SIGTERM)
     return FINE
+
+
+@contextmanager
+def _exported(replicator: Replicator, address: str | None, terminal: Terminal) -> Iterator[None]:
+    """Metrics of the replicator at `address`, if there is one."""
+    if address is None:
+        yield
+        return
+    from gradata.exporter import Exporter, Watched
+    from gradata.following import still_s
+
+    exporter = Exporter(address, Watched(replicator.status, lambda: still_s(replicator), lambda: replicator.leads))
+    terminal.say(f"metrics at {address.rpartition(':')[0]}:{exporter.port}/metrics")
+    try:
+        yield
+    finally:
+        exporter.close()
 
 
 class _Signals:

@@ -1,0 +1,85 @@
+"""`gradata service print`: what makes `gradata replicate --follow` a service of this machine or cluster."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, get_args
+
+from gradata.cli.commands import FINE, Subparsers, add_brain, add_endpoint, add_json
+
+if TYPE_CHECKING:
+    from gradata.cli.terminal import Terminal
+    from gradata.service import Kind
+
+NAME = "service"
+HELP = "print what runs `gradata replicate --follow` as a service"
+KINDS = ("systemd", "launchd", "compose", "k8s")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for."""
+
+    kind: Kind
+    brain: str | None
+    endpoint: str | None
+    metrics: str | None
+    json: bool
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(NAME, help=HELP, description="Files for those who start and watch services.")
+    parts = parser.add_subparsers(metavar="PART", required=True, parser_class=type(parser))
+    show = parts.add_parser(
+        "print",
+        help="print a unit, plist or manifest",
+        description="Print it on stdout, and on stderr where it belongs and what to run then. It holds no key: it"
+        " names the file or secret that does. Writes nothing.",
+        epilog="Exit codes: 0 printed, 2 wrong usage.",
+    )
+    show.add_argument("kind", choices=KINDS, help="for whom")
+    add_brain(show)
+    add_endpoint(show)
+    show.add_argument("--metrics", metavar="HOST:PORT", help="let it serve Prometheus metrics there")
+    add_json(show)
+    show.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
+
+
+def _options(chosen: argparse.Namespace) -> Options:
+    return Options(chosen.kind, chosen.brain, chosen.endpoint, chosen.metrics, chosen.json)
+
+
+def run(options: Options, terminal: Terminal) -> int:
+    """Print the service."""
+    from gradata.exporter import parse_address
+    from gradata.service import Kind, Wanted, service
+    from gradata.settings import Settings
+    from replicator.sink import check_endpoint
+
+    assert get_args(Kind) == KINDS
+    if options.metrics is not None:
+        parse_address(options.metrics)
+    settings = Settings.resolve(options.brain, options.endpoint)
+    installed = shutil.which("gradata")
+    made = service(
+        options.kind,
+        Wanted(
+            settings.brain_dir,
+            check_endpoint(settings.endpoint),
+            settings.key_file,
+            (installed,) if installed is not None else (sys.executable, "-m", "gradata"),
+            options.metrics,
+        ),
+    )
+    if options.json:
+        terminal.json(asdict(made))
+        return FINE
+    terminal.say(f"save it as {made.path}, then run:")
+    for command in made.commands:
+        terminal.say(f"  {command}")
+    terminal.out(made.text.rstrip("\n"))
+    return FINE

@@ -1,0 +1,125 @@
+"""The parts of documents that are made from the code: `python -m tests.tidy.generated` writes them anew.
+
+A part stands between `<!-- generated: NAME -->` and `<!-- /generated -->`. A test compares each with what it would be.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from gradata.service import Kind, Wanted, service
+
+ROOT = Path(__file__).parents[2]
+_PART = re.compile(r"(?<=<!-- generated: )(?P<name>[\w.-]+)( -->\n)(?P<text>.*?)(?=<!-- /generated -->)", re.DOTALL)
+
+EXAMPLE = Wanted(
+    "/home/you/.gradata/brain",
+    "https://api.gradata.ai/api/v1",
+    "/home/you/.gradata/key",
+    ("/home/you/.local/bin/gradata",),
+    "127.0.0.1:9464",
+)
+API = {
+    "gradata": ("gradata/brain.py", ("Brain",)),
+    "replicator.loop": ("replicator/loop.py", ("Replicator", "Drained")),
+    "replicator.sink": ("replicator/sink/http.py", ("Sink", "HttpSink")),
+    "replicator.sink.delivery": ("replicator/sink/delivery.py", ("DeliverySink", "Delivery")),
+    "replicator.log": ("replicator/log/appending.py", ("LogWriter", "Appended")),
+    "replicator.model": ("replicator/model.py", ("Identity", "Policy", "Cursor", "DeadLetter")),
+    "replicator.status": ("replicator/status.py", ("Status", "Shown", "Notice")),
+    "replicator.errors": (
+        "replicator/errors.py",
+        ("ReplicatorError", "ConfigurationError", "LogError", "AppendError", "NotDurableError", "RecordRefusedError"),
+    ),
+}
+"""What programs may rely on: by the name that they import it from, the file and the classes."""
+
+
+def parts(text: str) -> dict[str, str]:
+    """The generated parts of a document as they stand."""
+    return {found["name"]: found["text"] for found in _PART.finditer(text)}
+
+
+def made(name: str) -> str:
+    """What a part would be now."""
+    kind, _, which = name.partition(".")
+    return {"service": _service, "api": _api}[kind](which)
+
+
+def _service(kind: str) -> str:
+    kinds: dict[str, Kind] = {"systemd": "systemd", "launchd": "launchd", "compose": "compose", "k8s": "k8s"}
+    one = service(kinds[kind], EXAMPLE)
+    language = {"systemd": "ini", "launchd": "xml"}.get(kind, "yaml")
+    commands = "\n".join(one.commands)
+    return f"Save as `{one.path}`:\n\n```{language}\n{one.text}```\n\n```sh\n{commands}\n```\n"
+
+
+def _api(module: str) -> str:
+    path, names = API[module]
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    return "\n".join(_of_class(classes[name], module) for name in names)
+
+
+def _of_class(node: ast.ClassDef, module: str) -> str:
+    lines = [f"### {module}.{node.name}", "", _text(node), ""]
+    fields = [line for line in map(_of_field, node.body) if line]
+    if fields and any(isinstance(one, ast.Call) and "dataclass" in ast.unparse(one) for one in node.decorator_list):
+        lines += ["```text", *fields, "```", ""]
+    for part in node.body:
+        if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef) and (
+            part.name == "__init__" or not part.name.startswith("_")
+        ):
+            lines += _of_function(part)
+    return "\n".join(lines)
+
+
+def _of_field(node: ast.stmt) -> str:
+    if not isinstance(node, ast.AnnAssign) or ast.unparse(node.target).startswith("_"):
+        return ""
+    return _in_our_quotes(ast.unparse(node))
+
+
+def _of_function(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    arguments = ast.unparse(node.args).removeprefix("self").removeprefix("cls").lstrip(", ")
+    name = "" if node.name == "__init__" else node.name
+    returns = ast.unparse(node.returns) if node.returns is not None and name else ""
+    shown = f"{name}({arguments})" + (f" -> {returns}" if returns else "")
+    if "property" in {ast.unparse(one) for one in node.decorator_list}:
+        shown = f"{name}: {returns}"
+    if isinstance(node, ast.AsyncFunctionDef):
+        shown = f"await {shown}"
+    said = _text(node)
+    return [f"- `{_in_our_quotes(shown)}`" + (f": {_indented(said)}" if said else ""), ""]
+
+
+def _in_our_quotes(code: str) -> str:
+    return code if '"' in code else code.replace("'", '"')
+
+
+def _text(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    return inspect.cleandoc(ast.get_docstring(node) or "")
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n  ").replace("\n  \n", "\n\n")
+
+
+def renewed(text: str, make: Callable[[str], str] = made) -> str:
+    """The document with each part as it would be now."""
+    return _PART.sub(lambda found: f"{found['name']} -->\n{make(found['name'])}", text)
+
+
+def documents() -> list[Path]:
+    """All documents that have generated parts."""
+    paths = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    return [path for path in paths if parts(path.read_text(encoding="utf-8"))]
+
+
+if __name__ == "__main__":
+    for document in documents():
+        document.write_text(renewed(document.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,40 @@
+"""The documents are true: what is made from the code equals it, links lead somewhere, each notice is explained."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from replicator.status import HINTS
+from tests.tidy.generated import ROOT, documents, renewed
+
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+_LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
+_NOTICE = re.compile(r"Notice\(\s*\"([a-z_]+)\"")
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
+def test_generated_parts_are_what_the_code_says(path: Path) -> None:
+    """Services and the API reference; mend with: python -m tests.tidy.generated."""
+    text = path.read_text(encoding="utf-8")
+    assert renewed(text) == text, "run: python -m tests.tidy.generated"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    """Every relative link names a file that is there."""
+    for target in _LINK.findall(path.read_text(encoding="utf-8")):
+        assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_every_notice_is_explained() -> None:
+    """One entry in the operating manual for each code that can be told: meaning, cause, cure."""
+    sources = [file.read_text(encoding="utf-8") for file in (ROOT / "replicator").rglob("*.py")]
+    codes = set(HINTS) | {code for text in sources for code in _NOTICE.findall(text)}
+    manual = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    rows = "\n".join(line.split("|")[1] for line in manual.splitlines() if line.startswith("| `"))
+    missing = {code for code in codes if f"`{code}`" not in rows}
+    assert not missing, f"docs/operating.md explains no {sorted(missing)}"
+    assert len(codes) > 15
