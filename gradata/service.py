@@ -162,10 +162,9 @@ secrets:
     return Service("compose", "compose.yaml", text, ("docker compose up -d gradata-replicate",))
 
 
-def _k8s(wanted: Wanted) -> Service:
-    text = f"""\
+_DEPLOYMENT = """\
 # A pod that replicates the brain on a volume which the agent's pods share (ReadWriteMany, or one node). To run it
-# inside the agent's pod instead, copy the container and the two volumes there. The image: {IMAGE_LINES}.
+# inside the agent's pod instead, copy the container and the two volumes there. The image: {image}.
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -183,7 +182,7 @@ spec:
         app: gradata-replicate
       annotations:
         prometheus.io/scrape: "true"
-        prometheus.io/port: "{METRICS_PORT}"
+        prometheus.io/port: "{port}"
     spec:
       terminationGracePeriodSeconds: 30
       securityContext:
@@ -193,15 +192,15 @@ spec:
       containers:
         - name: gradata-replicate
           image: gradata:latest
-          command: {_flow(["gradata", *_arguments(CONTAINER_BRAIN, CONTAINER_METRICS)])}
+          command: {command}
           env:
             - name: GRADATA_ENDPOINT
-              value: {_quoted(wanted.endpoint)}
+              value: {endpoint}
             - name: GRADATA_KEY_FILE
               value: /secrets/gradata/key
           ports:
             - name: metrics
-              containerPort: {METRICS_PORT}
+              containerPort: {port}
           livenessProbe:
             httpGet:
               path: /health
@@ -212,7 +211,7 @@ spec:
             allowPrivilegeEscalation: false
           volumeMounts:
             - name: brain
-              mountPath: {CONTAINER_BRAIN}
+              mountPath: {brain}
             # The directory, not the one file: so a rotated key arrives without a restart.
             - name: key
               mountPath: /secrets/gradata
@@ -226,6 +225,16 @@ spec:
             secretName: gradata-key
             defaultMode: 256  # 0400, in a form that every reader of YAML takes for the same
 """
+
+
+def _k8s(wanted: Wanted) -> Service:
+    text = _DEPLOYMENT.format(
+        image=IMAGE_LINES,
+        port=METRICS_PORT,
+        command=_flow(["gradata", *_arguments(CONTAINER_BRAIN, CONTAINER_METRICS)]),
+        endpoint=_quoted(wanted.endpoint),
+        brain=CONTAINER_BRAIN,
+    )
     key = shlex.quote(f"--from-file=key={wanted.key_file}")
     return Service(
         "k8s",
