@@ -1,0 +1,120 @@
+"""What is said about an agent's configuration file and its entries: frozen values, no I/O.
+
+An *entry* is one hook (or server) in such a file. A *path* leads to it from the root: keys and indexes. What an edit
+had to make around it, or found empty there, is its `Made`: with it, taking the entry out gives the bytes of before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from replicator.errors import ReplicatorError
+
+Format = Literal["json", "yaml", "toml"]
+Kind = Literal["capture", "recall", "session-close", "mcp"]
+Key = str | int
+Path = tuple[Key, ...]
+Made = Mapping[str, str | None]
+"""What stood at a place before us, by its name (`name_of`); None: nothing was there. `ROOT`: the whole file."""
+ROOT = "<file>"
+
+
+class UnsureError(ReplicatorError):
+    """The file cannot be changed with certainty, so it is left as it is. The message names file and line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """An entry that we write: where (the keys of its list, or of itself where `item` is a mapping's value), and how.
+
+    `item` holds COMMAND where the command line goes and ARGUMENTS where its arguments alone go.
+    """
+
+    kind: Kind
+    place: tuple[str, ...]
+    item: Mapping[str, Any]
+    in_list: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """One host: its file below the user's home, and what we write there."""
+
+    name: str
+    title: str
+    file: tuple[str, ...]
+    format: Format
+    hooks: tuple[Hook, ...]
+    session_close: Hook | None = None
+    session_end: tuple[str, ...] = ()
+    """Events at the end of a session: an older version's entry there is a cloud-sync entry."""
+    ignored: tuple[str, ...] = ()
+    """Events that the host silently ignores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One of gradata's entries, as found. `ours`: written by this version. `sync`: it syncs with the cloud."""
+
+    path: Path
+    event: str
+    command: str
+    ours: bool
+    sync: bool
+    brain: str | None = None
+    kind: Kind | None = None
+    ignored: bool = False
+
+    @property
+    def what(self) -> str:
+        """For people: `hooks.Stop: python -m …`."""
+        return f"{name_of(tuple(key for key in self.path if isinstance(key, str)))}: {self.command}"
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A file after an edit. `text` None: it is to be removed, since only we made it."""
+
+    text: str | None
+    made: Made
+    added: tuple[str, ...] = ()
+    removed: tuple[Entry, ...] = ()
+    left: tuple[Entry, ...] = ()
+    """Older entries of other brains: not ours to move now."""
+    graduation: Mapping[str, str] | None = None
+    """By brain: the older version's command that also graduates lessons, to be run by our session-close."""
+
+
+def name_of(path: Path) -> str:
+    """A path as text: `hooks.PostToolUse`; keys that hold a dot are quoted."""
+    return ".".join(json.dumps(key) if isinstance(key, str) and "." in key else str(key) for key in path)
+
+
+def line_at(text: str, offset: int) -> int:
+    """The line that an offset is in, from 1."""
+    return text.count("\n", 0, offset) + 1
+
+
+def newline_of(text: str) -> str:
+    """The line end that most lines of the text have."""
+    return "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
+
+
+def whole(tree: Any, path: Path, made: Made) -> Path:
+    """What to take out so that nothing empty is left of an entry: the entry, or the containers that hold it alone.
+
+    A group of hooks with a matcher holds its hooks alone. What was there, empty, before us stays.
+    """
+    while len(path) > 1 and made.get(name_of(path[:-1])) is None:
+        parent = tree
+        for key in path[:-1]:
+            parent = parent[key]
+        others = [value for key, value in parent.items() if key != path[-1]] if isinstance(parent, Mapping) else []
+        group = path[-1] == "hooks" and len(path) > 2 and not any(isinstance(v, Mapping | list) for v in others)
+        if len(parent) > 1 and not group:
+            break
+        path = path[:-1]
+    return path
