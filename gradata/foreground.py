@@ -97,7 +97,7 @@ def open_foreground(
 
     What concerns the key goes into the auth log, too, as with an embedded one.
     """
-    endpoint = _permitted(settings)
+    endpoint = permitted(settings)
     auth_log = AuthLog(settings.brain_dir, read_key=settings.read_key)
 
     def tell(notice: Notice) -> None:
@@ -120,12 +120,13 @@ def open_sink(settings: Settings, directory: Directory) -> Sink:
     ConfigurationError where consent or a switch forbids that anything leaves the machine, and for an endpoint that
     cannot work. `GRADATA_DISABLE_WRITE_THROUGH` does not forbid it: that is what replicating by hand is for.
     """
-    endpoint = _permitted(settings)
+    endpoint = permitted(settings)
     sink = HttpSink(endpoint=endpoint, key=settings.read_key, identity=identify(directory))
     return ConsentingSink(sink, settings.brain_dir)
 
 
-def _permitted(settings: Settings) -> str:
+def permitted(settings: Settings) -> str:
+    """The endpoint, if something may be sent there. ConfigurationError as in `open_sink`."""
     if settings.cloud_off:
         raise ConfigurationError(f"nothing may leave this machine: {settings.why_not}", hint="unset it to replicate")
     if (refused := consent(settings.brain_dir)) is not None:

@@ -8,6 +8,7 @@
     ├── CursorError            an offset or event that is no place in this log
     ├── SidecarError           the sidecar cannot be read or written
     ├── RecordRefusedError     raised by a sink's own function: this record will never do (`sink.DeliverySink`)
+    ├── CloudError             the cloud did not answer what a person asked it, or not in the protocol's words
     └── WireError              a request or answer that is not of the protocol (`replicator.wire`)
 
 Operating conditions (an unreachable cloud, a rotated key) are values, not exceptions: see `progress`.
@@ -60,6 +61,17 @@ class RecordRefusedError(ReplicatorError):
     def __init__(self, index: int, message: str = "refused") -> None:
         super().__init__(message)
         self.index = index
+
+
+class CloudError(ReplicatorError):
+    """What a person asked the cloud was not answered. `status` is the HTTP status, 0 where nothing came back.
+
+    Only for commands that a person waits for: to the replicator an unreachable cloud is a value (`actions`).
+    """
+
+    def __init__(self, message: str, *, hint: str = "", status: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
 
 
 class WireError(ReplicatorError):

@@ -27,12 +27,15 @@ from gradata.cli import (
     service,
     status,
     store,
+    verify,
 )
 from gradata.cli.commands import FINE, INTERRUPTED, PROBLEM, USAGE, Parser, exit_code
 from gradata.cli.terminal import Terminal
 from replicator.errors import ReplicatorError
 
-COMMANDS = (init, correct, replicate, status, cursor, dead_letters, doctor, fleet, service, serve, store, keys, demo)
+COMMANDS = (
+    init, correct, replicate, status, verify, cursor, dead_letters, doctor, fleet, service, serve, store, keys, demo
+)  # fmt: skip
 """In the order of `gradata --help`: as a person meets them."""
 
 __all__ = ["COMMANDS", "build_parser", "main"]

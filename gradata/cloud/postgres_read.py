@@ -10,11 +10,21 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from gradata.cloud.postgres_facts import LOG_BITS, Connection, tile_reader
-from gradata.cloud.store import EVENTS_BYTES_MAX, EVENTS_MAX, EventQuery, Key, StoredEvent, StoredLog, StoredRow
+from gradata.cloud.store import (
+    EVENTS_BYTES_MAX,
+    EVENTS_MAX,
+    EventQuery,
+    Key,
+    PlainRow,
+    StoredEvent,
+    StoredLog,
+    StoredRow,
+)
 from gradata.cloud.tiles import hashes_of
 from replicator.proof import CompactRange
 
-ROWS_A_READ = 256
+ROWS_A_READ = 1_024
+NUMBERS_A_READ = 8_192
 PAGE_ROWS = 50
 READ_BYTES_WANTED = 1 << 20
 
@@ -27,6 +37,10 @@ SELECT l.log_key, b.workspace, b.brain_id, l.device_id, l.log_id, l.parent, l.si
 """
 _ROWS = """
 SELECT number, "offset", length, flag, record FROM gradata.records
+ WHERE brain_key = %s AND log_key = %s AND number >= %s AND number < %s ORDER BY number LIMIT %s
+"""
+_NUMBERS = """
+SELECT number FROM gradata.records
  WHERE brain_key = %s AND log_key = %s AND number >= %s AND number < %s ORDER BY number LIMIT %s
 """
 _END_AT = """
@@ -92,16 +106,32 @@ class PostgresReads:
 
     def rows(self, log: StoredLog, first: int, end: int) -> Iterator[StoredRow]:
         """See `store.Store`."""
+        for run in self.row_runs(log, first, end):
+            for row in run:
+                yield StoredRow(*row)
+
+    def row_runs(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[PlainRow]]:
+        """See `store.Store`."""
         limit = 8
         while first < end:
-            rows = self._fetch(_ROWS, (log.key >> LOG_BITS, log.key, first, end, limit))
-            for row in rows:
-                yield StoredRow(*row)
+            rows: list[PlainRow] = self._fetch(_ROWS, (log.key >> LOG_BITS, log.key, first, end, limit))
+            if rows:
+                yield rows
             if len(rows) < limit:
                 return
             first = rows[-1][0] + 1
             longest = max(row[2] for row in rows)
             limit = max(1, min(ROWS_A_READ, 2 * limit, READ_BYTES_WANTED // max(longest, 1)))
+
+    def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
+        """See `store.Store`."""
+        while first < end:
+            rows = self._fetch(_NUMBERS, (log.key >> LOG_BITS, log.key, first, end, NUMBERS_A_READ))
+            if rows:
+                yield [number for (number,) in rows]
+            if len(rows) < NUMBERS_A_READ:
+                return
+            first = rows[-1][0] + 1
 
     def rows_at(self, log: StoredLog, offset: int, end: int) -> Iterator[StoredRow]:
         """See `store.Store`."""

@@ -65,6 +65,7 @@ class Shared:
         self._beats = RateLimiter(None if options.rate is None else HEARTBEAT_RATE, clock=time.monotonic)
         self._noted: dict[tuple[str, str], float] = {}
         self._body_bytes = 0
+        self.scrubbing = asyncio.Semaphore(1)
         self.committed: Callable[[Decision, float, int], None] = lambda _decision, _seconds, _now: None
 
     def open(self) -> None:

@@ -125,7 +125,8 @@ def _log_facts(
     end = min(size, request.first + request.count)
     base = log_key << NUMBER_BITS
     rows = connection.execute(
-        "SELECT place, record, flag FROM records WHERE place >= ? AND place < ?", (base + request.first, base + end)
+        "SELECT place, CAST(record AS BLOB), flag FROM records WHERE place >= ? AND place < ?",
+        (base + request.first, base + end),
     ).fetchall()
     return LogFacts(
         tree,

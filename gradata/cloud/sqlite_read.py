@@ -6,16 +6,28 @@ Each call borrows a connection for one short read, so no download holds a snapsh
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from gradata.cloud.sqlite_commit import NUMBER_BITS, tile_reader
-from gradata.cloud.store import EVENTS_BYTES_MAX, EVENTS_MAX, EventQuery, Key, StoredEvent, StoredLog, StoredRow
+from gradata.cloud.store import (
+    EVENTS_BYTES_MAX,
+    EVENTS_MAX,
+    READ_BYTES,
+    EventQuery,
+    Key,
+    PlainRow,
+    StoredEvent,
+    StoredLog,
+    StoredRow,
+)
 from gradata.cloud.tiles import hashes_of
 from replicator.proof import CompactRange
 
-ROWS_A_READ = 64
+ROWS_FIRST_READ = 64
+ROWS_A_READ = 1_024
+NUMBERS_A_READ = 8_192
 _NUMBER_MASK = (1 << NUMBER_BITS) - 1
 
 LOG = """
@@ -75,17 +87,41 @@ class Reads:
 
     def rows(self, log: StoredLog, first: int, end: int) -> Iterator[StoredRow]:
         """See `store.Store`."""
+        for run in self.row_runs(log, first, end):
+            for row in run:
+                yield StoredRow(*row)
+
+    def row_runs(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[PlainRow]]:
+        """See `store.Store`."""
+        base = log.key << NUMBER_BITS
+        limit = ROWS_FIRST_READ
+        while first < end:
+            with self._reading() as connection:
+                rows: list[PlainRow] = connection.execute(
+                    'SELECT place - ?, "offset", length, flag, CAST(record AS BLOB) FROM records'
+                    " WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
+                    (base, base + first, base + end, limit),
+                ).fetchall()
+            if rows:
+                yield rows
+            if len(rows) < limit:
+                return
+            first = rows[-1][0] + 1
+            longest = max(row[2] for row in rows)
+            limit = max(1, min(ROWS_A_READ, 4 * limit, READ_BYTES // max(longest, 1)))
+
+    def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
+        """See `store.Store`."""
         base = log.key << NUMBER_BITS
         while first < end:
             with self._reading() as connection:
                 rows = connection.execute(
-                    'SELECT place - ?, "offset", length, flag, record FROM records'
-                    " WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
-                    (base, base + first, base + end, ROWS_A_READ),
+                    "SELECT place - ? FROM records WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
+                    (base, base + first, base + end, NUMBERS_A_READ),
                 ).fetchall()
-            for row in rows:
-                yield StoredRow(*row)
-            if len(rows) < ROWS_A_READ:
+            if rows:
+                yield [number for (number,) in rows]
+            if len(rows) < NUMBERS_A_READ:
                 return
             first = rows[-1][0] + 1
 

@@ -86,6 +86,10 @@ class StoredRow:
     record: bytes | None = field(repr=False)
 
 
+PlainRow = tuple[int, int, int, str | None, bytes | None]
+"""A StoredRow without its class: number, offset, length, flag, record."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
     """One event of the projection. `place`: log_id and record number, None for a loose event."""
@@ -151,6 +155,12 @@ class Store(Watched, Protocol):
 
     def rows(self, log: StoredLog, first: int, end: int) -> Iterator[StoredRow]:
         """The stored rows of records [first, end), in their order; lost ones are missing."""
+
+    def row_runs(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[PlainRow]]:
+        """The rows of `rows` as plain tuples, in runs of some megabytes at most: for who reads a million of them."""
+
+    def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
+        """The numbers of the stored rows of records [first, end), in their order and in runs, without the bytes."""
 
     def rows_at(self, log: StoredLog, offset: int, end: int) -> Iterator[StoredRow]:
         """The stored rows that hold bytes of [offset, end), in their order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import FastAPI, Path, Query, Request, Response
@@ -13,14 +13,16 @@ from starlette.responses import StreamingResponse
 from gradata.cloud.documents import BASE, problems
 from gradata.cloud.edge import response, unavailable
 from gradata.cloud.replica import log_bytes, wanted_span
+from gradata.cloud.scrub import scrub_deep, scrub_shallow
 from gradata.cloud.service import Answer, problem, require_brain
 from gradata.cloud.shared import Shared
 from gradata.cloud.store import EVENTS_MAX, EventQuery, StoredEvent, StoredLog, StoreUnavailableError
 from replicator.errors import WireError
 from replicator.model import Head
-from replicator.proof import HASH_BYTES
+from replicator.proof import HASH_BYTES, CompactRange
 from replicator.wire import LOOSE_TYPE, LogEntry, logs_body
 from replicator.wire.common import head_json
+from replicator.wire.replica import scrub_json, tree_before
 
 BrainName = Annotated[str, Query(alias="brain", min_length=1, max_length=128)]
 LogName = Annotated[str, Path(min_length=1, max_length=64)]
@@ -51,15 +53,29 @@ def _add_logs(app: FastAPI, shared: Shared) -> None:
         return response(Answer(200, orjson.dumps(body | {"cloud_id": shared.store.cloud_id})))
 
     @app.get(f"{BASE}/logs/{{log_id}}", responses=problems(401, 403, 404, 422, 503))
-    async def log_head(request: Request, log_id: LogName) -> Response:
-        """One log: its head and how it came to be."""
+    async def log_head(
+        request: Request,
+        log_id: LogName,
+        scrub: Literal["shallow", "deep"] | None = None,
+        first: Annotated[int, Query(ge=0, lt=2**40)] = 0,
+        end: Annotated[int | None, Query(ge=0, lt=2**40)] = None,
+        nodes: Annotated[str | None, Query(max_length=64 * 64)] = None,
+    ) -> Response:
+        """One log: its head and how it came to be; with `scrub`, what is wrong with its rows from `first` on."""
         log = await _own_log(shared, request, log_id, "ingest", "read")
         entry = _entry(log)
+        found: dict[str, Any] = {}
+        if scrub is not None:
+            if first > log.tree.size:
+                raise WireError("the log ends before this record", status=422, code="malformed")
+            stop = log.tree.size if end is None else end
+            found = await _scrubbed(shared, log, scrub, first, stop, tree_before(first, nodes))
         return response(
             Answer(
                 200,
                 orjson.dumps(
-                    head_json(entry.head)
+                    found
+                    | head_json(entry.head)
                     | {
                         "brain_id": log.brain_id,
                         "device_id": entry.device_id,
@@ -172,6 +188,16 @@ async def _own_log(shared: Shared, request: Request, log_id: str, *scopes: str) 
     if log is None or not principal.reaches(log.brain_id):
         raise WireError("there is no such log", status=404, code="not_found")
     return log
+
+
+async def _scrubbed(
+    shared: Shared, log: StoredLog, kind: str, first: int, end: int, before: CompactRange | None
+) -> dict[str, Any]:
+    """One at a time: it takes a whole thread for seconds, and writers must not wait for several of them."""
+    if kind == "shallow":
+        return scrub_json(await asyncio.to_thread(scrub_shallow, shared.store, log, first, end))
+    async with shared.scrubbing:
+        return scrub_json(await asyncio.to_thread(scrub_deep, shared.store, log, first, end, before=before))
 
 
 def _first_leaf(shared: Shared, log: StoredLog) -> str:

@@ -1,0 +1,28 @@
+"""What a person orders when something went wrong: go back, prove, mend, bring back.
+
+Nothing here deletes at the cloud, or takes anything from a log; whatever is sent goes the ordinary way.
+
+`reset` leaves orders for whoever leads; `local` is one's own file as a tree; `verify` finds what differs from the
+replica, `repair` sends what the replica lost; `restore` brings a log back, `merge` the records that only the cloud
+has. They read through `sink.ReplicaReader`, and know nothing of brains.
+"""
+
+from replicator.recovery.reset import (
+    RETRY_RECORD_BYTES_MAX,
+    ResetPlan,
+    order_reset,
+    plan_reset,
+    reset_is_done,
+    retry_dead_letter,
+    standing,
+)
+
+__all__ = [
+    "RETRY_RECORD_BYTES_MAX",
+    "ResetPlan",
+    "order_reset",
+    "plan_reset",
+    "reset_is_done",
+    "retry_dead_letter",
+    "standing",
+]
