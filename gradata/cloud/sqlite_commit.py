@@ -128,9 +128,6 @@ def _log_facts(
         "SELECT place, CAST(record AS BLOB), flag FROM records WHERE place >= ? AND place < ?",
         (base + request.first, base + end),
     ).fetchall()
-        "SELECT place, CAST(record AS BLOB) FROM records WHERE place >= ? AND place < ?",
-        (base + request.first, base + end),
-    )
     return LogFacts(
         tree,
         offset,
