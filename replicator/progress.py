@@ -174,6 +174,12 @@ class Progress:
         return self.standing != self.durable or bool(self.dead_letters) or self.reset_id != 0
 
     @property
+    def wants_saving(self) -> bool:
+        """Something is unsaved, or the last save failed: a cursor that came back to where it was needs no save, but
+        only a save shows that the sidecar can be used again."""
+        return self.unsaved or self.save_trouble is not None
+
+    @property
     def moved(self) -> bool:
         """The endpoint is not the one that the standing was made with: nothing is sent before a heartbeat."""
         return self.standing is not None and self.standing.endpoint not in (None, self.endpoint)
@@ -190,7 +196,7 @@ class Progress:
 def next_action(p: Progress, now: float) -> act.Action:
     """The one thing to do now: the first line that holds."""
     timer = now + p.policy.timer_s
-    if p.standing is not None and p.unsaved and p.renew is None and now >= p.save_not_before:
+    if p.standing is not None and p.wants_saving and p.renew is None and now >= p.save_not_before:
         return act.Checkpoint(p.standing, p.dead_letters, p.reset_id)
     if p.trouble is not None and p.trouble.stops:
         return act.Wait(timer)

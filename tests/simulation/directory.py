@@ -195,5 +195,4 @@ class Directory:
 
     def fill_up(self) -> None:
         """The disk has almost no room left."""
-        used = sum(len(file.seen) for file in self.disk._files.values())
-        self.disk.capacity_bytes = used + self.world.rng.randrange(600)
+        self.disk.capacity_bytes = self.disk.used_bytes + self.world.rng.randrange(600)

@@ -75,6 +75,21 @@ def sync_fails(world: World, directory: Directory) -> None:
     directory.disk.fail("fdatasync", errno.EIO)
 
 
+def append_fails(world: World, directory: Directory) -> None:
+    """The disk refuses one of an append's calls, once or for a while; what cannot be taken back is ended later."""
+    call = world.rng.choice(("write", "ftruncate", "lock", "stat", "sync_directory"))
+    directory.disk.fail(call, world.rng.choice((errno.EIO, errno.ENOSPC)), times=world.rng.randrange(1, 6))
+    if call == "ftruncate":
+        directory.disk.capacity_bytes = directory.disk.used_bytes + world.rng.randrange(1, 600)
+    directory.append(world.records.next())
+
+    def ends() -> None:
+        directory.disk._faults.pop(call, None)
+        directory.disk.capacity_bytes = None
+
+    world.episode(ends, *MINUTES)
+
+
 def read_fails(world: World, directory: Directory) -> None:
     call = world.rng.choice(("open", "fstat", "pread"))
     directory.disk.fail(call, world.rng.choice(ERRNOS), times=world.rng.randrange(1, 30))
@@ -226,6 +241,7 @@ def two_leaders(world: World, directory: Directory) -> None:
     second = directory.processes[1]
     if world.rng.random() < 0.5:
         second.own_rows = copied(directory.rows)
+        directory.letters_lost = True  # its dead letters are in a sidecar that goes away with the episode
     for process in directory.processes:
         process.start()
         process.try_to_lead()
@@ -321,12 +337,13 @@ def key_revoked(world: World, directory: Directory) -> None:
     """The key is worth nothing any more; a person brings a new one after a while."""
     if directory.key is None:
         return
-    directory.cloud.revoke(directory.key)
-    sharing = [other for other in world.directories if other.key == directory.key]
+    revoked = directory.key
+    directory.cloud.revoke(revoked)
 
     def ends() -> None:
-        for other in sharing:
-            world.bring_key(other)
+        for other in world.directories:  # clones that were made meanwhile, too
+            if other.key == revoked:
+                world.bring_key(other)
 
     world.episode(ends, *MINUTES)
 
@@ -365,6 +382,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("old writer dies", old_writer_dies, 6, everywhere=False),
     Fault("disk full", disk_full, 2, ("sidecar", "log_unreadable", *LOST_TRACK), everywhere=False),
     Fault("sync fails", sync_fails, 4, FORK, everywhere=False),
+    Fault("append fails", append_fails, 4, everywhere=False),
     Fault("read fails", read_fails, 4, ("log_unreadable",), everywhere=False),
     Fault("log away", log_away, 2, ("log_unreadable",), everywhere=False),
     Fault("log replaced by itself", log_replaced_by_itself, 4, everywhere=False),
@@ -384,6 +402,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("request lost", weather("lost", 0.5), 4, ("unavailable",)),
     Fault("answer lost", weather("answer lost", 0.5), 4, ("unavailable", *RESEND)),
     Fault("request late", weather("late", 0.5), 4, ("unavailable", *RESEND)),
+    Fault("answer slow", weather("slow", 0.6), 4),
     Fault("request doubled", weather("doubled", 0.8), 4),
     Fault("connection refused", weather("refused", 1.0), 4, ("unavailable",)),
     Fault("answer garbled", weather("garbled", 0.7), 3, ("unavailable", "disagreement", *RESEND)),

@@ -1,7 +1,7 @@
 """The way between client and cloud: what becomes of each request is drawn here.
 
 A fate is a word. `weather` holds their chances, `rules` the middle-boxes that answer instead of the cloud. Late and
-doubled requests reach the cloud long after the client gave up, behind newer ones.
+doubled requests reach the cloud long after the client gave up, behind newer ones; a slow answer comes just before.
 """
 
 from __future__ import annotations
@@ -60,6 +60,9 @@ class Network:
     def _back(self, fate: str | None, answer: Answered | None, done: Done) -> None:
         if fate == "answer lost":
             self._clock.after(TIMEOUT_S - self._delay_s(), lambda: done(None))
+            return
+        if fate == "slow":
+            self._clock.after(self._rng.uniform(1.0, TIMEOUT_S - 1.0), lambda: done(answer))
             return
         if fate == "garbled" and answer is not None:
             answer = self._garbled(answer)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from gradata.cloud.auth import WORKSPACE
 from gradata.cloud.check import check
 from gradata.cloud.ingest import Append, Claim, Decision, Diverged, Done, Gap
+from gradata.cloud.meaning import meaning_of
 from gradata.cloud.replica import Span, log_bytes
 from gradata.cloud.store import StoredLog
 from gradata.cloud.tiles import leaves_at
@@ -49,8 +50,18 @@ COUNTED = frozenset({"new_generation", "rewound", "jumped", "cloud_changed"})
 """Each cause justifies these once for each process."""
 
 
+KINDS = ("lost", "twice", "unjustified", "late", "wrong", "crashed")
+"""What a violation is counted as: a record lost, an event twice, a repair without a cause, not delivered in time,
+another promise broken; crashed: the code under test raised."""
+
+
 class ViolationError(AssertionError):
-    """Something does not hold."""
+    """Something does not hold. `kind`: one of KINDS."""
+
+    def __init__(self, text: str, kind: str) -> None:
+        super().__init__(text)
+        assert kind in KINDS
+        self.kind = kind
 
 
 class Oracle:
@@ -70,9 +81,9 @@ class Oracle:
         self._refused_alone: set[bytes] = set()
         self._rows_lost: set[tuple[str, str, int]] = set()
 
-    def _check(self, holds: object, wrong: str) -> None:
+    def _check(self, holds: object, wrong: str, kind: str = "wrong") -> None:
         if not holds:
-            raise ViolationError(f"at {self._world.clock.now_s:.1f} s: {wrong}")
+            raise ViolationError(f"at {self._world.clock.now_s:.1f} s: {wrong}", kind)
 
     def _react(self, directory: Directory, reaction: str) -> None:
         """A reaction was seen; it needs a cause."""
@@ -81,11 +92,10 @@ class Oracle:
             return
         directory.reactions[reaction] += 1
         causes, seen = directory.excused[reaction], directory.reactions[reaction]
-        self._check(causes, f"{reaction} in {directory.name}, for which nothing was the cause")
+        self._check(causes, f"{reaction} in {directory.name}, for which nothing was the cause", "unjustified")
         often = reaction in COUNTED and seen > causes
-        self._check(
-            not often, f"{reaction} in {directory.name} for the {seen}th time, more often than there were causes"
-        )
+        more = f"{reaction} in {directory.name} for the {seen}th time, more often than there were causes"
+        self._check(not often, more, "unjustified")
 
     # ------------------------------------------------------------------------------ the log
 
@@ -93,7 +103,7 @@ class Oracle:
         """An append returned."""
         self._promises.setdefault(directory.name, []).append((offset, record))
         there = directory.disk.piece(directory.path, offset, len(record))
-        self._check(there == record, "a promised record is not in the log")
+        self._check(there == record, "a promised record is not in the log", "lost")
         glued = offset > 0 and directory.disk.piece(directory.path, offset - 1, 1) != b"\n"
         self._check(not glued, "a promised record does not begin a line")
         if not self._world.faulty and directory.leads:
@@ -118,7 +128,7 @@ class Oracle:
             return
         for offset, record in self._promises.get(directory.name, ()):
             there = content[offset : offset + len(record)]
-            self._check(there == record, f"the record promised at {offset} in {directory.name} {wrong}")
+            self._check(there == record, f"the record promised at {offset} in {directory.name} {wrong}", "lost")
 
     def tampered(self, directory: Directory) -> None:
         """A person changed the log: what they took away is promised no longer."""
@@ -145,9 +155,9 @@ class Oracle:
         counted = decision.accepted + decision.duplicates + len(decision.flagged) + len(decision.refused)
         self._check(counted == len(leaves), f"{len(leaves)} records were counted as {counted}")
         stored = self._stored.setdefault((cloud.name, request.log_id), [])
-        self._check(request.first <= len(stored), "a batch was accepted beyond the end")
+        self._check(request.first <= len(stored), "a batch was accepted beyond the end", "lost")
         overlap = stored[request.first : request.first + len(leaves)]
-        self._check(overlap == leaves[: len(overlap)], "a batch was accepted in the place of other records")
+        self._check(overlap == leaves[: len(overlap)], "a batch was accepted in the place of other records", "lost")
         world.count("absorbed again", len(overlap))
         world.count("rows mended", len(decision.writes.mended))
         world.count("flagged", len(decision.flagged))
@@ -231,11 +241,14 @@ class Oracle:
 
     def _count_refusals(self, directory: Directory, before: Progress, action: act.Action, after: Progress) -> None:
         """Several records refused alone in a row are no bad records, but a bad cloud: no dead letters wholesale."""
-        if not isinstance(action, act.Send) or after.standing == before.standing:
+        if after.standing == before.standing or isinstance(action, act.Checkpoint):
+            return
+        if not isinstance(action, act.Send):
+            directory.refused_in_a_row = 0  # what was refused is met again where the cursor went: counted anew
             return
         refused = isinstance(action.load, Hole) and before.refusal is not None
         directory.refused_in_a_row = directory.refused_in_a_row + 1 if refused else 0
-        self._check(directory.refused_in_a_row < POLICY.refused_in_a_row_max, "dead letters are made wholesale")
+        self._check(directory.refused_in_a_row < POLICY.refused_in_a_row_max, "dead letters are made wholesale", "lost")
 
     def _judge_pace(self, directory: Directory, after: Progress) -> None:
         """Before anything went wrong every record is acknowledged within seconds, if batches travel fast."""
@@ -245,7 +258,7 @@ class Oracle:
         waiting = self._waiting.get(directory.name, ())
         for _, time_s in waiting:
             late_s = self._world.clock.now_s - time_s
-            self._check(late_s <= LAG_S, f"a record waits for {late_s:.1f} s although nothing went wrong")
+            self._check(late_s <= LAG_S, f"a record waits for {late_s:.1f} s although nothing went wrong", "late")
         self._waiting[directory.name] = [one for one in waiting if one[0] > after.standing.cursor.offset]
 
     def _judge_letter(self, before: Progress, number: int, length: int) -> None:
@@ -253,7 +266,8 @@ class Oracle:
         assert load is not None
         leaf = load.leaf if isinstance(load, Hole) else _leaf(list(load.records())[number - load.first])
         long = length > LIMITS.record_bytes
-        self._check(long or leaf in self._refused_alone, f"record {number} is a dead letter, and was not refused alone")
+        wrong = f"record {number} is a dead letter, and was not refused alone"
+        self._check(long or leaf in self._refused_alone, wrong, "lost")
 
     def checkpointed(self, directory: Directory, standing: Standing) -> None:
         """A sidecar made this durable."""
@@ -267,7 +281,7 @@ class Oracle:
             if len(leaves) >= cursor.size and CompactRange.EMPTY.extended(leaves[: cursor.size]).root == cursor.root:
                 self._acknowledged.add(head)
                 return
-        self._check(False, f"the cursor of {directory.name} is ahead of any cloud: {cursor.size} records")
+        self._check(False, f"the cursor of {directory.name} is ahead of any cloud: {cursor.size} records", "lost")
 
     # ------------------------------------------------------------------------------ judgement
 
@@ -275,7 +289,7 @@ class Oracle:
         """The time of healing is over: nothing may be left to do."""
         for directory in self._world.directories:
             leader = directory.holder
-            self._check(leader is not None and leader.engine is not None, f"nobody leads {directory.name}")
+            self._check(leader is not None and leader.engine is not None, f"nobody leads {directory.name}", "late")
             assert leader is not None
             assert leader.engine is not None
             p = leader.engine.progress
@@ -284,11 +298,11 @@ class Oracle:
             missing = p.log_trouble is not None and p.log_trouble.code == "ENOENT" and not whole
             trouble = p.trouble or (None if missing else p.log_trouble) or p.save_trouble
             state = f"{trouble}, at {p.standing.cursor.offset if p.standing else None} of {whole}"
-            self._check(not behind and trouble is None, f"{directory.name} is not healed: {state}")
+            self._check(not behind and trouble is None, f"{directory.name} is not healed: {state}", "late")
 
     def judge(self, *, quiet: bool) -> None:
         """Everything that must hold at the end."""
-        self._check(quiet, "records are sent although everything was delivered")
+        self._check(quiet, "records are sent although everything was delivered", "unjustified")
         self.judge_lag()
         for directory in self._world.directories:
             self._judge_directory(directory)
@@ -307,7 +321,7 @@ class Oracle:
             return
         cursor, store = p.cursor, directory.cloud.store
         log = store.log(WORKSPACE, cursor.log_id)
-        self._check(log is not None, f"the cloud does not know the log of {directory.name}")
+        self._check(log is not None, f"the cloud does not know the log of {directory.name}", "lost")
         assert log is not None
         name = f"the log of {directory.name}"
         self._check((log.tree, log.offset) == (cursor.tree, len(whole)), f"{name}: its head is not the cursor")
@@ -316,38 +330,50 @@ class Oracle:
         self._check(saved, f"{name}: the cursor is not in the sidecar")
         if directory.edited:
             return
-        self._check(cursor.size == len(records), f"{name}: {cursor.size} records of {len(records)}")
+        kind = "lost" if cursor.size < len(records) else "twice"
+        self._check(cursor.size == len(records), f"{name}: {cursor.size} records of {len(records)}", kind)
         same = log.tree.root == _root([_leaf(record) for record in records])
-        self._check(same, f"{name}: the root is not that of the file")
+        self._check(same, f"{name}: the root is not that of the file", "lost")
         holes = set()
         for row in store.rows(log, 0, log.tree.size):
             lost = (directory.cloud.name, log.log_id, row.number) in self._rows_lost
             if row.record is None and not lost:
                 holes.add(row.number)
             equal = row.record in (records[row.number], None)
-            self._check(equal or lost, f"{name}: record {row.number} differs at the cloud")
+            self._check(equal or lost, f"{name}: record {row.number} differs at the cloud", "lost")
         lost_here = any(lost[:2] == (directory.cloud.name, log.log_id) for lost in self._rows_lost)
         if not holes and not lost_here:
-            self._check(b"".join(log_bytes(store, log, Span(0, log.offset))) == whole, f"{name}: bytes differ")
+            self._check(b"".join(log_bytes(store, log, Span(0, log.offset))) == whole, f"{name}: bytes differ", "lost")
         letters = {kept.letter.record for kept in directory.rows.letters.values() if kept.letter.log_id == log.log_id}
         unsaid = holes - letters
-        self._check(not unsaid or directory.letters_lost, f"{name}: holes without a dead letter: {sorted(unsaid)}")
+        silent = f"{name}: holes without a dead letter: {sorted(unsaid)}"
+        self._check(not unsaid or directory.letters_lost, silent, "lost")
 
     def _judge_cloud(self, cloud: CloudProcess) -> None:
         for report in check(cloud.store, WORKSPACE):
             wrong = {(cloud.name, report.log_id, number) for number in (*report.missing, *report.damaged)}
-            self._check(wrong <= self._rows_lost, f"{cloud.name}: {report} and nothing took these rows")
+            self._check(wrong <= self._rows_lost, f"{cloud.name}: {report} and nothing took these rows", "lost")
             lost = {row for row in self._rows_lost if row[:2] == (cloud.name, report.log_id)}
             self._check(lost <= wrong, f"{cloud.name}: a check does not find the rows that are lost: {lost - wrong}")
             odd = report.tiles or report.root or report.displaced or (report.events and not lost)
             self._check(not odd, f"{cloud.name}: {report}")
         for log in _logs(cloud):
             expected = self._stored.get((cloud.name, log.log_id), [])
-            self._check(_leaves(cloud, log) == expected, f"{cloud.name}: log {log.log_id} is not what it accepted")
+            other = f"{cloud.name}: log {log.log_id} is not what it accepted"
+            self._check(_leaves(cloud, log) == expected, other, "lost")
             self._check(_root(expected) == log.tree.root, f"{cloud.name}: the root of {log.log_id} is wrong")
         events = cloud.store._connection.execute("SELECT brain_key, event_id FROM events").fetchall()
         twice = [event for event, count in Counter(events).items() if count > 1]
-        self._check(not twice, f"{cloud.name}: events that are there twice: {twice[:3]}")
+        self._check(not twice, f"{cloud.name}: events that are there twice: {twice[:3]}", "twice")
+        counted = cloud.store._connection.execute(
+            "SELECT brain_id, events, (SELECT COUNT(*) FROM events e WHERE e.brain_key = b.brain_key) FROM brains b"
+        )
+        miscounted = [(brain, said, there) for brain, said, there in counted if said != there]
+        self._check(not miscounted, f"{cloud.name}: events said and there: {miscounted}", "twice")
+        if not any(name == cloud.name for name, _, _ in self._rows_lost):
+            ids = {_event_id(row.record) for log in _logs(cloud) for row in cloud.store.rows(log, 0, log.tree.size)}
+            backed = {event_id for _, event_id in events} - ids
+            self._check(not backed, f"{cloud.name}: events that no record holds: {sorted(backed)[:3]}", "twice")
 
 
 def _logs(cloud: CloudProcess) -> list[StoredLog]:
@@ -356,6 +382,12 @@ def _logs(cloud: CloudProcess) -> list[StoredLog]:
 
 def _leaves(cloud: CloudProcess, log: StoredLog) -> list[bytes]:
     return leaves_at(0, log.tree.size, lambda level, index: cloud.store.tile(log, level, index))
+
+
+def _event_id(record: bytes | None) -> str | None:
+    """The identity of a record that the cloud holds; None: it is no event."""
+    meaning = None if record is None else meaning_of(record)
+    return None if meaning is None or isinstance(meaning, str) else meaning.event_id
 
 
 def _leaf(record: bytes) -> bytes:

@@ -35,6 +35,11 @@ class Disk(SimDisk):
 
     dying = False
 
+    @property
+    def used_bytes(self) -> int:
+        """What all files take."""
+        return sum(len(file.seen) for file in self._files.values())
+
     def write(self, fd: int, piece: bytes) -> int:
         if self.dying:
             self.dying = False

@@ -229,7 +229,7 @@ class Process:
         assert self.engine is not None
         p, now_s = self.engine.progress, self.directory.world.clock.now_s
         until_s = DORMANT_S + now_s if action.until is None else action.until
-        unchanged = self._looked_version == self.directory.version and not p.unsaved and not p.compare
+        unchanged = self._looked_version == self.directory.version and not p.wants_saving and not p.compare
         broken = p.log_trouble is not None and p.log_trouble.code != "ENOENT"
         if self.directory.world.fast and unchanged and p.standing is not None:
             if p.trouble is not None and p.trouble.stops:

@@ -22,6 +22,11 @@ class Records:
         self._made = 0
         self._before = b""
 
+    @property
+    def made(self) -> int:
+        """How many there are."""
+        return self._made
+
     def next(self) -> bytes:
         """One record, its newline included."""
         self._made += 1

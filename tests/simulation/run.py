@@ -12,10 +12,15 @@ import traceback
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
+from .oracle import ViolationError
+from .reactions import never_seen
 from .world import Figures, World
 
 TRACE_LINES = 60
+SEEDS_FOR_ALL = 300
+"""From so many seeds on, each reaction must have been seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,7 @@ class Failure:
     seed: int
     wrong: str
     trace: tuple[str, ...] = ()
+    kind: str = "crashed"
 
 
 @dataclass(slots=True)
@@ -33,6 +39,7 @@ class Campaign:
 
     seeds: int = 0
     hours: float = 0.0
+    records: int = 0
     cpu_s: float = 0.0
     seen: Counter[str] = field(default_factory=Counter)
     seeds_seen: Counter[str] = field(default_factory=Counter)
@@ -42,6 +49,7 @@ class Campaign:
         """Count one seed."""
         self.seeds += 1
         self.hours += figures.hours
+        self.records += figures.records
         self.seen += figures.seen
         self.seeds_seen.update(name for name, count in figures.seen.items() if count)
 
@@ -49,6 +57,7 @@ class Campaign:
         """Count another campaign."""
         self.seeds += other.seeds
         self.hours += other.hours
+        self.records += other.records
         self.cpu_s += other.cpu_s
         self.seen += other.seen
         self.seeds_seen += other.seeds_seen
@@ -69,7 +78,9 @@ def _explained(seed: int, hours: float | None) -> Failure:
         world.run()
     except Exception as error:  # noqa: BLE001 -- as above
         where = traceback.format_exception(error)[-6:]
-        return Failure(seed, f"{type(error).__name__}: {error}\n{''.join(where)}", tuple(world.trace or ()))
+        wrong = f"{type(error).__name__}: {error}\n{''.join(where)}"
+        kind = error.kind if isinstance(error, ViolationError) else "crashed"
+        return Failure(seed, wrong, tuple(world.trace or ()), kind)
     return Failure(seed, "it failed, and did not fail again: the simulation is not deterministic")
 
 
@@ -107,11 +118,17 @@ def told(failure: Failure, *, hours: float | None = None) -> str:
 
 def figures(campaign: Campaign, wall_s: float) -> str:
     """The figures of a campaign."""
-    speed = campaign.hours / max(campaign.cpu_s, 1e-9)
+    cpu_s = max(campaign.cpu_s, 1e-9)
+    kinds = Counter(failure.kind for failure in campaign.failures)
+    missing = never_seen(campaign.seen)
+    seen = "every reaction and fault was seen" if not missing else f"never seen: {', '.join(missing)}"
     lines = [
-        f"{campaign.seeds} seeds, {campaign.hours:.0f} hours, {campaign.cpu_s:.0f} s CPU, {wall_s:.0f} s wall",
-        f"{speed:.1f} simulated hours a second of one core",
-        f"{len(campaign.failures)} seeds failed",
+        f"{campaign.seeds} seeds, {campaign.hours:.0f} simulated hours, {campaign.records} records written",
+        f"{campaign.cpu_s:.0f} s CPU, {wall_s:.0f} s wall",
+        f"{campaign.hours / cpu_s:.1f} simulated hours and {campaign.seeds / cpu_s:.1f} seeds a second of one core",
+        f"{kinds['lost']} lost, {kinds['twice']} twice, {kinds['unjustified']} unjustified repairs",
+        f"{kinds['late']} late, {kinds['wrong']} otherwise wrong, {kinds['crashed']} crashed",
+        f"{len(campaign.failures)} seeds failed; {seen}",
         "",
         f"{'seen':42} {'times':>9} {'seeds':>6}",
     ]
@@ -126,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, help="simulated hours with faults a seed (default: each seed draws)")
     parser.add_argument("--trace", type=int, metavar="SEED", help="run one seed and print everything that happens")
     parser.add_argument("--until-found", action="store_true", help="stop at the first seed that fails")
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="processes; the results do not depend on it")
     options = parser.parse_args(arguments)
     if options.trace is not None:
         return _trace(options.trace, options.hours)
@@ -139,12 +156,13 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         with ProcessPoolExecutor(options.jobs) as pool:
             chunks = [seeds[start : start + 20] for start in range(0, len(seeds), 20)]
-            for part in pool.map(run_seeds, chunks):
+            for part in pool.map(partial(run_seeds, hours=options.hours), chunks):
                 campaign.merge(part)
     for failure in campaign.failures:
         print(told(failure, hours=options.hours), end="\n\n", file=sys.stderr)
     print(figures(campaign, time.monotonic() - began_s))
-    return 1 if campaign.failures else 0
+    incomplete = len(seeds) >= SEEDS_FOR_ALL and never_seen(campaign.seen)
+    return 1 if campaign.failures or incomplete else 0
 
 
 def _trace(seed: int, hours: float | None) -> int:

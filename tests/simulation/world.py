@@ -37,6 +37,8 @@ class Figures:
 
     seed: int
     hours: float
+    records: int
+    """How many records writers tried to append."""
     seen: Counter[str]
     faults: tuple[str, ...]
     trace: tuple[str, ...] = ()
@@ -110,7 +112,9 @@ class World:
             one.store.close()
         self.seen.update(self.network.counts)
         names = tuple(sorted(fault.name for fault, _ in self._faults))
-        return Figures(self.seed, self.clock.now_s / 3_600.0, self.seen, names, tuple(self.trace or ()))
+        return Figures(
+            self.seed, self.clock.now_s / 3_600.0, self.records.made, self.seen, names, tuple(self.trace or ())
+        )
 
     def _plan_fault(self, fault: Fault, rate: float) -> None:
         def inject() -> None:

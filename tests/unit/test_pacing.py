@@ -125,3 +125,34 @@ def test_the_memory_is_bounded_at_any_rate() -> None:
         budget = budget.spent(number * 0.002)
     assert len(budget._sent) <= WINDOW_S / SLOT_S + 2
     assert budget._sent_count == pytest.approx(WINDOW_S / 0.002, rel=0.01)
+
+
+def test_entries_that_leave_the_window_together_are_all_forgotten() -> None:
+    """After an idle minute the whole rate is there again, and not more: three at once, the fourth a minute later."""
+    budget = Budget(3, burst=3)
+    for now in (0.0, 1.0, 2.0):
+        budget = budget.spent(now)
+    for _ in range(3):
+        assert budget.ready_at(100.0) == 100.0
+        budget = budget.spent(100.0)
+    assert budget.ready_at(100.0) == 100.0 + WINDOW_S
+
+
+def test_requests_as_far_apart_as_an_entry_is_long_have_one_each() -> None:
+    """An entry is half-open too: the second request does not make the first one count longer."""
+    budget = Budget(2, burst=2).spent(0.0).spent(SLOT_S)
+    assert budget.ready_at(SLOT_S) == WINDOW_S
+
+
+@pytest.mark.parametrize(("rate", "burst"), [(0, 1), (-1, 1), (1, 0), (None, 0)])
+def test_a_budget_that_lets_nothing_through_is_a_programmers_mistake(rate: int | None, burst: int) -> None:
+    """It would hold replication up for ever."""
+    with pytest.raises(AssertionError):
+        Budget(rate, burst)
+
+
+@pytest.mark.parametrize(("failures", "jitter"), [(-1, 0.5), (1, -0.1), (1, 1.1)])
+def test_a_share_beyond_the_whole_is_a_programmers_mistake(failures: int, jitter: float) -> None:
+    """Jitter is a share of the ceiling, failures are counted."""
+    with pytest.raises(AssertionError):
+        backoff_s(failures, jitter=jitter, first_s=0.5, max_s=60.0)

@@ -1,0 +1,40 @@
+"""Which modules are mutated, and which tests must object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`files` are changed, `tests` judge."""
+
+    name: str
+    files: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+def _units(*names: str) -> tuple[str, ...]:
+    return tuple(f"tests/unit/test_{name}.py" for name in names)
+
+
+_ALL = (
+    Target("proof", ("replicator/proof.py",), _units("proof")),
+    Target("pacing", ("replicator/pacing.py",), _units("pacing")),
+    Target("framing", ("replicator/framing.py",), _units("framing")),
+    Target("progress", ("replicator/progress.py",), (*_units("progress"), "tests/scenarios/test_scenarios.py")),
+    Target(
+        "wire",
+        ("replicator/wire/client.py", "replicator/wire/common.py", "replicator/wire/server.py"),
+        _units("wire_answers", "wire_golden", "wire_requests"),
+    ),
+    Target("status", ("replicator/status.py",), _units("status", "engine")),
+    Target(
+        "model", ("replicator/model.py", "replicator/actions.py"), _units("progress", "wire_requests", "log_reader")
+    ),
+    Target("correction", ("gradata/correction.py",), _units("correction")),
+    Target("events", ("gradata/events.py",), _units("events")),
+    Target("ingest", ("gradata/cloud/ingest.py",), _units("ingest")),
+    Target("tiles", ("gradata/cloud/tiles.py",), _units("ingest", "cloud_parts")),
+)
+TARGETS = {target.name: target for target in _ALL}
