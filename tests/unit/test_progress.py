@@ -323,7 +323,7 @@ def test_f19_a_checkpoint_that_fails_is_tried_again_a_little_later() -> None:
 
 
 def test_f19_a_failed_checkpoint_is_made_up_for_although_the_cursor_came_back() -> None:
-    """Nothing is unsaved any more, but only a save shows that the sidecar is well: else it is called broken for ever."""
+    """Nothing is unsaved, but only a save shows that the sidecar is well: else it is called broken for ever."""
     p = replace(at(1), save_trouble="disk full", save_failures=1, save_not_before=1.0)
     assert not p.unsaved
     assert isinstance(next_action(p, 0.5), act.Read)
