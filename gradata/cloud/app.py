@@ -26,7 +26,10 @@ from gradata.cloud.journal import note_answer, route_of
 from gradata.cloud.requests import Append, Loose
 from gradata.cloud.shared import Options, Shared, SpentError
 from gradata.cloud.store import Store
+from gradata.cloud.sweeping import Sweeping
 from gradata.cloud.views import add_views
+from gradata.cloud.views_admin import add_admin_views
+from gradata.cloud.views_compat import add_compat_views
 from gradata.cloud.views_fleet import add_fleet_views
 from replicator.errors import WireError
 from replicator.wire import BATCH_TYPE, JSON_TYPE, LOOSE_TYPE
@@ -40,6 +43,7 @@ def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
     """The application on a store, which it closes when it shuts down."""
     shared = Shared(store, options or Options())
     eyes = Eyes(shared)
+    sweeping = Sweeping(store)
     shared.committed = eyes.metrics.committed
 
     @asynccontextmanager
@@ -47,7 +51,9 @@ def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
         shared.open()
         eyes.open()
         watching = _watching(eyes)
+        sweeping.open()
         yield
+        await sweeping.close()
         if watching is not None:
             watching.cancel()
         eyes.close()
@@ -65,7 +71,9 @@ def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
     add_error_answers(app, shared.limits)
     app.add_exception_handler(SpentError, _of_spent)
     _add_ingest(app, shared)
+    add_compat_views(app, shared)
     add_views(app, shared)
+    add_admin_views(app, shared, sweeping.soon)
     pages = Pages(eyes)
     add_fleet_views(app, eyes, pages.correction)
     add_pages(app, pages)

@@ -19,8 +19,10 @@ EXPIRED = "expired"
 GONE = frozenset({ERASED, EXPIRED})
 """Flags of rows without bytes that are no holes."""
 
-FOREIGN = bytes(4)
-"""How the content of an event begins that came in another form than a log's line: it cannot be compared with one."""
+FOREIGN = bytes(3)
+"""How the content of an event begins that came in another form than a log's line; the form follows in one byte."""
+_MARK_BYTES = len(FOREIGN) + 1
+_CONTENT_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,15 @@ def withheld(lines: Lines, barred: Barred) -> dict[int, str]:
     return found
 
 
+def foreign_content(form: int, leaf: bytes) -> bytes:
+    """The content of an event that came in this form: the same for the same bytes in the same form."""
+    return FOREIGN + bytes((form,)) + leaf[: _CONTENT_BYTES - _MARK_BYTES]
+
+
 def incomparable(one: bytes, other: bytes) -> bool:
-    """Whether two contents of the same event_id say nothing of each other, because one of them is a foreign form's."""
-    return one.startswith(FOREIGN) != other.startswith(FOREIGN)
+    """Whether two contents of the same event_id say nothing of each other, because they are of different forms."""
+    return _form(one) != _form(other)
+
+
+def _form(content: bytes) -> bytes:
+    return content[:_MARK_BYTES] if content.startswith(FOREIGN) else b""

@@ -31,14 +31,20 @@ def ingest_document() -> dict[str, Any]:
                 },
             },
         },
-        400, 401, 403, 408, 409, 413, 415, 422, 426, 429, 503,
+        400, 401, 403, 408, 409, 410, 413, 415, 422, 426, 429, 503,
     )  # fmt: skip
 
 
 def heartbeat_document() -> dict[str, Any]:
     """What POST /heartbeat takes and answers."""
     content = {JSON_TYPE: {"schema": {"type": "object"}}}
-    return _documented({"required": True, "content": content}, 400, 401, 403, 408, 413, 415, 429, 503)
+    return _documented({"required": True, "content": content}, 400, 401, 403, 408, 410, 413, 415, 429, 503)
+
+
+def json_body(required: dict[str, Any], *statuses: int) -> dict[str, Any]:
+    """What a route takes that reads one JSON object with these fields, and answers."""
+    schema = {"type": "object", "required": sorted(required), "properties": required}
+    return _documented({"required": True, "content": {JSON_TYPE: {"schema": schema}}}, *statuses)
 
 
 def _documented(body: dict[str, Any], *statuses: int) -> dict[str, Any]:

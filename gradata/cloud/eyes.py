@@ -14,6 +14,7 @@ from fastapi import Request
 from gradata.cloud.auth import Principal, now_us
 from gradata.cloud.feed import Hub, Single
 from gradata.cloud.fleet import Brain, Patience, Refused, habit_s, read_fleet
+from gradata.cloud.living import require_living
 from gradata.cloud.metrics import Metrics
 from gradata.cloud.service import DeniedError
 from gradata.cloud.session import COOKIE, read_session
@@ -75,7 +76,7 @@ class Eyes:
         return tuple(brain for brain in brains if principal.reaches(brain.brain_id))
 
     async def brain(self, principal: Principal, brain_id: str) -> Brain:
-        """One of them, as it is now. Raises DeniedError for what is not there or not reached."""
+        """One of them, as it is now. Raises DeniedError for what is not there or not reached, WireError 410."""
         found: tuple[Brain, ...] = ()
         if principal.reaches(brain_id):
             workspace = principal.workspace
@@ -84,6 +85,7 @@ class Eyes:
         for brain in found:
             if brain.brain_id == brain_id:
                 return brain
+        await require_living(self.store, principal, brain_id)
         raise DeniedError("brain_forbidden", "this key does not reach this brain")
 
     async def workspace(self, workspace: str, patience: Patience) -> tuple[Brain, ...]:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, NamedTuple, cast
 from msgspec import DecodeError, Meta, Struct, ValidationError
 from msgspec.json import Decoder
 
+from gradata.cloud.bars import foreign_content
 from gradata.cloud.requests import Columns, Lines
 from replicator.framing import EVENT_ID_CHARACTERS_MAX, Uninterpretable, event_id_of, interpret
 from replicator.proof import leaf_hash, leaf_hashes
@@ -24,6 +25,8 @@ from replicator.proof import leaf_hash, leaf_hashes
 TEXT_CHARACTERS_MAX = 128
 TS_CHARACTERS_MAX = 64
 CONTENT_BYTES = 16
+SCHEMA_1 = 1
+"""The form of a correction, as `bars.foreign_content` takes it."""
 _INTEGER_MAX = 2**63 - 1
 
 _Text = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
@@ -160,7 +163,7 @@ def _slow_meaning(record: bytes) -> Meaning | str:
         _text(inner.get("category")),
         _text(inner.get("severity")),
         _session(fields.get("session")),
-        _timestamp(fields.get("ts")),
+        timestamp(fields.get("ts")),
     )
 
 
@@ -177,9 +180,9 @@ def correction_line(record: bytes, event_id: str, correction: Mapping[str, Any])
         (_text(correction.get("category")),),
         (_text(correction.get("severity")),),
         (_session(correction.get("session")),),
-        (_timestamp(correction.get("created_at")),),
+        (timestamp(correction.get("created_at")),),
     )
-    return Lines((record,), (leaf,), (leaf[:CONTENT_BYTES],), (storable(event_id),), columns)
+    return Lines((record,), (leaf,), (foreign_content(SCHEMA_1, leaf),), (storable(event_id),), columns)
 
 
 def _text(value: object) -> str | None:
@@ -196,7 +199,7 @@ def _session(value: object) -> int | str | None:
     return _text(value)
 
 
-def _timestamp(value: object) -> str | None:
+def timestamp(value: object) -> str | None:
     """Text as it stands; seconds since 1970 as ISO 8601 in UTC."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if not math.isfinite(cast("float", value)):

@@ -28,7 +28,7 @@ from gradata.cloud.postgres_facts import Connection, gather
 from gradata.cloud.postgres_listen import CHANNEL
 from gradata.cloud.postgres_migrate import migrate, newest, too_new, version
 from gradata.cloud.postgres_rates import FORGET_S, forget_rates, spend
-from gradata.cloud.postgres_watch import PostgresWatching
+from gradata.cloud.postgres_remove import PostgresRemoving
 from gradata.cloud.postgres_writes import write
 from gradata.cloud.requests import Request
 from gradata.cloud.store import Key, StoreError, StoreUnavailableError
@@ -51,7 +51,7 @@ _AGAIN = (errors.DeadlockDetected, errors.SerializationFailure)
 Result = TypeVar("Result")
 
 
-class PostgresStore(PostgresWatching):
+class PostgresStore(PostgresRemoving):
     """See `store.Store`. Nothing is opened before it is needed."""
 
     def __init__(self, url: str, *, record_bytes: int = RECORD_BYTES) -> None:

@@ -51,7 +51,7 @@ EVENT_COLUMNS = """
 SELECT e.cursor, e.event_id, e.type, e.category, e.severity, e.session, e.session_text, e.ts, e.stored_at,
        e.number, g.log_id, coalesce(r.record, x.record)
 """
-_JOINS = """
+EVENT_JOINS = """
   LEFT JOIN gradata.records r ON r.brain_key = e.brain_key AND r.log_key = e.log_key AND r.number = e.number
   LEFT JOIN gradata.loose x ON x.brain_key = e.brain_key AND x.content = e.loose
   LEFT JOIN gradata.logs g ON g.brain_key = e.brain_key AND g.log_key = e.log_key
@@ -169,7 +169,7 @@ class PostgresReads:
         """Rows of EVENT_COLUMNS, fetched in pieces: a page may end long before its last row."""
         with self._reading() as connection, connection.transaction(), connection.cursor("page", binary=True) as page:
             page.itersize = PAGE_ROWS
-            page.execute(f"{query}{_JOINS} {order}", wanted)
+            page.execute(f"{query}{EVENT_JOINS} {order}", wanted)
             yield page
 
     def key(self, prefix: str) -> Key | None:

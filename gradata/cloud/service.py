@@ -137,21 +137,21 @@ def _canonical(value: Mapping[str, Any]) -> bytes:
 def answer_batch(request: Append, decision: Decision, cloud_id: str, limits: Limits) -> Answer:
     """The answer to a batch."""
     if not isinstance(decision, Done):
-        return _not_done(request.log_id, decision, cloud_id)
+        return not_done(request.log_id, decision, cloud_id)
     return Answer(200, ack_body(_acked(_head(request.log_id, decision), decision, cloud_id, limits)))
 
 
 def answer_beat(request: Beat, decision: Decision, cloud_id: str) -> Answer:
     """The answer to a heartbeat."""
     if not isinstance(decision, Done):
-        return _not_done(request.log_id, decision, cloud_id)
+        return not_done(request.log_id, decision, cloud_id)
     return Answer(200, heartbeat_body(Heard(cloud_id, _head(request.log_id, decision))))
 
 
 def answer_loose(_: Loose, decision: Decision, cloud_id: str, limits: Limits) -> Answer:
     """The answer to loose events: that of a batch, without a head."""
     if not isinstance(decision, Done):
-        return _not_done("", decision, cloud_id)
+        return not_done("", decision, cloud_id)
     nowhere = Head("00000000-0000-0000-0000-000000000000", 0, b"")
     body = orjson.loads(ack_body(_acked(nowhere, decision, cloud_id, limits)))
     return Answer(200, orjson.dumps(body | {"head": None}))
@@ -160,7 +160,7 @@ def answer_loose(_: Loose, decision: Decision, cloud_id: str, limits: Limits) ->
 def answer_correction(request: Loose, decision: Decision, cloud_id: str, limits: Limits) -> Answer:
     """The answer to one correction of schema 1."""
     if not isinstance(decision, Done):
-        return _not_done("", decision, cloud_id)
+        return not_done("", decision, cloud_id)
     if decision.refused:
         return problem(413, "body_too_large", "the correction is too long to be kept", limits=limits)
     event_id = request.load.event_ids[0]
@@ -168,7 +168,8 @@ def answer_correction(request: Loose, decision: Decision, cloud_id: str, limits:
     return Answer(200, correction_body(event_id, duplicate=not decision.accepted))
 
 
-def _not_done(log_id: str, decision: Gap | Diverged | Forbidden | Deleted | Malformed, cloud_id: str) -> Answer:
+def not_done(log_id: str, decision: Gap | Diverged | Forbidden | Deleted | Malformed, cloud_id: str) -> Answer:
+    """The answer to a request of which nothing was written."""
     match decision:
         case Gap(head):
             detail = f"the next record of this log is number {head.tree.size}"

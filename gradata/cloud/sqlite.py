@@ -22,7 +22,7 @@ from gradata.cloud.ingest import Decision
 from gradata.cloud.limits import Rate, Verdict
 from gradata.cloud.requests import Request
 from gradata.cloud.sqlite_commit import commit_group
-from gradata.cloud.sqlite_watch import Watching
+from gradata.cloud.sqlite_remove import SqliteRemoving
 from gradata.cloud.store import Key, StoreError, StoreUnavailableError
 from gradata.cloud.tiles import TileLostError
 from replicator.errors import SidecarError
@@ -43,7 +43,7 @@ _BUGS = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.InterfaceErro
 """Errors that trying again does not heal: the request at fault is found and the others are committed without it."""
 
 
-class SqliteStore(Watching):
+class SqliteStore(SqliteRemoving):
     """See `store.Store`. `path` None: in memory, gone with this object."""
 
     def __init__(self, path: str | None, *, record_bytes: int = RECORD_BYTES, lease: Lease | None = None) -> None:
@@ -107,6 +107,13 @@ class SqliteStore(Watching):
             return
         with self._writing:
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def forget_traces(self) -> None:
+        """See `store_remove.Removing`: empty the WAL, unless a server in another process is at work on it."""
+        if self._path is None or (self._lease is None and Lease.holder(f"{self._path}.lock") is not None):
+            return
+        with self._writing:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def add_key(self, key: Key) -> None:
         """See `store.Store`."""

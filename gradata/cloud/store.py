@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from gradata.cloud.ingest import Decision
 from gradata.cloud.limits import Rate, Verdict
 from gradata.cloud.requests import Request
+from gradata.cloud.store_remove import Removing
 from gradata.cloud.store_watch import Watched
 from replicator.errors import ReplicatorError
 from replicator.model import MIB
@@ -116,8 +117,10 @@ class EventQuery:
     limit: int = 100
 
 
-class Store(Watched, Protocol):
-    """Everything that the cloud keeps; what only eyes need is in `store_watch`. Safe to use from several threads.
+class Store(Watched, Removing, Protocol):
+    """Everything that the cloud keeps; what only eyes need is in `store_watch`, what takes away in `store_remove`.
+
+    Safe to use from several threads.
 
     Every method may raise StoreUnavailableError.
     """

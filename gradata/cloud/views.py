@@ -12,9 +12,10 @@ from starlette.responses import StreamingResponse
 
 from gradata.cloud.documents import BASE, problems
 from gradata.cloud.edge import response, unavailable
+from gradata.cloud.living import refuse_deleted_log, require_living
 from gradata.cloud.replica import log_bytes, wanted_span
 from gradata.cloud.scrub import scrub_deep, scrub_shallow
-from gradata.cloud.service import Answer, problem, require_brain
+from gradata.cloud.service import Answer, problem
 from gradata.cloud.shared import Shared
 from gradata.cloud.store import EVENTS_MAX, EventQuery, StoredEvent, StoredLog, StoreUnavailableError
 from replicator.errors import WireError
@@ -38,7 +39,7 @@ def add_views(app: FastAPI, shared: Shared) -> None:
 
 
 def _add_logs(app: FastAPI, shared: Shared) -> None:
-    @app.get(f"{BASE}/logs", responses=problems(401, 403, 422, 503))
+    @app.get(f"{BASE}/logs", responses=problems(401, 403, 410, 422, 503))
     async def logs(
         request: Request, brain: BrainName, device: str | None = None, first_leaf: str | None = None
     ) -> Response:
@@ -46,13 +47,14 @@ def _add_logs(app: FastAPI, shared: Shared) -> None:
         principal = await shared.principal(request, "ingest", "read")
         found: list[StoredLog] = []
         if principal.reaches(brain):
+            await require_living(shared.store, principal, brain)
             found = await asyncio.to_thread(shared.store.logs, principal.workspace, brain, device)
         if first_leaf is not None:
             found = [log for log in found if await asyncio.to_thread(_first_leaf, shared, log) == first_leaf]
         body = orjson.loads(logs_body([_entry(log) for log in found]))
         return response(Answer(200, orjson.dumps(body | {"cloud_id": shared.store.cloud_id})))
 
-    @app.get(f"{BASE}/logs/{{log_id}}", responses=problems(401, 403, 404, 422, 503))
+    @app.get(f"{BASE}/logs/{{log_id}}", responses=problems(401, 403, 404, 410, 422, 503))
     async def log_head(
         request: Request,
         log_id: LogName,
@@ -98,8 +100,8 @@ def _add_replica(app: FastAPI, shared: Shared) -> None:
         "206": {"description": "the bytes asked for by Range", "content": {LOOSE_TYPE: {}}},
     }
 
-    @app.head(f"{BASE}/logs/{{log_id}}/bytes", responses=document | problems(401, 403, 404, 416, 422, 503))
-    @app.get(f"{BASE}/logs/{{log_id}}/bytes", responses=document | problems(401, 403, 404, 416, 422, 503))
+    @app.head(f"{BASE}/logs/{{log_id}}/bytes", responses=document | problems(401, 403, 404, 410, 416, 422, 503))
+    @app.get(f"{BASE}/logs/{{log_id}}/bytes", responses=document | problems(401, 403, 404, 410, 416, 422, 503))
     async def replica(request: Request, log_id: LogName) -> Response:
         """The log, byte for byte; takes one Range. A place without bytes is a JSON line of its length."""
         log = await _own_log(shared, request, log_id, "read")
@@ -121,7 +123,7 @@ def _add_replica(app: FastAPI, shared: Shared) -> None:
             return Response(None, status, headers, LOOSE_TYPE)
         return StreamingResponse(log_bytes(shared.store, log, span), status, headers, LOOSE_TYPE)
 
-    @app.get(f"{BASE}/logs/{{log_id}}/tile/{{level}}/{{index}}", responses=problems(401, 403, 404, 422, 503))
+    @app.get(f"{BASE}/logs/{{log_id}}/tile/{{level}}/{{index}}", responses=problems(401, 403, 404, 410, 422, 503))
     async def tile(
         request: Request,
         log_id: LogName,
@@ -139,7 +141,7 @@ def _add_replica(app: FastAPI, shared: Shared) -> None:
 
 
 def _add_events(app: FastAPI, shared: Shared) -> None:
-    @app.get(f"{BASE}/events", responses=problems(401, 403, 422, 503))
+    @app.get(f"{BASE}/events", responses=problems(401, 403, 410, 422, 503))
     async def events(
         request: Request,
         brain: BrainName,
@@ -149,7 +151,7 @@ def _add_events(app: FastAPI, shared: Shared) -> None:
     ) -> Response:
         """The brain's events, each once, in the order of their first storing; `next` continues behind the page."""
         principal = await shared.principal(request, "read")
-        require_brain(principal, brain)
+        await require_living(shared.store, principal, brain)
         query = EventQuery(brain, type, after, limit)
         found = await asyncio.to_thread(shared.store.events, principal.workspace, query)
         page = {"events": [event_json(event) for event in found], "next": found[-1].cursor if found else None}
@@ -185,6 +187,8 @@ def _add_health(app: FastAPI, shared: Shared) -> None:
 async def _own_log(shared: Shared, request: Request, log_id: str, *scopes: str) -> StoredLog:
     principal = await shared.principal(request, *scopes)
     log = await asyncio.to_thread(shared.store.log, principal.workspace, log_id)
+    if log is None:
+        await refuse_deleted_log(shared.store, principal, log_id)
     if log is None or not principal.reaches(log.brain_id):
         raise WireError("there is no such log", status=404, code="not_found")
     return log

@@ -73,7 +73,7 @@ def _add_fleet(app: FastAPI, eyes: Eyes) -> None:
 
 
 def _add_feed(app: FastAPI, eyes: Eyes, rendered: Rendered) -> None:
-    @app.get(f"{BASE}/feed", responses=problems(401, 403, 422, 503))
+    @app.get(f"{BASE}/feed", responses=problems(401, 403, 410, 422, 503))
     async def feed(
         request: Request,
         brain: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
@@ -117,7 +117,7 @@ async def _summary(eyes: Eyes, principal: Principal) -> bytes:
 
 
 def _add_charts(app: FastAPI, eyes: Eyes) -> None:
-    @app.get(f"{BASE}/charts", responses=problems(401, 403, 422, 503))
+    @app.get(f"{BASE}/charts", responses=problems(401, 403, 410, 422, 503))
     async def charts(request: Request, brain: BrainName) -> Response:
         """Corrections a day, in all, by category and by severity; and the lags of the newest ones."""
         principal = await eyes.reader(request)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import queue
 import random
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from gradata.cloud.auth import create_key, list_keys, revoke_key, rotate_key, works
 from gradata.cloud.check import check
 from gradata.cloud.ingest import Done, Forbidden, Gap
-from gradata.cloud.postgres_migrate import migrate_url
 from gradata.cloud.replica import Span, log_bytes
 from gradata.cloud.requests import Append, Beat, Claim, Loose, Request
-from gradata.cloud.store import EventQuery, Store, StoreError, StoreUnavailableError, open_store
+from gradata.cloud.store import EventQuery, Store, StoreError, StoreUnavailableError
 from gradata.cloud.writer import GroupWriter, Outcome
 from replicator.proof import leaf_hash, leaf_hashes
 from tests.cloud_batches import LOG, OTHER_LOG, append, event, lines, tree
@@ -24,34 +22,6 @@ from tests.cloud_batches import LOG, OTHER_LOG, append, event, lines, tree
 Open = Callable[[], Store]
 NOW = 1_764_000_000_000_000
 DAY = 86_400_000_000
-
-
-@pytest.fixture(params=["sqlite file", "sqlite memory", "postgresql", "postgresql in partitions"])
-def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
-    """Opens the test's store; a second time it is the same data, where the store outlives its object."""
-    opened: list[Store] = []
-    url = f"sqlite:{tmp_path}/cloud.db"
-    if request.param.startswith("postgresql"):
-        url = request.getfixturevalue("postgres_url")
-        if "partitions" in request.param:
-            migrate_url(url, partitions=4)
-
-    def open_one() -> Store:
-        memory = request.param == "sqlite memory"
-        if memory and opened:
-            return opened[0]
-        opened.append(open_store("sqlite::memory:" if memory else url))
-        return opened[-1]
-
-    yield open_one
-    for store in opened:
-        store.close()
-
-
-@pytest.fixture
-def store(open_again: Open) -> Store:
-    """A new store."""
-    return open_again()
 
 
 def ingest(store: Store, *requests: Request, now: int = NOW) -> list[tuple[int, int, int, int]]:

@@ -228,6 +228,8 @@ def _add_brain(app: FastAPI, pages: Pages) -> None:
             corrections = await asyncio.to_thread(recent, kind=CORRECTION, limit=CORRECTIONS_SHOWN)
         except StoreUnavailableError:
             return _away(pages)
+        except WireError:
+            return pages.trouble(410, "This brain was deleted", "On purpose; nothing of it is kept here.")
         except DeniedError:
             return pages.trouble(404, "No such brain", "Your key reaches no brain of this name.")
         return pages.html(

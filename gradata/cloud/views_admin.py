@@ -1,0 +1,135 @@
+"""The routes that take away on purpose; they need the scope `admin`. What they do is in `removal`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import orjson
+from fastapi import FastAPI, Query, Request, Response
+
+from gradata.cloud import removal
+from gradata.cloud.auth import Principal, now_us
+from gradata.cloud.documents import BASE, problems
+from gradata.cloud.edge import response
+from gradata.cloud.living import require_living
+from gradata.cloud.service import Answer, brain_forbidden, require_brain
+from gradata.cloud.shared import Shared
+from gradata.cloud.store import StoreError, StoreUnavailableError
+from gradata.cloud.store_remove import Standing
+from gradata.cloud.views import BrainName, iso
+from replicator.errors import WireError
+
+log = logging.getLogger("gradata.cloud")
+
+
+def add_admin_views(app: FastAPI, shared: Shared, sweep_soon: Callable[[], None]) -> None:
+    """Add the routes. `sweep_soon` has what deletions leave removed."""
+    _add_brains(app, shared, sweep_soon)
+    _add_bytes(app, shared, sweep_soon)
+
+
+def _add_brains(app: FastAPI, shared: Shared, sweep_soon: Callable[[], None]) -> None:
+    @app.get(f"{BASE}/admin/brains", responses=problems(401, 403, 503))
+    async def standings(request: Request) -> Response:
+        """The brains that the key reaches, deleted ones included."""
+        principal = await shared.principal(request, "admin")
+        found = await asyncio.to_thread(shared.store.standings, principal.workspace)
+        shown = [standing_json(brain) for brain in found if principal.reaches(brain.brain_id)]
+        return _answer({"brains": shown, "cloud_id": shared.store.cloud_id})
+
+    @app.delete(f"{BASE}/admin/brains", responses=problems(401, 403, 410, 422, 503))
+    async def delete_brain(request: Request, brain: BrainName) -> Response:
+        """Delete a brain for good: from now on everything of it is answered 410 `brain_deleted`."""
+        principal = await shared.principal(request, "admin")
+        before = await _standing(shared, principal, brain)
+        await asyncio.to_thread(removal.delete, shared.store, principal.workspace, brain, now=now_us())
+        log.warning("a brain was deleted by key %s", principal.prefix)
+        sweep_soon()
+        return _answer({"brain_id": brain, "deleted": True, "events": before.events, "bytes": before.offset})
+
+
+def _add_bytes(app: FastAPI, shared: Shared, sweep_soon: Callable[[], None]) -> None:
+    @app.post(f"{BASE}/admin/brains/erase", responses=problems(400, 401, 403, 404, 410, 422, 503))
+    async def erase(
+        request: Request,
+        brain: BrainName,
+        event: Annotated[str | None, Query(min_length=1, max_length=256)] = None,
+        log_id: Annotated[str | None, Query(alias="log", min_length=1, max_length=64)] = None,
+        record: Annotated[int | None, Query(ge=0, lt=2**40)] = None,
+        dry_run: bool = False,
+    ) -> Response:
+        """Take the bytes of an event, or of a log's record, away wherever they stand; they stay away."""
+        principal = await shared.principal(request, "admin")
+        await _standing(shared, principal, brain)
+        if (event is None) == (log_id is None) or (log_id is None) != (record is None):
+            raise WireError("name an event, or a log and a record", status=422, code="invalid_parameter")
+        target = removal.Target(event, log_id, record)
+
+        def work() -> removal.Erased:
+            return removal.erase(shared.store, principal.workspace, brain, target, now=now_us(), dry_run=dry_run)
+
+        try:
+            done = await asyncio.to_thread(work)
+        except StoreUnavailableError:
+            raise
+        except removal.UnknownError as error:
+            raise WireError(str(error), status=404, code="not_found") from error
+        except StoreError as error:
+            raise WireError(str(error)) from error
+        if not dry_run:
+            log.warning("%d places were erased by key %s", len(done.places) + done.loose, principal.prefix)
+        return _answer(erased_json(brain, done, dry_run=dry_run))
+
+    @app.put(f"{BASE}/admin/brains/retention", responses=problems(401, 403, 410, 422, 503))
+    async def retention(
+        request: Request,
+        brain: BrainName,
+        days: Annotated[int | None, Query(ge=1, le=removal.RETAIN_DAYS_MAX)] = None,
+    ) -> Response:
+        """Keep the brain's bytes for so many days after their storing; without `days`, for ever."""
+        principal = await shared.principal(request, "admin")
+        await _standing(shared, principal, brain)
+        await asyncio.to_thread(removal.retain, shared.store, principal.workspace, brain, days)
+        sweep_soon()
+        return _answer({"brain_id": brain, "days": days})
+
+
+async def _standing(shared: Shared, principal: Principal, brain_id: str) -> Standing:
+    """How the brain stands. Raises DeniedError, WireError 410."""
+    require_brain(principal, brain_id)
+    found = await require_living(shared.store, principal, brain_id)
+    if found is None:
+        raise brain_forbidden()
+    return found
+
+
+def _answer(document: dict[str, Any]) -> Response:
+    return response(Answer(200, orjson.dumps(document), headers={"Cache-Control": "no-store"}))
+
+
+def standing_json(brain: Standing) -> dict[str, Any]:
+    """How a brain stands, in its stable form."""
+    return {
+        "brain_id": brain.brain_id,
+        "created_at": iso(brain.created_at),
+        "events": brain.events,
+        "logs": brain.logs,
+        "bytes": brain.offset,
+        "stored_at": iso(brain.stored_at),
+        "deleted_at": iso(brain.deleted_at),
+        "retain_days": None if brain.retain_us is None else brain.retain_us // removal.DAY_US,
+    }
+
+
+def erased_json(brain_id: str, done: removal.Erased, *, dry_run: bool) -> dict[str, Any]:
+    """What was erased, in its stable form."""
+    return {
+        "brain_id": brain_id,
+        "event_id": done.event_id,
+        "places": [{"log_id": log_id, "record": number} for log_id, number in done.places],
+        "loose": done.loose,
+        "dry_run": dry_run,
+    }
