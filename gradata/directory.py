@@ -67,6 +67,17 @@ def identify(directory: Directory) -> Identity:
     )
 
 
+def claim(directory: Directory, brain_id: str) -> None:
+    """Make this the directory of the brain `brain_id`, unless it is one's already; with a device id of its own.
+
+    BrainDirectoryError if it is another brain's.
+    """
+    there = _id_in(os.path.join(directory.path, BRAIN_ID_NAME), lambda: brain_id)
+    if there != brain_id:
+        raise BrainDirectoryError(f"{directory.path} is another brain's ({there})", hint="choose another directory")
+    identify(directory)
+
+
 def _id_in(path: str, make: Callable[[], str]) -> str:
     try:
         found = _read(path)

@@ -23,6 +23,7 @@ from gradata.cli import (
     init,
     keys,
     replicate,
+    restore,
     serve,
     service,
     status,
@@ -34,7 +35,8 @@ from gradata.cli.terminal import Terminal
 from replicator.errors import ReplicatorError
 
 COMMANDS = (
-    init, correct, replicate, status, verify, cursor, dead_letters, doctor, fleet, service, serve, store, keys, demo
+    init, correct, replicate, status, verify, restore, cursor, dead_letters, doctor,
+    fleet, service, serve, store, keys, demo,
 )  # fmt: skip
 """In the order of `gradata --help`: as a person meets them."""
 

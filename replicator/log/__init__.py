@@ -1,8 +1,9 @@
 """The log on disk: appended to, and read at a cursor with the evidence that it is still the same log.
 
-Four rooms. `disk` is the port: the few calls of the operating system that a log needs. `scan` knows what one open
+Five rooms. `disk` is the port: the few calls of the operating system that a log needs. `scan` knows what one open
 log holds: records, holes, anchors. `reading` is the replicator's side (`LogReader`), `appending` that of every
-writer of ours (`LogWriter`). None decides what follows from what it finds: that is `progress`.
+writer of ours (`LogWriter`); `replacing` puts a restored file in a log's place. None decides what follows from what
+it finds: that is `progress`.
 
 Other programs write to the same log, some without any lock: so content is trusted, never locks, inodes or times.
 """
@@ -10,5 +11,6 @@ Other programs write to the same log, some without any lock: so content is trust
 from replicator.log.appending import Appended, LogWriter
 from replicator.log.disk import POSIX, Disk, FileFacts, PosixDisk
 from replicator.log.reading import LogReader
+from replicator.log.replacing import replace_log
 
-__all__ = ["POSIX", "Appended", "Disk", "FileFacts", "LogReader", "LogWriter", "PosixDisk"]
+__all__ = ["POSIX", "Appended", "Disk", "FileFacts", "LogReader", "LogWriter", "PosixDisk", "replace_log"]

@@ -70,6 +70,14 @@ class LogWriter:
         disk refused to say that it is durable; do not append it again. LogError: this path is no log.
         """
         assert record.find(b"\n") == len(record) - 1 >= 0, "a record has exactly one newline, at its end"
+        return self._append(record)
+
+    def append_run(self, records: bytes) -> Appended:
+        """Append whole records, one behind the other, in one piece: as `append`, all of them or none."""
+        assert records.endswith(b"\n"), "whole records end with a newline"
+        return self._append(records)
+
+    def _append(self, record: bytes) -> Appended:
         if self._pid != os.getpid():
             self._begin_anew_in_child()
         with self._mutex:

@@ -21,6 +21,7 @@ from replicator.tiles import leaves_at, tree_at
 
 HASH_STEP_BYTES = MIB
 """Read and hashed at a time: what fits into a processor's cache."""
+PLACEHOLDER = b'{"gradata_'
 SHOWN_BYTES_MAX = 1024
 """Of a record, to tell what it is."""
 
@@ -123,6 +124,14 @@ class LocalTree:
                 yield from _within(load, first, end)
             if load.first + load.count >= end:
                 return
+
+    def is_placeholder(self, number: int) -> bool:
+        """Whether this is a line with which the cloud stands in for bytes that it does not have.
+
+        A short one is blank. Only to be asked of a record that differs: a log may hold such lines of its own.
+        """
+        record = next(self.records(number, number + 1), None)
+        return record is not None and (record.begins.startswith(PLACEHOLDER) or not record.begins.strip())
 
     def cursor(self, log_id: str, size: int) -> Cursor:
         """The place behind `size` records; CursorError if the file no longer has them."""

@@ -28,8 +28,6 @@ NAMED_MAX = 1_000
 """So many records are named; of more, the number is told."""
 RANGES_MAX = 100_000
 """Beyond so many places that differ it is no repair any more: everything is better sent again."""
-PLACEHOLDER = b'{"gradata_'
-"""How the cloud's line begins that stands for bytes which it does not have."""
 
 What = Literal["missing_at_cloud", "damaged_at_cloud", "edited_here", "only_at_cloud", "placeholder_here"]
 State = Literal["identical", "differences", "diverged"]
@@ -121,7 +119,7 @@ class Comparison:
         same = min(size, self.tree.size)
         edited, more = self._edited(log, same)
         lost = max(0, min(acknowledged, self.tree.size) - size)
-        placeholders = [number for number in edited if self._is_placeholder(number)]
+        placeholders = [number for number in edited if self.tree.is_placeholder(number)]
         mine = set(edited)
         missing = _without(scrub.missing, mine, self.tree.size)
         if lost:
@@ -138,7 +136,7 @@ class Comparison:
             holes=scrub.holes if self._kind == "deep" else log.holes,
             missing=tuple(missing),
             damaged=tuple(_without(scrub.damaged, mine, self.tree.size)),
-            edited=tuple(_spans(number for number in edited if number not in set(placeholders))),
+            edited=tuple(_spans(sorted(mine - set(placeholders)))),
             placeholders=tuple(_spans(placeholders)),
             only_at_cloud=max(0, size - self.tree.size),
             more=more,
@@ -195,9 +193,6 @@ class Comparison:
                 f"the cloud's tiles are damaged: {error}", hint="restore the cloud's store from a backup", status=500
             ) from None
         return numbers[:NAMED_MAX], len(numbers) > NAMED_MAX
-
-    def _is_placeholder(self, number: int) -> bool:
-        return any(record.begins.startswith(PLACEHOLDER) for record in self.tree.records(number, number + 1))
 
     def _offset_behind(self, size: int) -> int:
         if size == self.tree.size:

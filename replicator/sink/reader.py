@@ -92,6 +92,12 @@ class HttpReader:
         with self._understood():
             return fields.name("cloud_id"), [read_stored_log(entry) for entry in fields.objects("logs")]
 
+    def brains(self) -> list[str]:
+        """The ids of the brains that the key reaches."""
+        fields = self._fields("/brains")
+        with self._understood():
+            return [entry.name("brain_id") for entry in fields.objects("brains")]
+
     def log(self, log_id: str) -> tuple[str, StoredLog]:
         """See `ReplicaReader`."""
         fields = self._fields(f"/logs/{quote(log_id, '')}")

@@ -122,9 +122,10 @@ class World:
             with self.log.open("ab", buffering=0) as file:
                 file.write(b"".join(records))
 
-    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """`gradata …` on this brain, to its end."""
-        command = [sys.executable, "-W", "error", "-c", CLI, *arguments, "--brain", str(self.directory)]
+    def run(self, *arguments: str, brain: bool = True, **environ: str) -> subprocess.CompletedProcess[str]:
+        """`gradata …` on this brain, to its end; `brain` False: without naming it."""
+        command = [sys.executable, "-W", "error", "-c", CLI, *arguments]
+        command += ["--brain", str(self.directory)] if brain else []
         return subprocess.run(
             command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT, env=self.environ(**environ)
         )

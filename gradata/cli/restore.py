@@ -1,0 +1,193 @@
+"""`gradata restore`: bring a brain's log back from the cloud, proven; or append what only the cloud has."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_endpoint, add_json, add_order
+
+if TYPE_CHECKING:
+    from gradata.cli.terminal import Terminal
+    from gradata.restoring import Plan, Restored, Wanted
+    from replicator.recovery.restore import Fetched
+
+NAME = "restore"
+HELP = "bring a log back from the cloud, or append what only the cloud has"
+UNREACHABLE = 3
+SHOWN_MAX = 20
+
+WAS = {
+    "absent": "nothing is there",
+    "behind": "the log there is the beginning of it",
+    "identical": "the log there is this very log",
+    "ahead": "the log there has all of it, and more",
+    "other": "the log there is no prefix of it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for."""
+
+    wanted: Wanted
+    endpoint: str | None
+    json: bool
+    force: bool
+    dry_run: bool
+    yes: bool
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        NAME,
+        help=HELP,
+        description="Stream the copy of a log, go on where an interruption left it, prove it while it is written, and"
+        " put it in its place. A log that is no prefix of the copy is not replaced, unless with --force, which keeps"
+        " it under another name. Afterwards the brain opens, and replication goes on without sending anything again.",
+        epilog="Exit codes: 0 restored and proven, or nothing to do; 1 refused, not confirmed, or restored with places"
+        " that are not proven; 2 wrong usage; 3 the cloud cannot be reached (run it again: it goes on).",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--log", metavar="ID", help="this log (see --dry-run for the brain's logs)")
+    which.add_argument(
+        "--brain",
+        metavar="ID|DIR",
+        help="the largest log of this brain; a directory stands for the brain in it (else BRAIN_DIR … as everywhere)",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="write it there; else it becomes the brain's log")
+    parser.add_argument(
+        "--merge", action="store_true", help="append the events that only the cloud has, replace nothing"
+    )
+    parser.add_argument("--force", action="store_true", help="replace a log that is no prefix; it is kept beside")
+    add_endpoint(parser)
+    add_json(parser)
+    add_order(parser)
+    parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
+
+
+def _options(chosen: argparse.Namespace) -> Options:
+    from gradata.restoring import Wanted
+
+    wanted = Wanted(chosen.log, chosen.brain, chosen.output, chosen.merge)
+    return Options(wanted, chosen.endpoint, chosen.json, chosen.force, chosen.dry_run, chosen.yes)
+
+
+def run(options: Options, terminal: Terminal) -> int:
+    """Plan, ask where something is replaced, carry out, and print what came of it."""
+    from gradata import restoring
+    from replicator.errors import CloudError
+
+    settings = restoring.settled(options.wanted, options.endpoint)
+    try:
+        with restoring.reader_for(settings) as reader:
+            todo = restoring.plan(options.wanted, settings, reader)
+            if not options.json:
+                _show_plan(todo, terminal)
+            if options.dry_run:
+                return _end(todo, None, options, terminal)
+            replaces = todo.restore.was == "other" and not todo.merge
+            if replaces and not options.force:
+                raise restoring.refused(todo.restore)
+            if replaces and not terminal.confirm("replace the log, and keep it beside", yes=options.yes):
+                terminal.fail("not confirmed: nothing was changed")
+                return PROBLEM
+
+            def progress(there: int, whole: int) -> None:
+                terminal.progress(f"{there / 1e6:,.1f} of {whole / 1e6:,.1f} MB")
+
+            return _end(todo, restoring.carry_out(todo, reader, progress, force=options.force), options, terminal)
+    except CloudError as error:
+        terminal.fail(str(error), error.hint)
+        return PROBLEM if error.status == 404 else UNREACHABLE
+
+
+def _show_plan(todo: Plan, terminal: Terminal) -> None:
+    plan = todo.restore
+    head = plan.log.head
+    terminal.out(
+        f"from log {head.log_id} of the brain {todo.brain_id}: {head.size:,} records, {head.offset:,} bytes, stored"
+        f" {plan.log.stored_at or '-'}"
+    )
+    terminal.out(f"→ to {plan.path}: {WAS[plan.was]}")
+    if todo.others:
+        terminal.out(f"the brain has {len(todo.others)} further logs; name one with --log ID:")
+        rows = [(log.head.log_id, log.head.size, log.head.offset, log.stored_at or "-") for log in todo.others]
+        terminal.table(("log", "records", "bytes", "stored at"), rows[:SHOWN_MAX])
+
+
+def _end(todo: Plan, done: Restored | None, options: Options, terminal: Terminal) -> int:
+    fetched = None if done is None else done.fetched
+    if options.json:
+        terminal.json(_json(todo, done))
+    elif done is not None:
+        for words in _in_words(todo, done):
+            terminal.out(words)
+        if fetched is not None and not fetched.proven:
+            _show_unproven(fetched, terminal)
+    return FINE if fetched is None or fetched.proven else PROBLEM
+
+
+def _in_words(todo: Plan, done: Restored) -> list[str]:
+    plan, head = todo.restore, todo.restore.log.head
+    if done.merge is not None:
+        words = [f"appended {done.appended:,} records ({done.merge.length:,} bytes) that only the cloud had"]
+        if done.merge.conflicts:
+            words.append(f"{done.merge.conflicts:,} events have other bytes there; the ones here stay")
+        if done.merge.placeholders:
+            words.append(f"{done.merge.placeholders:,} records have no bytes at the cloud")
+        return words
+    if done.fetched is None:
+        words = ["nothing to do: all of it is there"]
+    else:
+        how = "proven identical" if done.fetched.proven else "restored, but not all of it is proven"
+        words = [f"{how}: {head.size:,} records, {head.offset:,} bytes, root {head.root.hex()[:12]}…"]
+        words.append(f"{done.fetched.fetched_bytes:,} bytes came over the wire; the log is {plan.path}")
+    if done.backup is not None:
+        words.append(f"the log that was there is kept: {done.backup}")
+    if done.adopted:
+        words.append("replication goes on behind it; nothing is sent again")
+    elif done.fetched is not None and todo.is_brain:
+        words.append("replication begins a new generation: the cloud lost rows, for which one line stands")
+    return words
+
+
+def _show_unproven(fetched: Fetched, terminal: Terminal) -> None:
+    for place in fetched.placeholders[:SHOWN_MAX]:
+        terminal.out(f"record {place.first:,}: a placeholder; its bytes are not at the cloud ({place.why})")
+    for number in fetched.unproven[:SHOWN_MAX]:
+        terminal.out(f"record {number:,}: NOT the bytes that were acknowledged; the cloud's copy is damaged there")
+    if fetched.unproven:
+        terminal.warn("hint: a machine that still has the log can mend the copy: gradata verify --repair")
+
+
+def _json(todo: Plan, done: Restored | None) -> dict[str, object]:
+    plan, head = todo.restore, todo.restore.log.head
+    fetched = None if done is None else done.fetched
+    return {
+        "dry_run": done is None,
+        "brain_id": todo.brain_id,
+        "log_id": head.log_id,
+        "records": head.size,
+        "bytes": head.offset,
+        "root": head.root.hex(),
+        "target": plan.path,
+        "was": plan.was,
+        "shared_records": plan.shared,
+        "others": [
+            {"log_id": log.head.log_id, "records": log.head.size, "bytes": log.head.offset, "stored_at": log.stored_at}
+            for log in todo.others
+        ],
+        "fetched_bytes": 0 if fetched is None else fetched.fetched_bytes,
+        "proven": None if fetched is None else fetched.proven,
+        "placeholders": []
+        if fetched is None
+        else [{"first": each.first, "end": each.end, "why": each.why} for each in fetched.placeholders],
+        "unproven": [] if fetched is None else list(fetched.unproven),
+        "backup": None if done is None else done.backup,
+        "adopted": done is not None and done.adopted,
+        "appended": 0 if done is None else done.appended,
+        "conflicts": 0 if done is None or done.merge is None else done.merge.conflicts,
+    }
