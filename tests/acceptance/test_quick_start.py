@@ -1,0 +1,52 @@
+"""A new user who types what the README says sees the correction in the page."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.acceptance.world import eventually
+from tests.quick_start import commands, is_in_the_page, script
+
+
+def test_the_quick_start_of_the_readme_ends_in_the_page(tmp_path: Path) -> None:
+    """Line by line as it stands, but for the environment, which the tests have: key, cloud, brain, page."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    first, *lines = commands()
+    assert "uv pip install" in first
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(("GRADATA_", "BRAIN_"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    user = subprocess.Popen(
+        ["bash", "-c", script(lines, port)],
+        env={**mine, "HOME": str(home), "PATH": path},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        key = eventually(lambda: _first_line(home / ".gradata" / "key"), 60)
+        assert eventually(lambda: _there(port, key), 60)
+    finally:
+        said, _ = user.communicate("\n", timeout=30)
+    assert "recorded: " in said
+    assert (home / ".gradata" / "key").stat().st_mode & 0o777 == 0o600
+
+
+def _first_line(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _there(port: int, key: str) -> bool:
+    import httpx
+
+    try:
+        return is_in_the_page(port, key)
+    except httpx.TransportError:
+        return False  # the cloud is not up yet
