@@ -9,7 +9,8 @@ import httpx
 
 ROOT = Path(__file__).parents[1]
 PORT = "8787"
-CORRECTION = "We shipped it."
+WORD = "shipped"
+"""Of the final text; the page shows the difference to the draft word by word."""
 
 
 def commands() -> list[str]:
@@ -34,4 +35,4 @@ def is_in_the_page(port: int, key: str) -> bool:
     with httpx.Client(trust_env=False, follow_redirects=True, headers={"Origin": page}) as browser:
         fleet = browser.post(f"{page}/sign-in", data={"key": key, "next": "/"})
         links = re.findall(r'href="(/brain\?[^"]+)"', fleet.text)
-        return any(CORRECTION in browser.get(page + link.replace("&amp;", "&")).text for link in links)
+        return any(WORD in browser.get(page + link.replace("&amp;", "&")).text for link in links)
