@@ -166,7 +166,7 @@ def _device(log: StoredLog, logs: Sequence[StoredLog], quiet_s: float, patience:
     reported = microseconds(client.get("last_event_at"))
     believable = reported is not None and reported <= now + SECOND * 60
     last_event = reported if believable else log.stored_at
-    backlog = int(client.get("backlog_bytes") or 0)
+    backlog = _backlog(client, log)
     heard = log.heard_at or log.created_at
     lag_s = (now - (log.stored_at or log.created_at)) / SECOND if backlog else 0.0
     verdict = (
@@ -187,6 +187,16 @@ def _device(log: StoredLog, logs: Sequence[StoredLog], quiet_s: float, patience:
         int(client.get("dead_letters") or 0),
         str(client.get("version") or ""),
     )
+
+
+def _backlog(client: Mapping[str, Any], log: StoredLog) -> int:
+    """What waits at the client: what it said, less what it brought with that very request, or since.
+
+    A process that sends one batch and ends says so before that batch is acknowledged, and never again.
+    """
+    waits = int(client.get("backlog_bytes") or 0)
+    log_bytes = client.get("log_bytes")
+    return min(waits, max(0, log_bytes - log.offset)) if isinstance(log_bytes, int) else waits
 
 
 def _worst(devices: Sequence[Device]) -> Verdict:

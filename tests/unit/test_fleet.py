@@ -23,7 +23,8 @@ LIVE = {"state": "live", "log_bytes": 9, "backlog_bytes": 0, "last_event_at": "2
 def log(heard_s: float = 10, *, device: str = "d", log_id: str = "l", **status: Any) -> StoredLog:
     """A log that was heard of so many seconds ago, with what its replicator said."""
     heard = NOW - int(heard_s * SECOND)
-    said = json.dumps({**LIVE, **status}).encode()
+    sizes = {"log_bytes": 9 + status.get("backlog_bytes", 0)}
+    said = json.dumps({**LIVE, **sizes, **status}).encode()
     day_old = NOW - 5 * 86_400 * SECOND
     return StoredLog(1, "w", "b", device, log_id, None, CompactRange.EMPTY, 9, None, day_old, heard, heard, said, 0)
 
@@ -67,6 +68,14 @@ def test_f53_each_state_has_words_and_a_command(stored: StoredLog, state: State,
     assert words in verdict.words
     assert verdict.since is not None
     assert verdict.since <= NOW
+
+
+def test_what_a_request_brought_does_not_wait() -> None:
+    """A process that says "9 bytes wait" with the batch that brings them, and ends, leaves nothing behind."""
+    one_batch = log(state="lagging", log_bytes=9, backlog_bytes=9)
+    assert only(one_batch).devices[0].backlog_bytes == 0
+    assert only(one_batch).verdict.state == "live"
+    assert only(log(state="lagging", log_bytes=12, backlog_bytes=9)).devices[0].backlog_bytes == 3
 
 
 def test_what_a_client_said_may_be_anything() -> None:
