@@ -25,7 +25,7 @@ from gradata import correction, directory, events, fields
 from gradata.errors import ProjectionError
 from gradata.process import PerProcess
 from gradata.projection import Projection
-from gradata.replication import Replication, open_replicator
+from gradata.replication import Replication, drain_by_hand, open_replicator
 from gradata.settings import NO_KEY, Settings, why_local
 from replicator.errors import NotDurableError, ReplicatorError
 from replicator.log import POSIX, Disk, LogWriter
@@ -154,8 +154,8 @@ class Brain:
     def end_session(self, session: int | None = None, *, timeout_s: float = DRAIN_S) -> dict[str, Any]:
         """Record the end of a session (default: the present one) and replicate what waits, within `timeout_s`.
 
-        Returns `session`, `corrections` in it, `event_id`, `durable`, and `replication`: None if there is no
-        replicator here, else `acked` (records), `remaining_bytes` and the `reason` why it returned.
+        Also without corrections, and while write-through is switched off. Returns `session`, `corrections` in it,
+        `event_id`, `durable`, and `replication`: what `drain` gives: None, or `acked`, `remaining_bytes`, `reason`.
         """
         ended = fields.checked_session(session) or self._session_or_none()
         corrections = None if ended is None else self._count_corrections(ended)
@@ -208,8 +208,8 @@ class Brain:
 
     @property
     def replicator(self) -> Replication | None:
-        """What replicates this brain from this process; None while something forbids it."""
-        return self._replicator
+        """What replicates this brain from this process; None while something forbids it (a switch: it rests)."""
+        return self._replicator if self.settings.write_through else None
 
     @property
     def session(self) -> int:
@@ -236,9 +236,11 @@ class Brain:
         return drained
 
     def drain(self, timeout_s: float = DRAIN_S) -> Drained | None:
-        """Replicate what waits, within `timeout_s`. Returns what it came to; None without a replicator."""
-        replicator = self._replicator
-        return None if replicator is None else replicator.drain(timeout_s)
+        """Replicate what waits, within `timeout_s`, also while write-through is off. Returns what it came to; None
+        where nothing can be replicated from here: no key, no consent, no thread."""
+        if (replicator := self.replicator) is not None:
+            return replicator.drain(timeout_s)
+        return drain_by_hand(self.settings, self._directory.log, self.identity, timeout_s)
 
     async def adrain(self, timeout_s: float = DRAIN_S) -> Drained | None:
         """`drain` for a host on asyncio: its loop goes on meanwhile."""

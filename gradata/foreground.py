@@ -18,7 +18,7 @@ from gradata.authlog import AuthLog
 from gradata.directory import Directory, identify
 from gradata.overview import Backlog, backlog
 from gradata.replication import ConsentingSink, version
-from gradata.settings import Settings, consent
+from gradata.settings import Settings, refusal
 from gradata.totals import Counts, Totals
 from replicator import recovery
 from replicator.actions import Broken, Read, Reset
@@ -122,14 +122,12 @@ def open_sink(settings: Settings, directory: Directory) -> Sink:
     """
     endpoint = permitted(settings)
     sink = HttpSink(endpoint=endpoint, key=settings.read_key, identity=identify(directory))
-    return ConsentingSink(sink, settings.brain_dir)
+    return ConsentingSink(sink, settings)
 
 
 def permitted(settings: Settings) -> str:
     """The endpoint, if something may be sent there. ConfigurationError as in `open_sink`."""
-    if settings.cloud_off:
-        raise ConfigurationError(f"nothing may leave this machine: {settings.why_not}", hint="unset it to replicate")
-    if (refused := consent(settings.brain_dir)) is not None:
+    if (refused := refusal(settings)) is not None:
         raise ConfigurationError(f"nothing may leave this machine: {refused.why}", hint=refused.hint)
     return check_endpoint(settings.endpoint)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from gradata.directory import BRAIN_ID_NAME, DEVICE_ID_NAME, Directory, identify
-from gradata.settings import Settings, consent
+from gradata.settings import Settings, refusal
 from replicator.actions import Recalled
 from replicator.errors import LogError, ReplicatorError, SidecarError
 from replicator.framing import interpret
@@ -179,8 +179,8 @@ def cloud_side(settings: Settings, directory: Directory, here: Local, *, from_fi
     `from_file`: compare with the log's bytes, whole; else with the root that the cursor remembers, where the sizes
     are the same (a log of gigabytes takes seconds). Nothing is asked against the user's consent.
     """
-    if (refused := consent(settings.brain_dir)) is not None or settings.cloud_off:
-        return CloudSide(reason=refused.why if refused is not None else str(settings.why_not), code="no_consent")
+    if (refused := refusal(settings)) is not None:
+        return CloudSide(reason=refused.why, code="no_consent")
     if not all(os.path.lexists(os.path.join(directory.path, name)) for name in (BRAIN_ID_NAME, DEVICE_ID_NAME)):
         return CloudSide(reason="nothing was ever replicated: the brain has no ids yet", code="no_ids")
     if settings.read_key() is None:

@@ -7,10 +7,12 @@ drains. Nothing here is imported by `import gradata`; httpx is loaded in the rep
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from gradata.settings import Settings, consent, why_local
+from gradata.settings import Settings, host_forbids_threads, refusal, why_local
 from replicator.actions import Beat, BeatOutcome, Denied, RecallOutcome, Send, SendOutcome
+from replicator.errors import ConfigurationError
 from replicator.model import Identity
 
 if TYPE_CHECKING:
@@ -31,21 +33,50 @@ class Replication(Protocol):
 def open_replicator(settings: Settings, log_path: str, identity: Identity) -> Replicator | None:
     """A replicator for this log, not started yet; None where settings, host, consent or a missing key forbid it.
 
-    Raises ConfigurationError, with a hint, for an endpoint that cannot work.
+    It rests while a switch is off. Raises ConfigurationError, with a hint, for an endpoint that cannot work.
     """
+    if why_local(settings) is not None:
+        return None
+    return _opened(settings, log_path, identity, lambda: settings.off() is None)
+
+
+def drain_by_hand(settings: Settings, log_path: str, identity: Identity, timeout_s: float) -> Drained | None:
+    """Replicate what waits, once, within `timeout_s`, although no replicator may live in this process.
+
+    For who ends a session, or drains, on purpose while `write_through` is off: only what goes on by itself is switched
+    off. None where nothing may leave, there is no key, or no thread can run here. Never raises: an endpoint that cannot
+    work is the reason "misconfigured".
+    """
+    if (refusal(settings) or host_forbids_threads()) is not None or settings.read_key() is None:
+        return None
+    from replicator.loop import Drained
+
+    try:
+        replicator = _opened(settings, log_path, identity, lambda: True)
+    except ConfigurationError:
+        return Drained(0, 0, "misconfigured")
+    replicator.start()
+    return replicator.close(timeout_s)
+
+
+def _opened(settings: Settings, log_path: str, identity: Identity, permitted: Callable[[], bool]) -> Replicator:
     from gradata.authlog import AuthLog
     from replicator.loop import Replicator  # here, not above: only a brain that replicates pays for it
     from replicator.sink import HttpSink, check_endpoint
 
-    if why_local(settings) is not None:
-        return None
     endpoint = check_endpoint(settings.endpoint)
 
     def open_sink() -> Sink:
-        return ConsentingSink(HttpSink(endpoint=endpoint, key=settings.read_key, identity=identity), settings.brain_dir)
+        return ConsentingSink(HttpSink(endpoint=endpoint, key=settings.read_key, identity=identity), settings)
 
-    auth_log = AuthLog(settings.brain_dir, read_key=settings.read_key)
-    return Replicator(log_path, endpoint=endpoint, open_sink=open_sink, on_notice=auth_log, version=version())
+    return Replicator(
+        log_path,
+        endpoint=endpoint,
+        open_sink=open_sink,
+        on_notice=AuthLog(settings.brain_dir, read_key=settings.read_key),
+        version=version(),
+        permitted=permitted,
+    )
 
 
 def version() -> str:
@@ -61,9 +92,9 @@ def version() -> str:
 class ConsentingSink:
     """A sink that sends nothing while the user's consent is withdrawn; everything waits in the log meanwhile."""
 
-    def __init__(self, sink: Sink, brain_dir: str) -> None:
+    def __init__(self, sink: Sink, settings: Settings) -> None:
         self._sink = sink
-        self._brain_dir = brain_dir
+        self._settings = settings
         self._withheld = False
 
     def send(self, action: Send, report: Report) -> SendOutcome:
@@ -81,7 +112,7 @@ class ConsentingSink:
     def key_changed(self) -> bool:
         """Whether it is worth trying again before the next probe: consent came back, or the key is another."""
         if self._withheld:
-            return consent(self._brain_dir) is None
+            return refusal(self._settings) is None
         return self._sink.key_changed()
 
     def close(self) -> None:
@@ -89,6 +120,6 @@ class ConsentingSink:
         self._sink.close()
 
     def _refusal(self) -> Denied | None:
-        refused = consent(self._brain_dir)
+        refused = refusal(self._settings)
         self._withheld = refused is not None
         return None if refused is None else Denied(0, "no_consent", refused.why)

@@ -1,7 +1,8 @@
 """Where a brain is, with which key and to which cloud it replicates, and what forbids that.
 
 The only reader of the environment, of the key file and of the user's consent. What can change while a process
-runs (key, consent) is read afresh by its function; all else is resolved once into a frozen `Settings`.
+runs (key, consent, the switches) is read afresh by its function; all else is resolved once into a frozen `Settings`.
+Each setting is an argument, else a variable, else in a config file (`configuration`), else its default.
 Nothing here writes: consent is never flipped, and no key is ever put into a brain directory.
 Partner: `brain`, which asks `why_local` before anything leaves the machine.
 """
@@ -15,11 +16,26 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-DEFAULT_ENDPOINT = "https://api.gradata.ai/api/v1"
-BRAIN_VARIABLES = ("BRAIN_DIR", "GRADATA_BRAIN_DIR", "GRADATA_BRAIN")
-ENDPOINT_VARIABLES = ("GRADATA_ENDPOINT", "GRADATA_CLOUD_API_BASE")
+from gradata.configuration import (
+    BY_NAME,
+    CONFIG_NAME,
+    DEFAULT_ENDPOINT,
+    NUMBERS,
+    SETTINGS,
+    Config,
+    ConfigFile,
+    Known,
+    Trouble,
+    Value,
+    of_variable,
+)
+from replicator.errors import ConfigurationError
+
+__all__ = ["DEFAULT_ENDPOINT", "Forbidden", "Settings", "consent", "host_forbids_threads", "refusal", "why_local"]
+
+BRAIN_VARIABLES = BY_NAME["brain"].variables
 KEY_VARIABLE = "GRADATA_API_KEY"
-KEY_FILE_VARIABLES = ("GRADATA_KEY_FILE",)
+KEY_FILE_VARIABLE = "GRADATA_KEY_FILE"
 WRITE_THROUGH_OFF = "GRADATA_DISABLE_WRITE_THROUGH"
 CLOUD_OFF = "GRADATA_CLOUD_SYNC_DISABLE"
 CONSENT_FILE = "cloud-config.json"
@@ -41,21 +57,31 @@ class Forbidden:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """A setting as people see it. `origin`: the argument, variable or file that said so; "default"."""
+
+    name: str
+    value: Value | None
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What was resolved for one brain. Holds no key that a repr or a traceback could show.
 
-    `write_through` is False when the environment forbids the thread; `why_not` says which variable does.
-    `cloud_off`: nothing may leave the machine by any path, an explicit `gradata replicate` included.
+    The switches are not in here: `off()` says what they are now.
     """
 
     brain_dir: str
     endpoint: str = DEFAULT_ENDPOINT
-    write_through: bool = True
-    why_not: str | None = None
-    cloud_off: bool = False
     key_file: str = ""
+    backlog_records_max: int = 1_000
+    backlog_warn_s: float = 60.0
+    silent_s: float = 86_400.0
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
     _key: str | None = field(default=None, repr=False, compare=False)
     _environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _files: tuple[ConfigFile, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def resolve(
@@ -65,23 +91,98 @@ class Settings:
         key: str | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> Settings:
-        """The settings by FACTS' order: argument, then environment (for the key: file, then environment).
+        """The settings by FACTS' order: argument, environment, config file (for the key: file, then environment).
 
-        Touches no file. `endpoint` is not checked here: `replicator.sink.check_endpoint` does, before use.
+        Never raises: where a file or a variable is wrong, `trouble()` says so, nothing leaves the machine, and what is
+        recorded is recorded all the same. `endpoint` is not checked here: `replicator.sink.check_endpoint` does.
         """
         home = environ.get("HOME") or os.path.expanduser("~")
-        chosen = brain_dir or _first(environ, BRAIN_VARIABLES) or os.path.join(home, ".gradata", "brain")
-        off = next((name for name in (CLOUD_OFF, WRITE_THROUGH_OFF) if _is_on(environ.get(name))), None)
+        user = ConfigFile(os.path.join(home, ".gradata", CONFIG_NAME), of_brain=False)
+        said = None if brain_dir is None else os.fspath(brain_dir)
+        place, origins = _found(BY_NAME["brain"], said, environ, (user.read(),)), {}
+        directory = os.path.abspath(_expand(str(place.value), home))
+        own = ConfigFile(os.path.join(directory, CONFIG_NAME), of_brain=True)
+        files = (user,) if own.path == user.path else (own, user)
+        configs = tuple(file.read() for file in files)
+        found = {known.name: _found(known, None, environ, configs) for known in SETTINGS}
+        found |= {"brain": place, "endpoint": _found(BY_NAME["endpoint"], endpoint, environ, configs)}
+        origins = {name: each.origin for name, each in found.items()}
         return cls(
-            brain_dir=os.path.abspath(_expand(os.fspath(chosen), home)),
-            endpoint=endpoint or _first(environ, ENDPOINT_VARIABLES) or DEFAULT_ENDPOINT,
-            write_through=off is None,
-            why_not=off and f"{off} is set",
-            cloud_off=off == CLOUD_OFF,
-            key_file=_expand(_first(environ, KEY_FILE_VARIABLES) or os.path.join(home, ".gradata", "key"), home),
+            brain_dir=directory,
+            endpoint=str(found["endpoint"].value),
+            key_file=_expand(environ.get(KEY_FILE_VARIABLE, "").strip() or os.path.join(home, ".gradata", "key"), home),
+            backlog_records_max=int(found["backlog_records_max"].value or 0),
+            backlog_warn_s=float(found["backlog_warn_s"].value or 0),
+            silent_s=float(found["silent_s"].value or 0),
+            origins=origins,
             _key=key,
             _environ=environ,
+            _files=files,
         )
+
+    # ------------------------------------------------------------------------------ as they are now
+
+    def configs(self) -> tuple[Config, ...]:
+        """The config files as they are now, the brain's own first. Costs a `stat` each."""
+        return tuple(file.read() for file in self._files)
+
+    def trouble(self) -> Trouble | None:
+        """What is wrong with a config file or a variable now; None if nothing is."""
+        return _trouble(self._environ, self.configs())
+
+    def off(self) -> Forbidden | None:
+        """Why a switch forbids replication from this process now; None: none does. Safe to repeat, microseconds.
+
+        A running process sees the variables of its own environment, and both config files.
+        """
+        configs = self.configs()
+        return self._kept_here(configs) or _switched_off(_switch("write_through", self._environ, configs))
+
+    def kept_here(self) -> Forbidden | None:
+        """Why nothing may leave this machine by any path now, consent aside; None: no switch forbids it."""
+        return self._kept_here(self.configs())
+
+    def _kept_here(self, configs: tuple[Config, ...]) -> Forbidden | None:
+        if (wrong := _trouble(self._environ, configs)) is not None:
+            return Forbidden(wrong.why, wrong.hint, by_choice=False)
+        return _switched_off(_switch("cloud_sync", self._environ, configs))
+
+    @property
+    def write_through(self) -> bool:
+        """Whether the switches allow a replicator in this process now."""
+        return self.off() is None
+
+    @property
+    def why_not(self) -> str | None:
+        """Why they do not, in words."""
+        off = self.off()
+        return None if off is None else off.why
+
+    @property
+    def cloud_off(self) -> bool:
+        """Whether a switch keeps everything on this machine now."""
+        return self.kept_here() is not None
+
+    def shown(self) -> tuple[Shown, ...]:
+        """Every setting with its origin; of the key only where it is from."""
+        configs = self.configs()
+        now = {each: _switch(each, self._environ, configs) for each in ("write_through", "cloud_sync")}
+        values = {"brain": self.brain_dir}
+        rows = [
+            now.get(each.name) or Shown(each.name, values.get(each.name, getattr(self, each.name, None)), origin)
+            for each in SETTINGS
+            for origin in (self.origins.get(each.name, "default"),)
+        ]
+        source = self.key_source()
+        return (*rows, Shown("key", None if source is None else "(not shown)", source or "nowhere"))
+
+    def key_source(self) -> str | None:
+        """Where the key comes from now; None: there is none."""
+        if self._key:
+            return "argument"
+        if _first_line(self.key_file):
+            return self.key_file
+        return KEY_VARIABLE if self._environ.get(KEY_VARIABLE, "").strip() else None
 
     def read_key(self) -> str | None:
         """The key as it is now: argument, else the key file's first line, else the environment; None: none.
@@ -108,12 +209,15 @@ def supervised(environ: Mapping[str, str] = os.environ, pid: int | None = None) 
     return environ.get("NOTIFY_SOCKET") or None, int(every) / 1e6 if every.isdecimal() and int(every) else None
 
 
+def refusal(settings: Settings) -> Forbidden | None:
+    """Why nothing may leave this machine now, by whatever path: a switch or the user's consent; None: it may."""
+    return settings.kept_here() or consent(settings.brain_dir)
+
+
 def why_local(settings: Settings) -> Forbidden | None:
     """Why this brain must not, or cannot, replicate from this process now; None: it may. Reads files afresh."""
-    if settings.why_not is not None:
-        return Forbidden(settings.why_not, "unset it to replicate again")
-    if (refusal := consent(settings.brain_dir)) is not None:
-        return refusal
+    if (off := settings.off() or consent(settings.brain_dir)) is not None:
+        return off
     if (host := host_forbids_threads()) is not None:
         return Forbidden(
             host, f"run beside it: gradata replicate --follow --brain {settings.brain_dir}", by_choice=False
@@ -189,12 +293,55 @@ def _unreadable(path: str, why: str) -> Forbidden:
     return Forbidden(f"{path} cannot be understood as consent: {why}", "mend or remove that file", by_choice=False)
 
 
-def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str | None:
-    return next((value for name in names if (value := environ.get(name, "").strip())), None)
+def checked(settings: Settings) -> Settings:
+    """The same settings; ConfigurationError if a file or a variable of theirs is wrong."""
+    if (wrong := settings.trouble()) is not None:
+        raise ConfigurationError(wrong.why, hint=wrong.hint)
+    return settings
 
 
-def _is_on(value: str | None) -> bool:
-    return (value or "").strip().lower() in ("1", "true", "yes", "on")
+def _found(known: Known, argument: str | None, environ: Mapping[str, str], configs: tuple[Config, ...]) -> Shown:
+    """The first that says something; what is wrong says nothing here, `Settings.trouble` tells."""
+    if argument:
+        return Shown(known.name, argument, "argument")
+    for variable in known.variables:
+        if text := environ.get(variable, "").strip():
+            value = of_variable(known, variable, text)
+            if not isinstance(value, Trouble):
+                return Shown(known.name, value, variable)
+    for config in configs:
+        if known.name in config.values:
+            return Shown(known.name, config.values[known.name], config.path)
+    return Shown(known.name, known.default, "default")
+
+
+def _trouble(environ: Mapping[str, str], configs: tuple[Config, ...]) -> Trouble | None:
+    for config in configs:
+        if config.trouble is not None:
+            return config.trouble
+    for known in NUMBERS:
+        for variable in known.variables:
+            text = environ.get(variable, "").strip()
+            value = of_variable(known, variable, text) if text else None
+            if isinstance(value, Trouble):
+                return value
+    return None
+
+
+def _switch(name: str, environ: Mapping[str, str], configs: tuple[Config, ...]) -> Shown:
+    if name == "cloud_sync":  # a no stands, whatever else is said
+        for config in configs:
+            if config.values.get(name) is False:
+                return Shown(name, False, config.path)
+    return _found(BY_NAME[name], None, environ, configs)
+
+
+def _switched_off(switch: Shown) -> Forbidden | None:
+    if switch.value is not False:
+        return None
+    if switch.origin in BY_NAME[switch.name].variables:
+        return Forbidden(f"{switch.origin} is set", "unset it to replicate again")
+    return Forbidden(f"{switch.name} is false in {switch.origin}", "set it to true, or take it out, to replicate again")
 
 
 def _expand(path: str, home: str) -> str:

@@ -46,7 +46,7 @@ logger.addHandler(logging.NullHandler())
 class Drained:
     """What a drain came to. `acked` records in its course; `remaining_bytes` of the log not yet acknowledged.
 
-    `reason`: "caught_up", "deadline", "closed", "off" (nothing ran), "log_unreadable", or the code
+    `reason`: "caught_up", "deadline", "closed", "off" (nothing ran, or may run), "log_unreadable", or the code
     of the trouble.
     """
 
@@ -60,8 +60,9 @@ class Replicator:
 
     `open_sink` is called in the replicator's thread, once for each time it begins to lead. `on_notice` is called in
     that thread too and must return soon. Without `watch_events` only `wake()` and the timer tell of appends.
-    The lease sees to it that of all processes of a log one replicates; the
-    others follow: they append, and take over when the holder is gone.
+    `permitted` is asked before each step, from any thread: while it says no, the lease is given back and nothing is
+    sent; a wake, or at most `policy.timer_s`, later than its yes it goes on. The lease sees to it that of all
+    processes of a log one replicates; the others follow: they append, and take over when the holder is gone.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Replicator:
         on_notice: Callable[[st.Notice], None] | None = None,
         version: str = "unknown",
         watch_events: bool = True,
+        permitted: Callable[[], bool] = lambda: True,
     ) -> None:
         self.log_path = os.path.abspath(log_path)
         self.endpoint = endpoint
@@ -82,6 +84,7 @@ class Replicator:
         self._on_notice = on_notice
         self._version = version
         self._watch_events = watch_events
+        self._permitted = permitted
         self._clock: Clock = SystemClock()
         self._closed = False
         self._renew()
@@ -166,9 +169,8 @@ class Replicator:
     def _reached(self, deadline: float) -> tuple[int, str | None]:
         """The durable offset, and why it will not move before the deadline (None: it may)."""
         engine = self._engine
-        if engine is None:
-            saved = saved_offset(self.log_path)
-            return (saved, None)
+        if engine is None or not self._permitted():
+            return saved_offset(self.log_path), None if self._permitted() else "off"
         progress = engine.progress
         offset = progress.durable.cursor.offset if progress.durable is not None else 0
         if progress.save_trouble is not None and progress.standing is not None:
@@ -261,7 +263,7 @@ class Replicator:
                 self.active_at_s = self._clock.monotonic_s()
 
     def _lead_or_follow(self) -> None:
-        if not os.path.isdir(os.path.dirname(self.log_path)):
+        if not self._permitted() or not os.path.isdir(os.path.dirname(self.log_path)):
             self._waker.wait(self.policy.timer_s)
             return
         lease = Lease(lease_path(self.log_path))
@@ -292,8 +294,10 @@ class Replicator:
                 on_notice=self._tell,
             )
             self._engine = engine
-            while not self._stop:
+            while True:
                 action = engine.next_action()
+                if (self._stop or not self._permitted()) and not isinstance(action, act.Checkpoint):
+                    return  # what was acknowledged is durable first: it need not be sent again
                 if isinstance(action, act.Send | act.Beat | act.Checkpoint) and not lease.holds():
                     self._tell(st.Notice("lease_lost", "the lease file was replaced: another replicator may lead"))
                     return

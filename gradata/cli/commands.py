@@ -90,11 +90,11 @@ def _seconds(text: str) -> float:
 
 
 def settled(brain: str | None, endpoint: str | None = None) -> Settings:
-    """The settings of a brain that exists; BrainNotFoundError if it does not."""
+    """The settings of a brain that exists; BrainNotFoundError if it does not, ConfigurationError if they are wrong."""
     from gradata.errors import BrainNotFoundError
-    from gradata.settings import Settings
+    from gradata.settings import Settings, checked
 
-    settings = Settings.resolve(brain, endpoint)
+    settings = checked(Settings.resolve(brain, endpoint))
     if not os.path.isdir(settings.brain_dir):
         raise BrainNotFoundError(
             f"there is no brain at {settings.brain_dir}", hint=f"make one with: gradata init {settings.brain_dir}"

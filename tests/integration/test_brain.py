@@ -613,7 +613,7 @@ class FakeSink:
 def test_f52_consent_withdrawn_while_running_stops_the_next_request(home: Path) -> None:
     """Asked before each request of every kind: withheld as Denied, told as changed when it comes back."""
     fake: Any = FakeSink()
-    sink, nothing = ConsentingSink(fake, str(home)), None
+    sink, nothing = ConsentingSink(fake, Settings.resolve(str(home), environ={"HOME": str(home)})), None
     requests: Any = (lambda: sink.send(nothing, nothing), lambda: sink.beat(nothing, nothing), sink.recall)  # type: ignore[arg-type]
     assert [request() for request in requests] == [Unavailable("fake")] * 3
     config = home / "cloud-config.json"

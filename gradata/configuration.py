@@ -1,0 +1,194 @@
+"""What may be set, and the two files that set it: `~/.gradata/config.toml` and `config.toml` in the brain's directory.
+
+A file that cannot be understood, a name that is none, a value of the wrong kind: each is an error that names the file
+and the nearest name, because a switch that was mistyped was meant. No key is ever kept here, and a brain's own file
+sets neither where brains are nor where they replicate to: brains are copied, shared and checked out, and a copy must
+not send its owner's key to a stranger. Partner: `settings`, which alone reads the environment and decides.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+CONFIG_NAME = "config.toml"
+CONFIG_BYTES_MAX = 64 * 1024
+DEFAULT_ENDPOINT = "https://api.gradata.ai/api/v1"
+SECRETS = ("key", "api_key", "apikey", "token", "secret", "password", "bearer", "authorization")
+KEY_PREFIXES = ("gk_live_", "gdk_live_", "gd_live_")
+
+Kind = Literal["text", "switch", "count", "seconds"]
+Value = str | bool | int | float
+_WANTED: dict[Kind, str] = {
+    "text": "a text in quotes",
+    "switch": "true or false",
+    "count": "a whole number above 0",
+    "seconds": "a number of seconds above 0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One setting. `variables` in the order in which they are asked; `of_brain`: a brain's own file may set it."""
+
+    name: str
+    kind: Kind
+    default: Value
+    variables: tuple[str, ...]
+    of_brain: bool
+    meaning: str
+
+
+SETTINGS = (
+    Known("brain", "text", "~/.gradata/brain", ("BRAIN_DIR", "GRADATA_BRAIN_DIR", "GRADATA_BRAIN"), False,
+          "the brain's directory"),
+    Known("endpoint", "text", DEFAULT_ENDPOINT, ("GRADATA_ENDPOINT", "GRADATA_CLOUD_API_BASE"), False,
+          "the cloud that brains replicate to"),
+    Known("write_through", "switch", True, ("GRADATA_DISABLE_WRITE_THROUGH",), True,
+          "whether programs replicate what they record; off: hook and cron do"),
+    Known("cloud_sync", "switch", True, ("GRADATA_CLOUD_SYNC_DISABLE",), True,
+          "whether anything may leave this machine; a no stands, wherever it is said"),
+    Known("backlog_records_max", "count", 1_000, ("GRADATA_BACKLOG_RECORDS_MAX",), True,
+          "doctor fails above this many pending records"),
+    Known("backlog_warn_s", "seconds", 60.0, ("GRADATA_BACKLOG_WARN_S",), True,
+          "doctor warns when records wait longer"),
+    Known("silent_s", "seconds", 86_400.0, ("GRADATA_SILENT_S",), True,
+          "doctor warns when nothing was captured for longer"),
+)  # fmt: skip
+"""All of them but the key, which has a file of its own."""
+BY_NAME = {known.name: known for known in SETTINGS}
+NUMBERS = tuple(known for known in SETTINGS if known.kind in ("count", "seconds"))
+"""Those whose variables can be wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a setting cannot be used: what, where, and what to do."""
+
+    why: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What one file says. With a `trouble` it says nothing else."""
+
+    path: str
+    exists: bool = False
+    values: Mapping[str, Value] = field(default_factory=dict)
+    trouble: Trouble | None = None
+
+
+class ConfigFile:
+    """One file, read again whenever it is another: asking costs one `stat`. Safe from any thread."""
+
+    def __init__(self, path: str, *, of_brain: bool) -> None:
+        self.path = path
+        self._of_brain = of_brain
+        self._seen: tuple[object, Config] | None = None
+
+    def read(self) -> Config:
+        """What it says now. Never raises: what is wrong with it is its `trouble`."""
+        try:
+            found = os.stat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return Config(self.path)
+        except OSError as error:
+            return self._unreadable(error)
+        mark = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        seen = self._seen
+        if seen is not None and seen[0] == mark:
+            return seen[1]
+        try:
+            with open(self.path, "rb") as file:
+                text = file.read(CONFIG_BYTES_MAX + 1)
+        except OSError as error:
+            return self._unreadable(error)
+        config = parse(text, self.path, of_brain=self._of_brain)
+        self._seen = (mark, config)
+        return config
+
+    def _unreadable(self, error: OSError) -> Config:
+        why = f"{self.path} cannot be read: {error.strerror or type(error).__name__}"
+        return Config(self.path, True, trouble=Trouble(why, f"ls -l '{self.path}'; mend or remove it"))
+
+
+def parse(text: bytes, path: str, *, of_brain: bool) -> Config:
+    """What the text of a file says. Pure."""
+    import tomllib  # here: most brains have no such file
+
+    def wrong(why: str, hint: str = f"edit {path}") -> Config:
+        return Config(path, True, trouble=Trouble(f"{path}: {why}", hint))
+
+    if len(text) > CONFIG_BYTES_MAX:
+        return wrong("it is larger than 64 KiB")
+    try:
+        said = tomllib.loads(text.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return wrong("it is no UTF-8 text")
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return wrong(f"it is no TOML: {_without_values(error)}")
+    for name, value in said.items():
+        if _is_secret(name, value):
+            shared = ", and revoke it if this directory was ever shared" if of_brain else ""
+            return wrong("a key never stands in a config file", f"put it into ~/.gradata/key (mode 0600){shared}")
+        known = BY_NAME.get(name)
+        if known is None:
+            return wrong(*_unknown(name, path))
+        if of_brain and not known.of_brain:
+            return wrong(f"`{name}` is not for a brain to say", f"move it to ~/.gradata/{CONFIG_NAME}")
+        if not fits(known.kind, value):
+            return wrong(f"`{name}` must be {_WANTED[known.kind]}")
+    return Config(path, True, said)
+
+
+def _without_values(error: Exception) -> str:
+    """Where a TOML text is wrong. Never what stands there: it may be a key."""
+    _, at, place = str(error).rpartition("(at ")
+    return f"see {place.removesuffix(')')}" if at else "see its structure"
+
+
+def _is_secret(name: str, value: object) -> bool:
+    return name.lower().replace("-", "_") in SECRETS or (isinstance(value, str) and value.startswith(KEY_PREFIXES))
+
+
+def _unknown(name: str, path: str) -> tuple[str, str]:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name.lower().replace("-", "_"), BY_NAME, 1, 0.5)
+    shown = name if name.isprintable() and len(name) <= 64 else ascii(name[:64])
+    if near:
+        return f"there is no setting `{shown}`; did you mean `{near[0]}`?", f"edit {path}"
+    return f"there is no setting `{shown}`", "all of them: gradata config"
+
+
+def fits(kind: Kind, value: object) -> bool:
+    """Whether a value is of this kind."""
+    match kind:
+        case "text":
+            return isinstance(value, str) and bool(value.strip())
+        case "switch":
+            return isinstance(value, bool)
+        case "count":
+            return isinstance(value, int) and not isinstance(value, bool) and value > 0
+        case "seconds":
+            return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def of_variable(known: Known, variable: str, text: str) -> Value | Trouble:
+    """What a variable's text says; the switches' variables say what is off, and only a plain yes counts there."""
+    match known.kind:
+        case "text":
+            return text
+        case "switch":
+            return text.lower() not in ("1", "true", "yes", "on")
+        case "count" | "seconds":
+            try:
+                value = int(text) if known.kind == "count" else float(text)
+            except ValueError:
+                value = 0
+            if fits(known.kind, value):
+                return value
+            return Trouble(f"{variable} must be {_WANTED[known.kind]}", f"unset {variable}, or correct it")
