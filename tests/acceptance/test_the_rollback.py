@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gradata import foreground
 from gradata.directory import Directory
 from gradata.settings import Settings
 from replicator.errors import ConfigurationError
+from replicator.lease import Lease, lease_path
 from tests.acceptance.front import Front
-from tests.acceptance.world import World, line
+from tests.acceptance.rollback import run
+from tests.acceptance.world import World, eventually, line
 
 OFF = {"GRADATA_DISABLE_WRITE_THROUGH": "1"}
 
@@ -62,3 +66,65 @@ def test_f50_a_hook_keeps_its_deadline_and_says_why(world: World, front: Front) 
     world.keep_key(None)
     missing = drained(world)
     assert (missing.reason, missing.trouble and missing.trouble.code) == ("trouble", "no_key")
+
+
+def test_f50_under_load_in_both_directions(tmp_path: Path) -> None:
+    """Writers that never stop, the switch off and on, hook and cron in turn: 0 lost, 0 twice, nothing sent while off.
+
+    More rounds: `python -m tests.acceptance.rollback --rounds 20`.
+    """
+    figures = run(2, 20_261_123, tmp_path)
+    assert figures.appended_while_off > 0
+    assert figures.fine, figures
+
+
+def test_f50_a_variable_set_inside_a_running_process_stops_it_at_the_next_append(world: World, front: Front) -> None:
+    """Off: nothing more leaves, end_session alone drains; unset: it goes on where it was."""
+    with world.brain() as brain:
+        ids = [brain.correct("a", "b")["event_id"]]
+        world.settle()
+        environ = brain.settings._environ
+        environ["GRADATA_DISABLE_WRITE_THROUGH"] = "1"
+        ids.append(brain.correct("c", "d")["event_id"])
+        assert brain.replicator is None
+        eventually(lambda: Lease.holder(lease_path(str(world.log))) is None)
+        assert world.event_ids() == ids[:1]
+        ended = brain.end_session()
+        assert ended["replication"]["reason"] == "caught_up"
+        ids += [ended["event_id"], brain.correct("e", "f")["event_id"]]
+        assert world.event_ids() == ids[:3]
+        del environ["GRADATA_DISABLE_WRITE_THROUGH"]
+        world.settle()  # by itself, without an append
+        assert world.event_ids() == ids
+        environ["GRADATA_DISABLE_WRITE_THROUGH"] = "1"
+        brain.correct("g", "h")
+        closed = brain.close()
+    assert (closed.reason, closed.remaining_bytes > 0) == ("off", True)
+
+
+def test_f50_a_config_file_stops_processes_whose_environment_nobody_can_change(world: World) -> None:
+    """Within a few seconds, without any append: the lease is free, a command replicates, the file goes, it leads."""
+    config = world.directory / "config.toml"
+    with world.brain():
+        world.append(line(1))
+        world.settle()
+        config.write_text("write_through = false\n")
+        eventually(lambda: Lease.holder(lease_path(str(world.log))) is None)
+        world.append(line(2))
+        assert world.run("replicate", "--once", "--quiet").returncode == 0
+        assert world.event_ids() == ["e-1", "e-2"]
+        world.append(line(3))
+        config.unlink()
+        world.settle()
+    assert world.event_ids() == ["e-1", "e-2", "e-3"]
+
+
+def test_f50_end_session_drains_also_where_no_replicator_ever_was(world: World) -> None:
+    """Opened with the switch off, and without a lesson or correction: `end_session` is a full drain all the same."""
+    with world.brain(**OFF) as brain:
+        world.append(line(1))
+        ended = brain.end_session()
+        assert ended["replication"]["remaining_bytes"] == 0
+    assert world.event_ids() == ["e-1", ended["event_id"]]
+    with world.brain(GRADATA_CLOUD_SYNC_DISABLE="1") as brain:
+        assert brain.end_session()["replication"] is None
