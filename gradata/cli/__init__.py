@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from gradata.cli import (
+    config,
     correct,
     cursor,
     dead_letters,
@@ -35,7 +36,7 @@ from gradata.cli.terminal import Terminal
 from replicator.errors import ReplicatorError
 
 COMMANDS = (
-    init, correct, replicate, status, verify, restore, cursor, dead_letters, doctor,
+    init, correct, replicate, status, verify, restore, cursor, dead_letters, doctor, config,
     fleet, service, serve, store, keys, demo,
 )  # fmt: skip
 """In the order of `gradata --help`: as a person meets them."""
