@@ -89,12 +89,17 @@ def _seconds(text: str) -> float:
     return float(number) * (unit or 1.0)
 
 
-def settled(brain: str | None, endpoint: str | None = None) -> Settings:
-    """The settings of a brain that exists; BrainNotFoundError if it does not, ConfigurationError if they are wrong."""
+def settled(brain: str | None, endpoint: str | None = None, *, only_recording: bool = False) -> Settings:
+    """The settings of a brain that exists; BrainNotFoundError if it does not, ConfigurationError if they are wrong.
+
+    `only_recording`: a file that is wrong is no reason to lose a correction; the brain then sends nothing, and says so.
+    """
     from gradata.errors import BrainNotFoundError
     from gradata.settings import Settings, checked
 
-    settings = checked(Settings.resolve(brain, endpoint))
+    settings = Settings.resolve(brain, endpoint)
+    if not only_recording:
+        checked(settings)
     if not os.path.isdir(settings.brain_dir):
         raise BrainNotFoundError(
             f"there is no brain at {settings.brain_dir}", hint=f"make one with: gradata init {settings.brain_dir}"

@@ -76,7 +76,7 @@ def run(options: Options, terminal: Terminal) -> int:
         raise ConfigurationError("only one of the two texts can come from stdin", hint="put the other one into a file")
     draft = _text(options.draft, options.draft_file, terminal)
     final = _text(options.final, options.final_file, terminal)
-    settings = settled(options.brain, options.endpoint)
+    settings = settled(options.brain, options.endpoint, only_recording=True)
     brain = Brain(settings.brain_dir, endpoint=options.endpoint)
     try:
         event = brain.correct(
