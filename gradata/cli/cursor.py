@@ -11,6 +11,9 @@ from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_brain, add_json,
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
+    from gradata.directory import Directory
+    from gradata.overview import CloudSide
+    from gradata.settings import Settings
     from replicator.model import Cursor
     from replicator.recovery import ResetPlan
 
@@ -37,6 +40,7 @@ class Reset:
     json: bool
     offset: int | None
     event_id: str | None
+    to_cloud: bool
     dry_run: bool
     yes: bool
 
@@ -60,14 +64,19 @@ def add_parser(commands: Subparsers) -> None:
     add_brain(reset)
     add_json(reset)
     place = reset.add_mutually_exclusive_group(required=True)
-    place.add_argument("--to-offset", type=int, metavar="N", help="the offset of a record's start; 0 is all")
+    place.add_argument(
+        "--to-offset", "--to", type=int, metavar="N", help="the offset of a record's start; 0 is all of the log"
+    )
+    place.add_argument("--to-cloud", action="store_true", help="where the cloud stands; it is asked")
     place.add_argument("--to-event", metavar="ID", help="the first record of this event")
     add_order(reset)
     reset.set_defaults(run=lambda chosen, terminal: run_reset(_reset(chosen), terminal))
 
 
 def _reset(chosen: argparse.Namespace) -> Reset:
-    return Reset(chosen.brain, chosen.json, chosen.to_offset, chosen.to_event, chosen.dry_run, chosen.yes)
+    return Reset(
+        chosen.brain, chosen.json, chosen.to_offset, chosen.to_event, chosen.to_cloud, chosen.dry_run, chosen.yes
+    )
 
 
 def run_show(options: Show, terminal: Terminal) -> int:
@@ -108,10 +117,16 @@ def run_reset(options: Reset, terminal: Terminal) -> int:
     from gradata import directory
     from replicator import recovery
 
-    log = directory.find(settled(options.brain).brain_dir).log
-    plan = recovery.plan_reset(log, offset=options.offset, event_id=options.event_id)
+    settings = settled(options.brain)
+    place = directory.find(settings.brain_dir)
+    log, cloud = place.log, _cloud(settings, place)
+    if options.to_cloud:
+        plan = recovery.plan_reset(log, size=_cloud_size(cloud, log))
+    else:
+        plan = recovery.plan_reset(log, offset=options.offset, event_id=options.event_id)
+    has = cloud.head.size if cloud.head is not None and cloud.in_step else None
     if not options.json:
-        terminal.out(_in_words(plan))
+        terminal.out(_in_words(plan, has))
     order, done = None, False
     if not options.dry_run:
         if not terminal.confirm("go back and send again", yes=options.yes):
@@ -120,29 +135,60 @@ def run_reset(options: Reset, terminal: Terminal) -> int:
         order = recovery.order_reset(log, plan, confirmed=True)
         done = _wait(log, order)
     if options.json:
-        terminal.json(_json(plan, order, done))
+        terminal.json(_json(plan, order, done, has))
     elif order is not None:
         terminal.say("done" if done else "ordered; who replicates next carries it out: gradata replicate")
     return FINE
 
 
-def _in_words(plan: ResetPlan) -> str:
+def _cloud(settings: Settings, place: Directory) -> CloudSide:
+    """What the cloud says of this log, within two seconds: it tells what of the resending will be dropped."""
+    from gradata import overview
+
+    return overview.cloud_side(settings, place, overview.local(place, count_bytes_max=0), from_file=False)
+
+
+def _cloud_size(cloud: CloudSide, log: str) -> int:
+    """Where the cloud stands in this log, but never beyond the cursor: a reset skips nothing."""
+    from replicator import recovery
+    from replicator.errors import CloudError, CursorError
+
+    if cloud.head is None:
+        raise CloudError(
+            f"the cloud does not say where it stands: {cloud.reason}",
+            hint="try it later, or name a place: --to-offset N",
+        )
+    if not cloud.in_step:
+        raise CursorError(
+            "where the cloud stands is no place in this log: it has other records", hint="see which: gradata verify"
+        )
+    here = recovery.standing(log)
+    return cloud.head.size if here is None else min(cloud.head.size, here.cursor.size)
+
+
+def _in_words(plan: ResetPlan, cloud_has: int | None) -> str:
     there, here = plan.there, plan.here
     if here is None:
         return f"from no cursor → to record {there.size:,}, offset {there.offset:,}"
+    if cloud_has is None:
+        drops = "what the cloud has of them it drops as duplicates"
+    else:
+        dropped = plan.dropped(cloud_has)
+        drops = f"the cloud has {dropped:,} of them and drops these as duplicates"
     return (
         f"from record {here.cursor.size:,}, offset {here.cursor.offset:,} → to record {there.size:,},"
-        f" offset {there.offset:,}: {plan.again_records:,} records ({plan.again_bytes:,} bytes) are sent again;"
-        " what the cloud has counts as duplicates"
+        f" offset {there.offset:,}: {plan.again_records:,} records ({plan.again_bytes:,} bytes) are sent again; {drops}"
     )
 
 
-def _json(plan: ResetPlan, order: int | None, done: bool) -> dict[str, object]:
+def _json(plan: ResetPlan, order: int | None, done: bool, cloud_has: int | None) -> dict[str, object]:
     return {
         "from": None if plan.here is None else cursor_json(plan.here.cursor),
         "to": cursor_json(plan.there),
         "again_records": plan.again_records,
         "again_bytes": plan.again_bytes,
+        "cloud_records": cloud_has,
+        "dropped": None if cloud_has is None else plan.dropped(cloud_has),
         "order": order,
         "done": done,
         "dry_run": order is None,

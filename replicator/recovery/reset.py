@@ -32,16 +32,23 @@ class ResetPlan:
     again_records: int
     again_bytes: int
 
+    def dropped(self, cloud_size: int) -> int:
+        """How many of the records that are sent again a cloud with `cloud_size` records of this log drops."""
+        here = self.there.size + self.again_records
+        return max(0, min(cloud_size, here) - self.there.size)
 
-def plan_reset(log_path: str, *, offset: int | None = None, event_id: str | None = None) -> ResetPlan:
-    """Where a reset to this offset, or to the first record of this event, would go, and what it would cost.
+
+def plan_reset(
+    log_path: str, *, offset: int | None = None, event_id: str | None = None, size: int | None = None
+) -> ResetPlan:
+    """Where a reset to this offset, to the first record of this event, or behind `size` records would go, and its cost.
 
     Reads the log up to there. CursorError if it is no start of a record (it names the nearest ones), or lies beyond
     the cursor: a reset never skips records.
     """
     here = standing(log_path)
     log_id = here.cursor.log_id if here is not None else str(uuid.uuid4())
-    there = LogReader(log_path).locate(log_id=log_id, offset=offset, event_id=event_id)
+    there = LogReader(log_path).locate(log_id=log_id, offset=offset, event_id=event_id, size=size)
     if here is None:
         return ResetPlan(there, None, 0, 0)
     if there.offset > here.cursor.offset:
