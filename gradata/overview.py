@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from gradata.directory import BRAIN_ID_NAME, DEVICE_ID_NAME, Directory, identify
 from gradata.settings import Settings, refusal
 from replicator.actions import Recalled
-from replicator.errors import LogError, ReplicatorError, SidecarError
+from replicator.errors import CloudError, LogError, ReplicatorError, SidecarError
 from replicator.framing import interpret
 from replicator.lease import Holder, Lease, lease_path
 from replicator.log import LogReader
@@ -197,10 +197,27 @@ def cloud_side(settings: Settings, directory: Directory, here: Local, *, from_fi
         answer = sink.recall()
     finally:
         sink.close()
+    if isinstance(answer, Recalled):
+        answer = _with_own(answer, here, settings)
     if not isinstance(answer, Recalled):
         code = type(answer).__name__.lower()
         return CloudSide(reason=getattr(answer, "detail", "") or "too many requests: asked later", code=code)
     return _compared(answer.heads, here, from_file)
+
+
+def _with_own(answer: Recalled, here: Local, settings: Settings) -> Recalled:
+    """With the log that the cursor is in, which another device may have begun: it was restored here."""
+    if here.standing is None or any(head.log_id == here.standing.cursor.log_id for head in answer.heads):
+        return answer
+    from replicator.sink.reader import HttpReader
+
+    reader = HttpReader(endpoint=settings.endpoint, key=settings.read_key, read_s=CLOUD_TOTAL_S)
+    try:
+        return Recalled((*answer.heads, reader.log(here.standing.cursor.log_id)[1].head))
+    except CloudError:  # the cloud has no such log
+        return answer
+    finally:
+        reader.close()
 
 
 def _compared(heads: tuple[Head, ...], here: Local, from_file: bool) -> CloudSide:

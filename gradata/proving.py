@@ -12,10 +12,13 @@ from gradata.settings import Settings
 from replicator import recovery
 from replicator.errors import SidecarError
 from replicator.model import Standing
-from replicator.recovery.local import Progress
+from replicator.recovery.local import LocalTree, Progress
 from replicator.recovery.repair import Repaired, mended, repair
 from replicator.recovery.verify import Comparison, Verdict
+from replicator.saved import saved_status
 from replicator.sink.reader import HttpReader
+from replicator.status import Status, refreshed, report
+from replicator.wire import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,19 @@ def prove(settings: Settings, *, deep: bool, repairing: bool, on_progress: Progr
         if repairing and (verdict.missing or verdict.damaged):
             sink = foreground.open_sink(settings, place)
             try:
-                repaired = repair(comparison.tree, verdict, sink)
+                repaired = repair(comparison.tree, verdict, sink, _report(place.log, comparison.tree))
             finally:
                 sink.close()
             right = mended(verdict, reader)
         return Proof(verdict, repaired, right, reader.received_bytes + reader.sent_bytes)
     finally:
         reader.close()
+
+
+def _report(log: str, tree: LocalTree) -> Report:
+    """How the log's replicator said that it is; the cloud shows what came last."""
+    status = saved_status(log)
+    return report(refreshed(status or Status("starting", "", ""), log_bytes=tree.end))
 
 
 def _standing(log: str) -> Standing | None:

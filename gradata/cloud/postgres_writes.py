@@ -64,8 +64,8 @@ SELECT b, l, i, d, p, %s FROM unnest(%s, %s, %s, %s, %s) AS u(b, l, i, d, p)
 _HEADS = """
 UPDATE gradata.logs g
    SET size = u.z, "offset" = u.o, event_id = u.e, nodes = u.n, stored_at = %s, heard_at = %s,
-       parent = coalesce(g.parent, u.p), status = coalesce(u.s, g.status)
-  FROM unnest(%s, %s, %s, %s, %s, %s, %s, %s) AS u(b, l, z, o, e, n, p, s)
+       device_id = u.d, parent = coalesce(g.parent, u.p), status = coalesce(u.s, g.status)
+  FROM unnest(%s, %s, %s, %s, %s, %s, %s, %s, %s) AS u(b, l, z, o, e, n, d, p, s)
  WHERE g.brain_key = u.b AND g.log_key = u.l
 """
 _HEARD = """
@@ -133,7 +133,7 @@ class _Writing:
     loose: _Rows = field(default_factory=lambda: _Rows(Bigints, Byteas, Texts, Byteas))
     new_logs: _Rows = field(default_factory=lambda: _Rows(Bigints, Bigints, Texts, Texts, Texts))
     heads: _Rows = field(
-        default_factory=lambda: _Rows(Bigints, Bigints, Bigints, Bigints, Texts, Byteas, Texts, Byteas)
+        default_factory=lambda: _Rows(Bigints, Bigints, Bigints, Bigints, Texts, Byteas, Texts, Texts, Byteas)
     )
     heard: _Rows = field(default_factory=lambda: _Rows(Bigints, Bigints, Byteas))
     days: Counter[tuple[int, DayKind]] = field(default_factory=Counter)
@@ -199,9 +199,8 @@ def _collect_batch(writing: _Writing, request: Append, done: Done, brain: Brain,
         if slot and slot + len(hashes) // HASH_BYTES == TILE_HASHES:
             writing.full_tiles.add(brain.key, log_key, level, index)
     nodes = b"".join(done.tree.nodes)
-    writing.heads.add(
-        brain.key, log_key, done.tree.size, done.offset, done.event_id, nodes, request.parent, request.status
-    )
+    head = (done.tree.size, done.offset, done.event_id, nodes)
+    writing.heads.add(brain.key, log_key, *head, request.device_id, request.parent, request.status)
 
 
 def _collect_events(

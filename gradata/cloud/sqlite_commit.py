@@ -234,7 +234,7 @@ def _write_log(
     _write_tiles(connection, log_key, writes.tiles)
     connection.execute(
         'UPDATE logs SET size = ?, "offset" = ?, event_id = ?, nodes = ?, stored_at = ?, heard_at = ?,'
-        " parent = coalesce(parent, ?), status = coalesce(?, status) WHERE log_key = ?",
+        " device_id = ?, parent = coalesce(parent, ?), status = coalesce(?, status) WHERE log_key = ?",
         (
             done.tree.size,
             done.offset,
@@ -242,6 +242,7 @@ def _write_log(
             b"".join(done.tree.nodes),
             now,
             now,
+            request.device_id,
             request.parent,
             request.status,
             log_key,

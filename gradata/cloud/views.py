@@ -10,6 +10,7 @@ import orjson
 from fastapi import FastAPI, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
 
+from gradata.cloud.auth import now_us
 from gradata.cloud.documents import BASE, problems
 from gradata.cloud.edge import response, unavailable
 from gradata.cloud.living import refuse_deleted_log, require_living
@@ -210,7 +211,9 @@ def _first_leaf(shared: Shared, log: StoredLog) -> str:
 
 def _entry(log: StoredLog) -> LogEntry:
     head = Head(log.log_id, log.tree.size, log.tree.root, log.offset, log.event_id)
-    return LogEntry(head, log.device_id, log.parent, iso(log.created_at), iso(log.stored_at), log.holes)
+    heard_at = log.heard_at if log.heard_at is not None else log.created_at
+    silent_s = max(0, (now_us() - heard_at) // 1_000_000)
+    return LogEntry(head, log.device_id, log.parent, iso(log.created_at), iso(log.stored_at), log.holes, silent_s)
 
 
 def event_json(event: StoredEvent) -> dict[str, Any]:

@@ -38,13 +38,15 @@ def repair(
     tree: LocalTree,
     verdict: Verdict,
     sink: Sink,
+    report: Report,
     *,
     limits: Limits = _LIMITS,
     wait: Callable[[float], object] = time.sleep,
 ) -> Repaired:
     """Send the missing and damaged records again, each to its place; the cloud takes them by their leaves.
 
-    Safe to repeat, and beside a live replicator. CloudError where the cloud does not answer.
+    `report` goes with them, as with every batch: how the log's replicator is. Safe to repeat, and beside a live one.
+    CloudError where the cloud does not answer.
     """
     result = Repaired()
     for first, end in sorted((*verdict.missing, *verdict.damaged)):
@@ -61,7 +63,7 @@ def repair(
             load = found.load
             leaves = [load.leaf] if isinstance(load, Hole) else leaf_hashes(load.records())
             action = act.Send(cursor, load, cursor.tree.extended(leaves), verdict.cloud_id)
-            result = _counted(result, action, _sent(sink, action, wait))
+            result = _counted(result, action, _sent(sink, action, report, wait))
             number += load.count
     return result
 
@@ -82,8 +84,9 @@ def mended(verdict: Verdict, reader: ReplicaReader) -> int:
     return wanted - left
 
 
-def _sent(sink: Sink, action: act.Send, wait: Callable[[float], object]) -> act.Acked | act.Mismatch | act.Refused:
-    report = Report("live", action.load.end, 0, None, 0, "unknown")
+def _sent(
+    sink: Sink, action: act.Send, report: Report, wait: Callable[[float], object]
+) -> act.Acked | act.Mismatch | act.Refused:
     for _ in range(THROTTLED_MAX):
         outcome = sink.send(action, report)
         match outcome:

@@ -21,6 +21,7 @@ from replicator.actions import (
     BeatOutcome,
     Denied,
     Misconfigured,
+    Recalled,
     RecallOutcome,
     Send,
     SendOutcome,
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     import httpx
 
 COMPRESS_BYTES_MIN = 16 * 1024
+SILENT_S = 180
+"""Three heartbeats: a device that is not heard of for so long does not replicate its log now."""
 ECHO_CHARACTERS_MIN = 8
 _OutcomeT = TypeVar("_OutcomeT", covariant=True)
 
@@ -152,8 +155,15 @@ class HttpSink:
         return self._exchange(heartbeat_request(self._identity, action, report), read_heartbeat)
 
     def recall(self) -> RecallOutcome:
-        """GET /logs."""
-        return self._exchange(logs_request(self._identity), read_logs)
+        """GET /logs: those of this device. If there are none, those of the brain's other devices that fell silent.
+
+        A log that was brought to a new machine by hand goes on there. One whose device is heard of is let alone: two
+        that write to one log would fork it again and again.
+        """
+        found = self._exchange(logs_request(self._identity), read_logs)
+        if not isinstance(found, Recalled) or found.heads:
+            return found
+        return self._exchange(logs_request(self._identity, of_all_devices=True), _read_silent_logs)
 
     def key_changed(self) -> bool:
         """Whether the last request was denied, and the key is another one now."""
@@ -244,6 +254,10 @@ class HttpSink:
                 if sum(map(len, packed)) < request.body_bytes:
                     return tuple(filter(len, packed)), encoding
         return pieces, None
+
+
+def _read_silent_logs(status: int, headers: Mapping[str, str], body: bytes, *, now_wall: float) -> RecallOutcome:
+    return read_logs(status, headers, body, now_wall=now_wall, silent_s_min=SILENT_S)
 
 
 class _Compressor(Protocol):

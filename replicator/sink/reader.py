@@ -64,11 +64,13 @@ class HttpReader:
         endpoint: str,
         key: Callable[[], str | None],
         proxy_for: Callable[[str], str | None] = environment_proxy,
+        read_s: float = READ_S,
     ) -> None:
         import httpx  # here: a process that only appends never pays for it
 
         self.endpoint = check_endpoint(endpoint)
         self._key = key
+        self._read_s = read_s
         self.received_bytes = 0
         self.sent_bytes = 0
         loopback = is_loopback(urlsplit(self.endpoint).hostname or "")
@@ -78,7 +80,6 @@ class HttpReader:
                 trust_env=False,
                 proxy=proxy_for(self.endpoint),
                 follow_redirects=False,
-                timeout=httpx.Timeout(READ_S, connect=CONNECT_S),
             )
         except (ValueError, ImportError, OSError, httpx.InvalidURL):
             raise ConfigurationError(
@@ -120,7 +121,7 @@ class HttpReader:
     def tile(self, log_id: str, level: int, index: int) -> bytes:
         """See `ReplicaReader`."""
         try:
-            tile = self._get(f"/logs/{quote(log_id, '')}/tile/{level}/{index}", READ_S)
+            tile = self._get(f"/logs/{quote(log_id, '')}/tile/{level}/{index}", self._read_s)
         except CloudError as error:
             if error.status == 404:
                 return b""
@@ -133,7 +134,7 @@ class HttpReader:
         """See `ReplicaReader`."""
         at = start
         extra = {"Range": f"bytes={start}-{end - 1}"}
-        with self._asked(f"/logs/{quote(log_id, '')}/bytes", READ_S, extra) as answer:
+        with self._asked(f"/logs/{quote(log_id, '')}/bytes", self._read_s, extra) as answer:
             whole = answer.status_code == 200 and start == 0
             if answer.status_code != 206 and not whole:
                 raise self._refusal(answer, answer.read() if answer.status_code >= 400 else b"")
@@ -152,8 +153,8 @@ class HttpReader:
         """See `ReplicaReader`."""
         self._client.close()
 
-    def _fields(self, path: str, *, read_s: float = READ_S) -> Fields:
-        body = self._get(path, read_s)
+    def _fields(self, path: str, *, read_s: float | None = None) -> Fields:
+        body = self._get(path, read_s or self._read_s)
         with self._understood():
             return Fields.of(body)
 
@@ -186,7 +187,7 @@ class HttpReader:
             "User-Agent": "gradata-replicator",
             **extra,
         }
-        timeout = httpx.Timeout(read_s, connect=CONNECT_S)
+        timeout = httpx.Timeout(read_s, connect=min(read_s, CONNECT_S))
         try:
             with self._client.stream("GET", self.endpoint + path, headers=headers, timeout=timeout) as answer:
                 self.sent_bytes += len(path) + _length(answer.request.headers.raw)

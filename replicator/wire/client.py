@@ -113,9 +113,10 @@ def heartbeat_request(identity: Identity, action: Beat, report: Report) -> Reque
     return Request("POST", "/heartbeat", {"Content-Type": JSON_TYPE}, orjson.dumps(body))
 
 
-def logs_request(identity: Identity) -> Request:
-    """GET /logs of this device."""
-    return Request("GET", f"/logs?brain={quote(identity.brain_id, '')}&device={quote(identity.device_id, '')}")
+def logs_request(identity: Identity, *, of_all_devices: bool = False) -> Request:
+    """GET /logs of this device, or of all that the brain ever had."""
+    device = "" if of_all_devices else f"&device={quote(identity.device_id, '')}"
+    return Request("GET", f"/logs?brain={quote(identity.brain_id, '')}{device}")
 
 
 def read_ack(status: int, headers: Mapping[str, str], body: bytes, *, now_wall: float) -> SendOutcome:
@@ -145,13 +146,17 @@ def read_heartbeat(status: int, headers: Mapping[str, str], body: bytes, *, now_
     return _failure(answer, now_wall)
 
 
-def read_logs(status: int, headers: Mapping[str, str], body: bytes, *, now_wall: float) -> RecallOutcome:
-    """What an answer to `logs_request` says."""
+def read_logs(
+    status: int, headers: Mapping[str, str], body: bytes, *, now_wall: float, silent_s_min: int = 0
+) -> RecallOutcome:
+    """What an answer to `logs_request` says; of it, the logs of which nothing was heard for so long."""
     answer = _Answer.of(status, headers, body)
     if status != 200:
         return _failure(answer, now_wall)
     try:
-        return Recalled(tuple(read_head(entry) for entry in Fields.of(answer.body).objects("logs")))
+        entries = Fields.of(answer.body).objects("logs")
+        silent = [each for each in entries if (each.number_or_none("silent_s") or 0) >= silent_s_min]
+        return Recalled(tuple(map(read_head, silent)))
     except WireError as error:
         return Garbled(answer.said(str(error)))
 

@@ -108,7 +108,10 @@ class CorrectionRequest:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One log as `GET /logs` lists it. Times are ISO 8601, UTC; `holes` counts places without bytes."""
+    """One log as `GET /logs` lists it. Times are ISO 8601, UTC; `holes` counts places without bytes.
+
+    `silent_s`: for how long nothing was heard from who replicates it.
+    """
 
     head: Head
     device_id: str
@@ -116,6 +119,7 @@ class LogEntry:
     created_at: str | None = None
     stored_at: str | None = None
     holes: int = 0
+    silent_s: int | None = None
 
 
 def parse_batch(body: bytes | memoryview, limits: Limits) -> BatchRequest:
@@ -290,13 +294,17 @@ def logs_body(entries: Sequence[LogEntry]) -> bytes:
 
 
 def _entry_json(entry: LogEntry) -> dict[str, Any]:
-    return head_json(entry.head) | {
-        "device_id": entry.device_id,
-        "parent": entry.parent,
-        "created_at": entry.created_at,
-        "stored_at": entry.stored_at,
-        "holes": entry.holes,
-    }
+    return (
+        head_json(entry.head)
+        | {
+            "device_id": entry.device_id,
+            "parent": entry.parent,
+            "created_at": entry.created_at,
+            "stored_at": entry.stored_at,
+            "holes": entry.holes,
+        }
+        | ({} if entry.silent_s is None else {"silent_s": entry.silent_s})
+    )
 
 
 def correction_body(event_id: str, *, duplicate: bool) -> bytes:
