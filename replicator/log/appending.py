@@ -7,6 +7,7 @@ none, so every step here also holds when one of them appends in between.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -80,20 +81,22 @@ class LogWriter:
     def _append(self, record: bytes) -> Appended:
         if self._pid != os.getpid():
             self._begin_anew_in_child()
-        with self._mutex:
-            opened, held = self._locked()
-            try:
-                appended = self._write(opened.fd, record)
-            finally:
-                self._disk.unlock(held)
-            opened.users += 1
+        opened = None
         try:
+            with self._mutex:
+                opened, held = self._locked()
+                opened.users += 1
+                try:
+                    appended = self._write(opened.fd, record)
+                finally:
+                    self._unlock(opened, held)
             # Outside the lock, so that writers who wait for the disk share one flush.
             self._make_durable(opened)
         finally:
-            with self._mutex:
-                opened.users -= 1
-                self._close_if_unused(opened)
+            if opened is not None:
+                with self._mutex:
+                    opened.users -= 1
+                    self._close_if_unused(opened)
         return appended
 
     def close(self) -> None:
@@ -115,7 +118,7 @@ class LogWriter:
                     current = self._is_current(opened)
                 finally:
                     if not current:
-                        self._disk.unlock(held)
+                        self._unlock(opened, held)
                 if current:
                     return opened, held
                 self._current = None
@@ -151,7 +154,7 @@ class LogWriter:
             facts = self._disk.fstat(fd)
             check_regular(facts, self.path)
         except OSError:
-            self._disk.close(fd)
+            self._close(fd)
             raise
         return _Opened(fd, facts.device, facts.inode)
 
@@ -171,7 +174,10 @@ class LogWriter:
             # The newline that ended another's torn tail stays: a reader may have sent that record already.
             remains = self._cut_back(fd, written - 1 if torn else written)
             raise self._not_appended(error, remains=remains) from error
-        return Appended(self._disk.tell(fd) - len(record), len(record), torn)
+        try:
+            return Appended(self._disk.tell(fd) - len(record), len(record), torn)
+        except OSError as error:
+            raise self._not_durable(error) from error
 
     def _ends_torn(self, fd: int) -> bool:
         size = self._disk.fstat(fd).size
@@ -199,11 +205,23 @@ class LogWriter:
                 self._disk.sync_directory(os.path.dirname(self.path))
                 opened.name_synced = True
         except OSError as error:
-            self.suspect = f"the disk refused to make the log durable: {in_words(error)}"
-            raise NotDurableError(
-                f"the record is in the log {self.path}, but may not survive a power cut: {in_words(error)}",
-                hint=hint_for(error),
-            ) from error
+            raise self._not_durable(error) from error
+
+    def _not_durable(self, error: OSError) -> NotDurableError:
+        self.suspect = f"the disk refused to make the log durable: {in_words(error)}"
+        return NotDurableError(
+            f"the record is in the log {self.path}, but may not survive a power cut: {in_words(error)}",
+            hint=hint_for(error),
+        )
+
+    def _unlock(self, opened: _Opened, held: int) -> None:
+        """Give the lock back, whatever happens: what was written stands, and its caller must be told so."""
+        try:
+            self._disk.unlock(held)
+        except OSError:
+            # Closing gives it back too, at the latest when nobody syncs through this descriptor any more.
+            if opened is self._current:
+                self._current = None
 
     def _not_appended(self, error: OSError, *, remains: bool = False) -> AppendError:
         rest = "; a torn piece remains and is ended by the next append" if remains else ""
@@ -213,7 +231,12 @@ class LogWriter:
 
     def _close_if_unused(self, opened: _Opened) -> None:
         if opened is not self._current and opened.users == 0:
-            self._disk.close(opened.fd)
+            self._close(opened.fd)
+
+    def _close(self, fd: int) -> None:
+        # The descriptor is gone even so, and what a failing close could tell of the data, fdatasync told before.
+        with contextlib.suppress(OSError):
+            self._disk.close(fd)
 
     def _begin_anew_in_child(self) -> None:
         """In a forked child: the inherited mutex may be held for ever, and the descriptor shares its lock.
@@ -224,4 +247,4 @@ class LogWriter:
         self._mutex = threading.Lock()
         self._pid = os.getpid()
         if opened is not None:
-            self._disk.close(opened.fd)
+            self._close(opened.fd)

@@ -328,7 +328,11 @@ class Sidecar(SidecarView):
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        if self._file == identity(self.path):
+        try:
+            still_there = self._file == identity(self.path)
+        except OSError:
+            still_there = False  # nobody can tell: as with a successor
+        if still_there:
             connection.close()
         elif sys.version_info >= (3, 12):
             connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)

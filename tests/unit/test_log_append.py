@@ -475,6 +475,53 @@ def test_f49_a_thousand_writers_leave_no_descriptor(path: Path, spoil: Callable[
     assert descriptors() == before
 
 
+class Failing(SimDisk):
+    """The disk that fails each call of this name once the record is written."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(random.Random(7))
+        self.name = name
+        self.failing = False
+
+    def _break(self, name: str) -> None:
+        if self.failing and name == self.name:
+            raise OSError(errno.EIO, "the disk failed")
+
+    def write(self, fd: int, piece: bytes) -> int:
+        self.failing = True
+        return super().write(fd, piece)
+
+    def tell(self, fd: int) -> int:
+        self._break("tell")
+        return super().tell(fd)
+
+    def unlock(self, held: int) -> None:
+        self._break("unlock")
+        super().unlock(held)
+
+    def close(self, fd: int) -> None:
+        super().close(fd)
+        self._break("close")
+
+
+@pytest.mark.parametrize("name", ["tell", "unlock", "close"])
+def test_f18_whatever_fails_behind_the_write_the_caller_is_told_that_the_record_stands(name: str) -> None:
+    """Found by failing every system call of append: no bare OSError, which a caller would answer by appending again;
+    the next writer is not locked out, and no descriptor is left."""
+    disk = Failing(name)
+    writer = LogWriter(PATH, disk)
+    if name == "tell":
+        with pytest.raises(NotDurableError):
+            writer.append(RECORD)
+    else:
+        writer.append(RECORD)
+    disk.name = ""
+    LogWriter(PATH, disk).append(OTHER)
+    assert disk.content(PATH) == RECORD + OTHER
+    disk.name = name
+    writer.close()
+
+
 def test_a_descriptor_that_another_thread_syncs_is_not_closed_under_it(tmp_path: Path) -> None:
     """`close`, or a replaced log, while a sync is in progress: the descriptor lives until that sync is done."""
 
