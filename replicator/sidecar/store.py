@@ -14,6 +14,7 @@ from typing import TypeVar
 from replicator.actions import Reset
 from replicator.model import DeadLetter, Standing
 from replicator.sidecar.file import (
+    BUSY,
     BUSY_S,
     CORRUPT,
     PARTS,
@@ -48,6 +49,8 @@ from replicator.sidecar.rows import (
 )
 
 T = TypeVar("T")
+MAY_BE_OURS = BUSY | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL}
+"""After an unlock that failed, a connection waits for its own lock for ever; one opened afresh does not."""
 
 
 def read_only(path: str) -> SidecarView | None:
@@ -299,6 +302,8 @@ class Sidecar(SidecarView):
             code = getattr(error, "sqlite_errorcode", None)  # none: a text that is no UTF-8, found by Python itself
             if (code is None and isinstance(error, sqlite3.OperationalError)) or (code or 0) & 0xFF in CORRUPT:
                 raise Unusable(str(error)) from error
+            if (code or 0) & 0xFF in MAY_BE_OURS:
+                self._disconnect()
             raise
 
     def _current(self) -> sqlite3.Connection:
