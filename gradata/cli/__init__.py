@@ -29,6 +29,7 @@ from gradata.cli import (
     service,
     status,
     store,
+    torture,
     verify,
 )
 from gradata.cli.commands import FINE, INTERRUPTED, PROBLEM, USAGE, Parser, exit_code
@@ -37,7 +38,7 @@ from replicator.errors import ReplicatorError
 
 COMMANDS = (
     init, correct, replicate, status, verify, restore, cursor, dead_letters, doctor, config,
-    fleet, service, serve, store, keys, demo,
+    fleet, service, serve, store, keys, demo, torture,
 )  # fmt: skip
 """In the order of `gradata --help`: as a person meets them."""
 

@@ -251,7 +251,13 @@ def _migrate(connection: sqlite3.Connection) -> None:
         number = int(script.name.partition("_")[0]) if script.name.endswith(".sql") else 0
         if number > version:
             text = script.read_text(encoding="utf-8")
-            connection.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {number};\nCOMMIT;")
+            try:
+                connection.executescript(f"BEGIN IMMEDIATE;\n{text}\nPRAGMA user_version = {number};\nCOMMIT;")
+            except sqlite3.OperationalError:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                if connection.execute("PRAGMA user_version").fetchone()[0] < number:
+                    raise  # else another process, that opened the same new store, was faster
 
 
 def _cloud_id(connection: sqlite3.Connection) -> str:

@@ -3,7 +3,8 @@
 `SimDisk` is a disk that loses power, fills up and fails; `ManualClock` is time that moves when told to;
 `MemorySidecar`, `ManualWaker` and `FreeLease` stand for the files and threads beside the log; `MemoryLog` for the log
 itself; `MemoryCloud` behind a `MemorySink` for the cloud and the way there, with a `Fault` for each request if wanted.
-Together they let an `engine.Engine` run without files, threads, network or time.
+`chaos.Chaos` is a network that misbehaves, for real sockets.
+Together the fakes let an `engine.Engine` run without files, threads, network or time.
 """
 
 from replicator.testing.clock import ManualClock

@@ -1,6 +1,6 @@
 """A proxy before the cloud that answers by itself where a test says so: what gateways, portals and old releases do.
 
-It knows HTTP, unlike `tests.chaos`. Everything that no rule answers goes to the cloud and comes back as it is.
+It knows HTTP, unlike `replicator.testing.chaos`. What no rule answers goes to the cloud and comes back as it is.
 """
 
 from __future__ import annotations

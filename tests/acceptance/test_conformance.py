@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 import pytest
 
+from replicator.testing.chaos import Chaos, black_hole
 from tests.acceptance.front import PASS, Front
 from tests.acceptance.programs import EXIT_S_MAX, LEAVE
 from tests.acceptance.world import World, eventually, hear, status_of
-from tests.chaos import Chaos, black_hole
 from tests.scripted import Seen, answer
 
 EVENTS = 50

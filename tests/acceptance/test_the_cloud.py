@@ -16,11 +16,11 @@ import pytest
 
 from gradata.cloud.auth import revoke_key
 from gradata.cloud.store import open_store
+from replicator.testing.chaos import NONE, Chaos, Fault, black_hole, cut_answer, drip, finish, garbage, reset
 from replicator.wire import problem_body
 from tests.acceptance.conftest import MakeWorld
 from tests.acceptance.front import PASS, Front
 from tests.acceptance.world import ROOT, World, eventually, line, shorter, status_of, trouble_of
-from tests.chaos import NONE, Chaos, Fault, black_hole, cut_answer, drip, finish, garbage, reset
 from tests.cloud_fixture import StartCloud
 from tests.scripted import Scripted, Seen, answer
 

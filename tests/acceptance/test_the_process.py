@@ -19,11 +19,11 @@ from replicator.lease import Lease, lease_path
 from replicator.loop import Replicator
 from replicator.model import Identity
 from replicator.sink import HttpSink
+from replicator.testing.chaos import NONE, Chaos, black_hole
 from replicator.wire import Report
 from tests.acceptance.front import Front
 from tests.acceptance.programs import EXIT_S_MAX, LEAVE
 from tests.acceptance.world import QUICK, World, eventually, hear, line, say, status_of, trouble_of
-from tests.chaos import NONE, Chaos, black_hole
 from tests.scripted import answer
 
 

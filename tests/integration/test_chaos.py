@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests import chaos as chaotic
-from tests.chaos import Chaos, Fault, Kind
+from replicator.testing import chaos as chaotic
+from replicator.testing.chaos import Chaos, Fault, Kind
 
 
 @pytest.fixture

@@ -41,8 +41,8 @@ from replicator.model import Anchor, Batch, Cursor, Head, Hole, Identity, Limits
 from replicator.proof import CompactRange, leaf_hash
 from replicator.sink import HttpSink, Timeouts
 from replicator.sink.carrier import Order
-from tests import chaos as chaotic
-from tests.chaos import Chaos, Fault, Kind
+from replicator.testing import chaos as chaotic
+from replicator.testing.chaos import Chaos, Fault, Kind
 from tests.scripted import Scripted, Seen, answer
 
 CANARY = "gk_live_canary_7f3a9c"

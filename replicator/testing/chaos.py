@@ -1,4 +1,4 @@
-"""A TCP proxy that misbehaves on demand, for tests that want the network's own faults on real sockets.
+"""A TCP proxy that misbehaves on demand, for tests and `gradata torture`: the network's own faults on real sockets.
 
     with Chaos(("127.0.0.1", port)) as chaos:
         chaos.fault = black_hole()      # holds for new connections and for those that stand
@@ -98,8 +98,8 @@ class Chaos:
         self.accepted = 0
         self.request_bytes = 0
         self.answer_bytes = 0
-        self._cuts = 0
-        self._closing = threading.Event()
+        self.cuts = 0
+        self.closing = threading.Event()
         self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = socket.create_server(("127.0.0.1", 0))
@@ -120,7 +120,7 @@ class Chaos:
 
     def cut(self) -> None:
         """Reset every connection that stands."""
-        self._cuts += 1
+        self.cuts += 1
 
     def until(self, fact: Callable[[], bool], timeout_s: float = 10.0) -> None:
         """Wait until `fact()` holds; AssertionError if it does not in time."""
@@ -129,7 +129,7 @@ class Chaos:
 
     def close(self) -> None:
         """End all; returns when no thread is left."""
-        self._closing.set()
+        self.closing.set()
         self._acceptor.join()
         for thread in self._threads:
             thread.join()
@@ -142,7 +142,8 @@ class Chaos:
     ) -> None:
         self.close()
 
-    def _count(self, *, accepted: int = 0, request: int = 0, answer: int = 0) -> None:
+    def count(self, *, accepted: int = 0, request: int = 0, answer: int = 0) -> None:
+        """Add to what has passed, and tell those who wait."""
         with self._changed:
             self.accepted += accepted
             self.request_bytes += request
@@ -150,16 +151,16 @@ class Chaos:
             self._changed.notify_all()
 
     def _accept(self) -> None:
-        while not self._closing.is_set():
+        while not self.closing.is_set():
             self._open_or_close()
             listener = self._listener
             if listener is None:
-                self._closing.wait(TICK_S)
+                self.closing.wait(TICK_S)
                 continue
             if not select.select([listener], [], [], TICK_S)[0]:
                 continue
             client, _ = listener.accept()
-            self._count(accepted=1)
+            self.count(accepted=1)
             thread = threading.Thread(target=self._serve, args=(client,), name="chaos-serve", daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -172,7 +173,7 @@ class Chaos:
             self._listener = None
         elif not self._refusing and self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", self.port))
-        self._count()
+        self.count()
 
     def _serve(self, client: socket.socket) -> None:
         with client:
@@ -203,17 +204,17 @@ class _Connection:
 
     def __init__(self, chaos: Chaos, client: socket.socket, server: socket.socket) -> None:
         self.chaos, self.client, self.server = chaos, client, server
-        self.cuts = chaos._cuts
+        self.cuts = chaos.cuts
         self.answered = 0
 
     def run(self) -> None:
         chaos = self.chaos
-        while not chaos._closing.is_set():
-            if chaos._cuts != self.cuts:
+        while not chaos.closing.is_set():
+            if chaos.cuts != self.cuts:
                 _end(self.client, Kind.RESET)
                 return
             if chaos.fault.kind is Kind.BLACK_HOLE:
-                chaos._closing.wait(TICK_S)
+                chaos.closing.wait(TICK_S)
                 continue
             ready = select.select([self.client, self.server], [], [], TICK_S)[0]
             if self.client in ready and not self._request():
@@ -225,10 +226,10 @@ class _Connection:
         piece = self.client.recv(PIECE_BYTES)
         if not piece:
             return False
-        self.chaos._closing.wait(self.chaos.fault.latency_s)
+        self.chaos.closing.wait(self.chaos.fault.latency_s)
         self.server.sendall(piece)
         self.answered = 0
-        self.chaos._count(request=len(piece))
+        self.chaos.count(request=len(piece))
         return True
 
     def _answer(self) -> bool:
@@ -236,7 +237,7 @@ class _Connection:
         if not piece:
             return False
         fault = self.chaos.fault
-        self.chaos._closing.wait(fault.latency_s)
+        self.chaos.closing.wait(fault.latency_s)
         if fault.kind is Kind.DRIP:
             return self._drip(piece)
         if fault.kind is Kind.CUT_ANSWER:
@@ -251,23 +252,23 @@ class _Connection:
     def _pass(self, piece: bytes) -> None:
         self.client.sendall(piece)
         self.answered += len(piece)
-        self.chaos._count(answer=len(piece))
+        self.chaos.count(answer=len(piece))
 
     def _drip(self, piece: bytes) -> bool:
         for number in range(len(piece)):
             fault = self.chaos.fault
-            if self.chaos._closing.is_set():
+            if self.chaos.closing.is_set():
                 return False
             if fault.kind is not Kind.DRIP:
                 self._pass(piece[number:])
                 return True
             self._pass(piece[number : number + 1])
-            self.chaos._closing.wait(fault.interval_s)
+            self.chaos.closing.wait(fault.interval_s)
         return True
 
     def _cut(self, end: Kind) -> bool:
-        while end is Kind.BLACK_HOLE and not self.chaos._closing.is_set() and self.chaos._cuts == self.cuts:
-            self.chaos._closing.wait(TICK_S)
+        while end is Kind.BLACK_HOLE and not self.chaos.closing.is_set() and self.chaos.cuts == self.cuts:
+            self.chaos.closing.wait(TICK_S)
         _end(self.client, end)
         return False
 

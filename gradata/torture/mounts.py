@@ -1,0 +1,184 @@
+"""Disks of one's own, to take their power or their space: a loop-mounted ext4 or xfs, a tmpfs, or none.
+
+Mounted in a mount namespace of this process, so nothing of the machine's is seen or changed and all of it is gone
+with the process. Needs root for loop devices; a tmpfs may be had without. Where neither is permitted the caller gets a
+plain directory, and `why` says what cannot be tried. Call `alone()` before any thread starts.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+SIZE_BYTES = 512 * 1024 * 1024
+"""Of a file system: sparse, so it takes what is written."""
+TMPFS_BYTES = 256 * 1024 * 1024
+UNMOUNT_S = 20.0
+_CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
+_MS_REC_PRIVATE = 0x4000 | 0x40000
+_SHUTDOWN = 0x8004587D
+"""FS_IOC_SHUTDOWN, the same for ext4 and xfs."""
+_WITHOUT_FLUSHING = 2
+MAKE = {"ext4": ("mkfs.ext4", "-q", "-F"), "xfs": ("mkfs.xfs", "-q", "-f")}
+
+
+def alone() -> str | None:
+    """Give this process mounts of its own; why not, if it is not permitted."""
+    if sys.platform != "linux":
+        return "only Linux can take a disk's power away here"
+    user, group = os.getuid(), os.getgid()
+    try:
+        if user == 0:
+            _unshare(_CLONE_NEWNS)
+        else:
+            _unshare(_CLONE_NEWUSER | _CLONE_NEWNS)
+            for name, text in (
+                ("setgroups", "deny"),
+                ("uid_map", f"{user} {user} 1"),
+                ("gid_map", f"{group} {group} 1"),
+            ):
+                with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                    file.write(text)
+        _mount("none", "/", "", _MS_REC_PRIVATE)
+    except OSError as error:
+        return f"mounts of one's own are not permitted: {error.strerror}"
+    return None
+
+
+@dataclass
+class Place:
+    """A directory, perhaps on a disk of its own. `kind`: "directory", "tmpfs", "ext4" or "xfs"."""
+
+    path: str
+    kind: str = "directory"
+    image: str = ""
+
+    @property
+    def can_fill(self) -> bool:
+        """Whether its space is its own."""
+        return self.kind != "directory"
+
+    @property
+    def can_cut(self) -> bool:
+        """Whether its power can be cut."""
+        return self.kind in MAKE
+
+    def fill(self) -> None:
+        """Take all the space that is left."""
+        descriptor = os.open(self._ballast, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            for size in (1 << 24, 1 << 18, 1 << 12):
+                _allocate_all_it_gives(descriptor, size)
+        finally:
+            os.close(descriptor)
+
+    def free(self) -> None:
+        """Give the space back."""
+        if os.path.exists(self._ballast):
+            os.unlink(self._ballast)
+
+    def cut(self) -> None:
+        """Take the power away: what was not synced is lost, and every call fails from now on."""
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", _WITHOUT_FLUSHING))
+        finally:
+            os.close(descriptor)
+
+    def restore(self) -> None:
+        """Mount it again, as a machine does that starts; nobody may have a file open there."""
+        self._unmount()
+        _run("mount", "-o", "loop", "-t", self.kind, self.image, self.path)
+
+    def close(self) -> None:
+        """Unmount it, and remove its image."""
+        if self.kind in MAKE:
+            self._unmount()
+            os.unlink(self.image)
+        elif self.kind == "tmpfs":
+            self._unmount()
+
+    @property
+    def _ballast(self) -> str:
+        return os.path.join(self.path, "ballast")
+
+    def _unmount(self) -> None:
+        deadline = time.monotonic() + UNMOUNT_S
+        while ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(self.path), 0) != 0:
+            code = ctypes.get_errno()
+            if code != errno.EBUSY or time.monotonic() > deadline:
+                raise OSError(code, os.strerror(code), self.path)
+            time.sleep(0.01)
+
+
+def mounted(path: str, *kinds: str, small: bool = False) -> tuple[Place, str | None]:
+    """A disk of the first kind that can be had, mounted at `path`, and why none of an earlier kind could."""
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    why = None
+    for kind in kinds:
+        try:
+            return _disk(path, kind, small=small), why
+        except OSError as error:
+            why = why or f"no {kind} of one's own here: {error.strerror or error}"
+    return Place(path), why
+
+
+def _disk(path: str, kind: str, *, small: bool) -> Place:
+    if kind == "tmpfs":
+        _mount("gradata-torture", path, "tmpfs", 0, f"size={TMPFS_BYTES},mode=0700")
+        return Place(path, kind)
+    image = f"{path}.{kind}"
+    tool = MAKE[kind]
+    if shutil.which(tool[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
+        raise OSError(errno.ENOENT, f"{tool[0]} is not installed")
+    if os.getuid() != 0:
+        raise OSError(errno.EPERM, "loop devices need root")
+    with open(image, "wb") as file:
+        file.truncate(SIZE_BYTES if not small or kind == "xfs" else SIZE_BYTES // 8)
+    try:
+        _run(*tool, image)
+        _run("mount", "-o", "loop", "-t", kind, image, path)
+    except OSError:
+        os.unlink(image)
+        raise
+    return Place(path, kind, image)
+
+
+def _run(*command: str) -> None:
+    environ = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+    except FileNotFoundError as error:
+        raise OSError(errno.ENOENT, f"{command[0]} is not installed") from error
+    if done.returncode != 0:
+        raise OSError(errno.EPERM, f"{command[0]}: {done.stderr.strip()}")
+
+
+def _unshare(flags: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).unshare(flags) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    arguments = (source.encode(), os.fsencode(target), kind.encode() or None, flags, options.encode() or None)
+    if ctypes.CDLL(None, use_errno=True).mount(*arguments[:3], ctypes.c_ulong(flags), arguments[4]) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), target)
+
+
+def _allocate_all_it_gives(descriptor: int, size: int) -> None:
+    try:
+        while True:
+            os.posix_fallocate(descriptor, os.fstat(descriptor).st_size, size)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
