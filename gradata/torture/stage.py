@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from gradata import directory as brains
 from gradata.cloud.auth import create_key, rotate_key
 from gradata.cloud.store import open_store
-from gradata.settings import BRAIN_VARIABLES, ENDPOINT_VARIABLES, WRITE_THROUGH_OFF
+from gradata.settings import BRAIN_VARIABLES, WRITE_THROUGH_OFF
 from gradata.torture.mounts import Place, alone, mounted
 from replicator.testing.chaos import NONE, Chaos
 
@@ -137,7 +137,7 @@ class Stage:
         self.environ = ours | {
             "HOME": self.home,
             "USERPROFILE": self.home,
-            ENDPOINT_VARIABLES[0]: f"{self.chaos.url}/api/v1",
+            "GRADATA_ENDPOINT": f"{self.chaos.url}/api/v1",
         }
         brains.create(self.brain_dir)
         serve = self._gradata("serve", "--port", f"{self.port}", "--store", self.store)
