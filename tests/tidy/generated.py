@@ -5,12 +5,14 @@ A part stands between `<!-- generated: NAME -->` and `<!-- /generated -->`. A te
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from gradata.cli import build_parser
 from gradata.service import Kind, Wanted, service
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +49,7 @@ def parts(text: str) -> dict[str, str]:
 def made(name: str) -> str:
     """What a part would be now."""
     kind, _, which = name.partition(".")
-    return {"service": _service, "api": _api}[kind](which)
+    return {"service": _service, "api": _api, "options": _options}[kind](which)
 
 
 def _service(kind: str) -> str:
@@ -56,6 +58,38 @@ def _service(kind: str) -> str:
     language = {"systemd": "ini", "launchd": "xml"}.get(kind, "yaml")
     commands = "\n".join(one.commands)
     return f"Save as `{one.path}`:\n\n```{language}\n{one.text}```\n\n```sh\n{commands}\n```\n"
+
+
+def _options(_: str) -> str:
+    return "\n".join(_of_command(name, parser) for name, parser in _leaves(build_parser(), "gradata"))
+
+
+def _leaves(parser: argparse.ArgumentParser, name: str) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    parts = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not parts:
+        yield name, parser
+    for action in parts:
+        for word, inner in action.choices.items():
+            yield from _leaves(inner, f"{name} {word}")
+
+
+def _of_command(name: str, parser: argparse.ArgumentParser) -> str:
+    lines = [f"### {name}", "", parser.description or "", "", "| option | what it does |", "|---|---|"]
+    for action in parser._actions:
+        if not isinstance(action, argparse._HelpAction):
+            said = (action.help or "").replace("|", "\\|").replace("%%", "%")
+            lines.append(f"| `{_shown(action)}` | {said} |")
+    return "\n".join([*lines, "", *([parser.epilog, ""] if parser.epilog else [])])
+
+
+def _shown(action: argparse.Action) -> str:
+    names = ", ".join(action.option_strings) or action.metavar or action.dest
+    choices = "\\|".join(map(str, action.choices)) if action.choices is not None else ""
+    if not action.option_strings:
+        return choices or str(names)
+    takes = action.nargs != 0
+    value = choices or action.metavar or action.dest.upper()
+    return f"{names} {value}" if takes else str(names)
 
 
 def _api(module: str) -> str:
