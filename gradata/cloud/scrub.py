@@ -111,9 +111,9 @@ class _Deep:
         self._tile = _kept(lambda level, index: store.tile(log, level, index))
 
     def take(self, run: Sequence[PlainRow]) -> None:
-        """The next rows that are there."""
+        """The next rows that are there, until there is enough to tell."""
         start = 0
-        while start < len(run):
+        while start < len(run) and self.found.named < NAMED_MAX:
             number = run[start][0]
             if number != self.found.end:
                 self.lost(number)

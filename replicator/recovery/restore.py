@@ -202,13 +202,13 @@ def fetch_span(path: str, plan: RestorePlan, reader: ReplicaReader, start: int, 
     if os.path.lexists(path):
         os.unlink(path)
     with os.fdopen(_open(path), "r+b") as file:
-        _stream(file, _Hashing(length=start), plan, reader, on_progress, time.sleep)
+        _stream(file, StreamHasher(length=start), plan, reader, on_progress, time.sleep)
 
 
 def _fetch(
     path: str, plan: RestorePlan, reader: ReplicaReader, on_progress: Progress, wait: Callable[[float], object]
 ) -> Fetched:
-    head, hashing = plan.log.head, _Hashing()
+    head, hashing = plan.log.head, StreamHasher()
     with os.fdopen(_open(path), "r+b") as file:
         while piece := file.read(MIB):
             hashing.take(piece)
@@ -222,7 +222,7 @@ def _fetch(
 
 def _stream(
     file: BinaryIO,
-    hashing: _Hashing,
+    hashing: StreamHasher,
     plan: RestorePlan,
     reader: ReplicaReader,
     on_progress: Progress,
@@ -251,7 +251,7 @@ def _open(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600)
 
 
-def _explained(path: str, plan: RestorePlan, reader: ReplicaReader, hashing: _Hashing, fetched: int) -> Fetched:
+def _explained(path: str, plan: RestorePlan, reader: ReplicaReader, hashing: StreamHasher, fetched: int) -> Fetched:
     """Why the root is not that of the head."""
     placeholders = tuple(hashing.placeholders)
     unproven: tuple[int, ...] = ()
@@ -303,7 +303,7 @@ def adopt(plan: RestorePlan, reader: ReplicaReader, *, endpoint: str) -> Standin
 
 
 @dataclass(slots=True)
-class _Hashing:
+class StreamHasher:
     """Hashes a stream of bytes record by record, in bounded memory, and notes the lines that stand for others."""
 
     tree: CompactRange = CompactRange.EMPTY
