@@ -21,6 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import rapidfuzz.distance  # noqa: F401  here, not in `correction`: a Brain's first correct() need not pay its 40 ms
+
 from gradata import correction, directory, events, fields
 from gradata.errors import ProjectionError
 from gradata.process import PerProcess

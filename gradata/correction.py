@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from rapidfuzz.distance import Indel  # 40 ms: paid when a Brain is first imported, not by the first correct()
-
 TEXT_CHARACTERS_MAX = 100_000
+SHORT_PAIRS_MAX = 40_000
+"""Up to here the distance is computed without rapidfuzz, which a short-lived hook would load for it alone: 0.1 ms."""
 CHARACTER_PAIRS_MAX = 25_000_000
 """Budget of the exact distance: length times length of what remains after trimming. Costs about 1 ms."""
 WORD_PAIRS_MAX = 9_000_000
@@ -129,7 +129,24 @@ def _common(draft: str, final: str, part: Callable[[str, int], str]) -> int:
 
 
 def _indel(draft: str | list[int], final: str | list[int]) -> int:
+    if len(draft) * len(final) <= SHORT_PAIRS_MAX:
+        return len(draft) + len(final) - 2 * _in_common(draft, final)
+    from rapidfuzz.distance import Indel  # 40 ms: paid when a Brain is first imported, and not by a hook
+
     return Indel.distance(draft, final)
+
+
+def _in_common(draft: Sequence[Hashable], final: Sequence[Hashable]) -> int:
+    """Length of the longest common subsequence, a row of the table in one integer (Hyyrö, 2004)."""
+    places: dict[Hashable, int] = {}
+    for index, each in enumerate(draft):
+        places[each] = places.get(each, 0) | 1 << index
+    everywhere = (1 << len(draft)) - 1
+    row = everywhere
+    for each in final:
+        met = row & places.get(each, 0)
+        row = (row + met | row - met) & everywhere
+    return len(draft) - row.bit_count()
 
 
 def _word_distance(draft: str, final: str) -> float:

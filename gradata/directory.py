@@ -6,12 +6,14 @@ Creates what is absent and changes nothing that is there: older versions and peo
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gradata.errors import BrainDirectoryError, BrainNotFoundError
-from replicator.model import Identity
+
+if TYPE_CHECKING:
+    from replicator.model import Identity
 
 LOG_NAME = "events.jsonl"
 DB_NAME = "system.db"
@@ -61,9 +63,16 @@ def find(path: str) -> Directory:
 
 def identify(directory: Directory) -> Identity:
     """Whose log this is. Brains older than the ids get them here; processes that come together get the same."""
-    return Identity(
-        brain_id=_id_in(os.path.join(directory.path, BRAIN_ID_NAME), lambda: str(uuid.uuid4())),
-        device_id=_id_in(os.path.join(directory.path, DEVICE_ID_NAME), lambda: f"dev_{uuid.uuid4().hex}"),
+    from replicator.model import Identity  # here: a hook needs the ids alone, and not what else is there
+
+    return Identity(*ids(directory))
+
+
+def ids(directory: Directory) -> tuple[str, str]:
+    """The brain's id and the device's, made if absent, as `identify` does."""
+    return (
+        _id_in(os.path.join(directory.path, BRAIN_ID_NAME), _uuid),
+        _id_in(os.path.join(directory.path, DEVICE_ID_NAME), lambda: f"dev_{_uuid().replace('-', '')}"),
     )
 
 
@@ -76,6 +85,12 @@ def claim(directory: Directory, brain_id: str) -> None:
     if there != brain_id:
         raise BrainDirectoryError(f"{directory.path} is another brain's ({there})", hint="choose another directory")
     identify(directory)
+
+
+def _uuid() -> str:
+    import uuid  # here: a brain gets its ids once
+
+    return str(uuid.uuid4())
 
 
 def _id_in(path: str, make: Callable[[], str]) -> str:
@@ -108,7 +123,7 @@ def _write_once(path: str, text: str, *, replace: bool) -> None:
 
     `replace`: the file is there and empty, left by a crash of a version that did not write it in one piece.
     """
-    draft = f"{path}.{uuid.uuid4().hex}"
+    draft = f"{path}.{_uuid()}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         os.write(descriptor, text.encode())

@@ -7,6 +7,22 @@ is in it, for `doctor`; `fired` is the record of which hook ran when. Files are 
 
 from __future__ import annotations
 
-from gradata.agents.found import Found, HookFact, OldFact, Unread, findings
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gradata.agents.found import Found as Found
+    from gradata.agents.found import HookFact as HookFact
+    from gradata.agents.found import OldFact as OldFact
+    from gradata.agents.found import Unread as Unread
+    from gradata.agents.found import findings as findings
 
 __all__ = ["Found", "HookFact", "OldFact", "Unread", "findings"]
+
+
+def __getattr__(name: str) -> object:
+    """The public names, loaded when first asked for: a hook needs `fired` alone."""
+    if name in __all__:
+        from gradata.agents import found
+
+        return getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ that fails, or the file holds what cannot be placed with certainty, nothing is c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gradata.agents.hosts import filled
@@ -52,7 +52,12 @@ def install(
     for entry in entries(agent, change.parsed.tree):
         if not entry.ours and entry.sync and _belongs(entry, brain, is_gone):
             graduation.setdefault(brain, entry.command)
-    change.remove_all(lambda entry: not entry.ours and _belongs(entry, brain, is_gone))
+
+    def is_old(entry: Entry) -> bool:
+        return not entry.ours and _belongs(entry, brain, is_gone)
+
+    if not all(hook.in_list for hook in agent.hooks):
+        change.remove_all(is_old)  # its name is wanted
     wanted = [*agent.hooks]
     close = agent.session_close
     there = [entry for entry in entries(agent, change.parsed.tree) if entry.ours and entry.brain == brain]
@@ -60,6 +65,7 @@ def install(
         wanted.append(close)
     for hook in wanted:
         change.put(hook, filled(hook, program, agent.name, brain), brain)
+    change.remove_all(is_old)  # behind, so that lists that held nothing else stay where they are
     left = tuple(entry for entry in entries(agent, change.parsed.tree) if not entry.ours)
     return change.done(left=left, graduation=graduation)
 
@@ -89,7 +95,7 @@ class _Change:
         self._added: list[str] = []
         self._removed: list[Entry] = []
 
-    def remove_all(self, chosen: Any) -> None:
+    def remove_all(self, chosen: Callable[[Entry], bool]) -> None:
         """Take out the entries that are chosen, the last first, so that the others' places hold."""
         for _ in range(EDITS_MAX):
             found = [entry for entry in entries(self._agent, self.parsed.tree) if chosen(entry)]

@@ -19,17 +19,19 @@ COMMAND, PROGRAM, ARGUMENTS = "\0command", "\0program", "\0arguments"
 """Stand in an item for the whole command line, for the program alone, and for its arguments as a list."""
 TIMEOUT_S = 10
 """What hosts are told to allow: the hook needs a fraction of a second, a busy machine more."""
+SESSION_TIMEOUT_S = 60
+"""At the end of a session: graduation took its time with older versions, too."""
 
 _EDITS = "Edit|MultiEdit|Write"
 
 
-def _claude(matcher: str | None) -> Mapping[str, Any]:
-    hook = {"type": "command", "command": COMMAND, "timeout": TIMEOUT_S}
+def _claude(matcher: str | None, timeout_s: int = TIMEOUT_S) -> Mapping[str, Any]:
+    hook = {"type": "command", "command": COMMAND, "timeout": timeout_s}
     return {"hooks": [hook]} if matcher is None else {"matcher": matcher, "hooks": [hook]}
 
 
-def _gemini(matcher: str | None) -> Mapping[str, Any]:
-    hook = {"name": "gradata", "type": "command", "command": COMMAND, "timeout": TIMEOUT_S * 1000}
+def _gemini(matcher: str | None, timeout_s: int = TIMEOUT_S) -> Mapping[str, Any]:
+    hook = {"name": "gradata", "type": "command", "command": COMMAND, "timeout": timeout_s * 1000}
     return {"hooks": [hook]} if matcher is None else {"matcher": matcher, "hooks": [hook]}
 
 
@@ -46,7 +48,7 @@ CLAUDE_CODE = Agent(
         Hook("recall", ("hooks", "PreToolUse"), _claude(_EDITS)),
         Hook("capture", ("hooks", "PostToolUse"), _claude(_EDITS)),
     ),
-    session_close=Hook("session-close", ("hooks", "Stop"), _claude(None)),
+    session_close=Hook("session-close", ("hooks", "Stop"), _claude(None, SESSION_TIMEOUT_S)),
     session_end=("Stop", "SessionEnd", "SubagentStop"),
 )
 CODEX = Agent(
@@ -67,7 +69,7 @@ GEMINI = Agent(
         Hook("recall", ("hooks", "BeforeAgent"), _gemini(None)),
         Hook("capture", ("hooks", "AfterTool"), _gemini("replace|write_file|edit")),
     ),
-    session_close=Hook("session-close", ("hooks", "SessionEnd"), _gemini(None)),
+    session_close=Hook("session-close", ("hooks", "SessionEnd"), _gemini(None, SESSION_TIMEOUT_S)),
     session_end=("SessionEnd", "sessionEnd"),
 )
 CURSOR = Agent(
@@ -86,7 +88,7 @@ HERMES = Agent(
         Hook("recall", ("hooks", "pre_tool_call"), _plain(matcher="patch|write_file|edit_file", timeout=TIMEOUT_S)),
         Hook("capture", ("hooks", "post_tool_call"), _plain(matcher="patch|write_file|edit_file", timeout=TIMEOUT_S)),
     ),
-    session_close=Hook("session-close", ("hooks", "on_session_end"), _plain(timeout=TIMEOUT_S)),
+    session_close=Hook("session-close", ("hooks", "on_session_end"), _plain(timeout=SESSION_TIMEOUT_S)),
     session_end=("on_session_end", "session_end"),
     ignored=("pre_tool_use", "post_tool_use", "session_end", "stop", "session_close"),
 )

@@ -71,7 +71,8 @@ class Entry:
     @property
     def what(self) -> str:
         """For people: `hooks.Stop: python -m …`."""
-        return f"{name_of(tuple(key for key in self.path if isinstance(key, str)))}: {self.command}"
+        keys = [key for key in self.path if isinstance(key, str)]
+        return f"{name_of(tuple(keys[:-1] if keys[2:] == ['hooks'] else keys))}: {self.command}"
 
 
 @dataclass(frozen=True, slots=True)

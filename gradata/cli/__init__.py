@@ -21,7 +21,9 @@ from gradata.cli import (
     demo,
     doctor,
     fleet,
+    hook,
     init,
+    install,
     keys,
     replicate,
     restore,
@@ -30,6 +32,7 @@ from gradata.cli import (
     status,
     store,
     torture,
+    uninstall,
     verify,
 )
 from gradata.cli.commands import FINE, INTERRUPTED, PROBLEM, USAGE, Parser, exit_code
@@ -37,8 +40,8 @@ from gradata.cli.terminal import Terminal
 from replicator.errors import ReplicatorError
 
 COMMANDS = (
-    init, correct, replicate, status, verify, restore, cursor, dead_letters, doctor, config,
-    fleet, service, serve, store, keys, demo, torture,
+    init, install, uninstall, correct, replicate, status, verify, restore, cursor, dead_letters, doctor, config,
+    fleet, service, serve, store, keys, hook, demo, torture,
 )  # fmt: skip
 """In the order of `gradata --help`: as a person meets them."""
 

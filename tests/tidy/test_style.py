@@ -29,6 +29,7 @@ PARAMETERS_OF_OTHERS = {
 BROAD_HANDLERS = {
     "replicator/loop.py": 1,  # the thread's last line of defence
     "replicator/sink/carrier.py": 1,  # raised again on the caller's thread, which waits for it
+    "gradata/hooks/program.py": 1,  # a hook that fails would stop the agent whose host runs it
     "gradata/cloud/writer.py": 1,  # the writer's thread must live, and the neighbours in a group must pass
 }
 

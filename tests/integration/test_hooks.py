@@ -1,0 +1,216 @@
+"""The hooks as their hosts run them: processes of their own, JSON on stdin, and an exit code that stops nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradata.agents import fired
+from gradata.directory import create
+from gradata.hooks import capture
+from gradata.hooks.reading import Edit
+
+ROOT = Path(__file__).parents[2]
+EDIT = {
+    "session_id": "s1",
+    "hook_event_name": "PostToolUse",
+    "tool_name": "Edit",
+    "tool_input": {"file_path": "a.md", "old_string": "We are pleased, bob@example.com", "new_string": "We shipped"},
+}
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with a brain in its default place, and no key."""
+    create(str(tmp_path / ".gradata" / "brain"))
+    return tmp_path
+
+
+@pytest.fixture
+def run(home: Path) -> Run:
+    """`gradata …` with a text on stdin."""
+
+    def go(*arguments: str, said: Any = EDIT, **environ: str) -> subprocess.CompletedProcess[bytes]:
+        mine = {k: v for k, v in os.environ.items() if not k.startswith(("GRADATA_", "BRAIN_"))}
+        raw = said if isinstance(said, bytes) else json.dumps(said).encode()
+        command = [sys.executable, "-W", "error", "-m", "gradata", *arguments]
+        env = mine | {"HOME": str(home), "PYTHONPATH": str(ROOT)} | environ
+        return subprocess.run(command, input=raw, capture_output=True, timeout=60, check=False, cwd=home, env=env)
+
+    return go
+
+
+def entry(home: Path, agent: str = "claude-code") -> str:
+    """The id that `gradata install` writes."""
+    return f"gradata:{agent}:{home / '.gradata' / 'brain'}"
+
+
+def rows(home: Path) -> list[dict[str, Any]]:
+    """The log's events."""
+    log = home / ".gradata" / "brain" / "events.jsonl"
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_an_edit_becomes_a_correction_as_brain_correct_writes_it(home: Path, run: Run) -> None:
+    """One record, redacted, durable; nothing on stdout that a host could take for an order."""
+    done = run("hook", "capture", "--entry", entry(home))
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    (event,) = rows(home)
+    assert event["type"] == "CORRECTION"
+    assert event["source"] == "brain.correct"
+    assert event["data"]["draft_text"] == "We are pleased, [REDACTED_EMAIL]"
+    assert event["data"]["agent_type"] == "claude-code"
+    assert event["data"]["context"] == {
+        "agent": "claude-code", "tool": "Edit", "file": "a.md", "host_session": "s1",
+    }  # fmt: skip
+    assert len(event["event_id"]) == 26
+
+
+def test_a_brain_reads_what_a_hook_wrote(home: Path, run: Run) -> None:
+    """The projection catches up from the log, as for every other writer."""
+    from gradata import Brain
+
+    run("hook", "capture", "--entry", entry(home))
+    with Brain(home / ".gradata" / "brain", environ={"HOME": str(home)}) as brain:
+        (event,) = brain.query_events("CORRECTION")
+    assert event["data"]["final_text"] == "We shipped"
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"{", b"[1]", {"x": "secret text"}, {"tool_name": "Edit", "tool_input": {"secret text": 1}}]
+)
+def test_an_unknown_form_writes_nothing_and_is_noted_without_its_texts(home: Path, run: Run, said: Any) -> None:
+    """Exit 0, no record, and doctor can say that the host's words are not understood."""
+    done = run("hook", "capture", "--entry", entry(home), said=said)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert rows(home) == []
+    noted = fired.last(str(home), entry(home), "capture")
+    assert noted["unknown_forms"] == 1
+    assert noted["fired_at"] > 0
+
+
+def test_a_host_that_runs_the_hook_twice_for_one_edit_records_it_once(home: Path, run: Run) -> None:
+    """Two names for one event must not make two corrections."""
+    first = run("hook", "capture", "--entry", entry(home))
+    second = run("hook", "capture", "--entry", entry(home))
+    assert first.returncode == second.returncode == 0
+    assert len(rows(home)) == 1 or fired.last(str(home), entry(home), "capture")["skipped"] is None
+
+
+def test_a_missing_brain_stops_no_host_and_is_noted(home: Path, run: Run) -> None:
+    """Nothing is created; the record says what to run."""
+    gone = f"gradata:hermes:{home}/nowhere"
+    done = run("hook", "capture", "--entry", gone)
+    assert done.returncode == 0
+    assert not (home / "nowhere").exists()
+    assert "gradata init" in fired.last(str(home), gone, "capture")["trouble"]
+
+
+def test_the_record_of_firing_is_private_and_holds_no_text(home: Path, run: Run) -> None:
+    """0600, times and counts alone."""
+    run("hook", "capture", "--entry", entry(home))
+    path = Path(fired.path_of(str(home), entry(home), "capture"))
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert b"pleased" not in path.read_bytes()
+    assert b"shipped" not in path.read_bytes()
+
+
+def test_recall_gives_context_and_no_decision_once_a_session(home: Path, run: Run) -> None:
+    """Said again only when there is more to say."""
+    run("hook", "capture", "--entry", entry(home))
+    pre = {"session_id": "s1", "hook_event_name": "PreToolUse", "tool_name": "Edit", "tool_input": {}}
+    first = json.loads(run("hook", "recall", "--entry", entry(home), said=pre).stdout)
+    assert set(first) == {"hookSpecificOutput"}
+    assert set(first["hookSpecificOutput"]) == {"hookEventName", "additionalContext"}
+    assert "We shipped" in first["hookSpecificOutput"]["additionalContext"]
+    assert run("hook", "recall", "--entry", entry(home), said=pre).stdout == b""
+    other = json.loads(run("hook", "recall", "--entry", entry(home), said={**pre, "session_id": "s2"}).stdout)
+    assert other == first
+
+
+def test_recall_without_corrections_says_nothing(home: Path, run: Run) -> None:
+    """An empty context would be noise."""
+    done = run("hook", "recall", "--entry", entry(home, "hermes"))
+    assert (done.returncode, done.stdout) == (0, b"")
+
+
+def test_graduation_runs_without_its_cloud_sync_part(home: Path, run: Run) -> None:
+    """The older command gets the host's stdin, and the switch under which nothing leaves by any path."""
+    told = home / "graduated"
+    command = f'cat > {told}; echo "$GRADATA_CLOUD_SYNC_DISABLE" >> {told}'
+    fired.write(str(home), entry(home), "session-close", {"graduation": command})
+    done = run("hook", "session-close", "--entry", entry(home), said=b"from the host\n")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert told.read_text() == "from the host\n1\n"
+    assert fired.last(str(home), entry(home), "session-close")["trouble"] is None
+
+
+def test_a_graduation_that_is_gone_is_said(home: Path, run: Run) -> None:
+    """This version has the older hook's name, and must not be taken for the SDK that graduates."""
+    command = f"{sys.executable} -m gradata.hooks.session_close"
+    fired.write(str(home), entry(home), "session-close", {"graduation": command})
+    assert run("hook", "session-close", "--entry", entry(home)).returncode == 0
+    assert "not installed any more" in fired.last(str(home), entry(home), "session-close")["trouble"]
+
+
+def test_wrong_usage_is_the_only_other_exit_code(run: Run) -> None:
+    """2, with a hint on stderr."""
+    assert run("hook", "capture", "--entry", "nonsense").returncode == 2
+    assert run("hook", "unheard-of").returncode == 2
+
+
+def test_a_hook_loads_neither_client_nor_watcher_nor_differ(home: Path, run: Run) -> None:
+    """What costs a host its time: httpx, watchfiles, rapidfuzz, SQLite, argparse."""
+    code = (
+        "import sys; from gradata.hooks.program import quick; "
+        f"quick(['capture', '--entry', {entry(home)!r}]); "
+        "print(sorted({'httpx', 'watchfiles', 'rapidfuzz', 'sqlite3', 'argparse', 'logging'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps(EDIT).encode(), capture_output=True, timeout=60, check=True,
+        cwd=ROOT, env={"HOME": str(home), "PATH": os.environ["PATH"]},
+    )  # fmt: skip
+    assert done.stdout.strip() == b"[]"
+    assert len(rows(home)) == 1
+
+
+def test_mcp_offers_both_tools_to_a_host(home: Path, run: Run) -> None:
+    """Initialize, list, correct, recall; a notification gets no answer, garbage gets an error."""
+    asked = [
+        {"id": 1, "method": "initialize", "params": {"protocolVersion": "2025-03-26"}},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/list"},
+        {"id": 3, "method": "tools/call", "params": {"name": "correct", "arguments": {"draft": "a b", "final": "a c"}}},
+        {"id": 4, "method": "tools/call", "params": {"name": "correct", "arguments": {"draft": "a", "final": "a"}}},
+        {"id": 5, "method": "tools/call", "params": {"name": "recall"}},
+        {"id": 6, "method": "resources/list"},
+    ]
+    lines = b"".join(json.dumps({"jsonrpc": "2.0", **each}).encode() + b"\n" for each in asked) + b"garbage\n"
+    done = run("hook", "mcp", "--entry", entry(home, "cursor"), said=lines)
+    assert done.returncode == 0
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer.get("id") for answer in answers] == [1, 2, 3, 4, 5, 6, None]
+    assert answers[0]["result"]["protocolVersion"] == "2025-03-26"
+    assert {tool["name"] for tool in answers[1]["result"]["tools"]} == {"correct", "recall"}
+    assert answers[3]["result"]["isError"] is True
+    assert "a c" in answers[4]["result"]["content"][0]["text"]
+    assert answers[5]["error"]["code"] == -32601
+    assert [event["data"]["final_text"] for event in rows(home)] == ["a c"]
+
+
+def test_a_very_long_edit_is_cut_to_its_change() -> None:
+    """What both texts share does not count against the longest correction there can be."""
+    draft = "x" * 80_000 + "old" + "y" * 80_000
+    edit = capture.bounded(Edit(draft, draft.replace("old", "new and longer")))
+    assert "old" in edit.draft
+    assert "new and longer" in edit.final
+    assert len(edit.draft) + len(edit.final) < 3_000
+    assert edit.draft.replace("old", "new and longer") == edit.final
