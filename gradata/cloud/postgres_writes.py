@@ -6,10 +6,13 @@ same time: what is inserted is new, and no `ON CONFLICT` is needed to find out.
 
 from __future__ import annotations
 
+import selectors
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import psycopg
 
 from gradata.cloud.days import DayKind, day_counts
 from gradata.cloud.ingest import Decision, Done, NewEvents
@@ -17,6 +20,9 @@ from gradata.cloud.postgres_arrays import Bigints, Byteas, Ints, Texts
 from gradata.cloud.postgres_facts import LOG_BITS, Brain, Connection, Locked
 from gradata.cloud.requests import Append, Beat, Loose, Request
 from replicator.proof import HASH_BYTES, TILE_HASHES
+
+PUSH_S = 30.0
+"""How long the database may take nothing of a batch before its connection counts as dead."""
 
 _RECORDS = """
 INSERT INTO gradata.records (brain_key, log_key, number, "offset", length, flag, record)
@@ -155,7 +161,27 @@ def write(
             connection.execute(statement, arguments)
         if unclaimed:
             connection.execute(_UNCLAIMED, (Bigints(unclaimed),))
+        _push_out(connection)
         connection.commit()
+
+
+def _push_out(connection: Connection) -> None:
+    """Have everything that was queued on its way, however long.
+
+    The pipeline's own wait is for answers alone: a batch larger than the socket's buffer would wait there for ever,
+    for a server that itself waits for the rest of it.
+    """
+    link = connection.pgconn
+    if not link.flush():
+        return
+    with selectors.DefaultSelector() as selector:
+        selector.register(link.socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
+        while link.flush():
+            ready = selector.select(PUSH_S)
+            if not ready:
+                raise psycopg.OperationalError("the database takes no more of a batch")
+            if any(mask & selectors.EVENT_READ for _, mask in ready):
+                link.consume_input()
 
 
 def _collect(writing: _Writing, request: Request, done: Done, locked: Locked, now: int) -> None:

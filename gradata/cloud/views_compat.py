@@ -98,16 +98,15 @@ def _add_pull(app: FastAPI, shared: Shared) -> None:
     document: dict[int | str, Any] = {
         "200": {"description": "a page, oldest first", "content": {JSON_TYPE: {"schema": {"type": "object"}}}}
     }
-    text = Query(max_length=NAME_CHARACTERS_MAX)
 
     @app.get(f"{BASE}/events/pull", responses=document | problems(401, 403, 410, 422, 503))
     async def pull_events(
         request: Request,
         brain_id: Annotated[str, Query(min_length=1, max_length=NAME_CHARACTERS_MAX)],
-        device_id: Annotated[str | None, text] = None,
-        rebuild_from: Annotated[str | None, text] = None,
+        device_id: Annotated[str | None, Query(max_length=NAME_CHARACTERS_MAX)] = None,
+        rebuild_from: Annotated[str | None, Query(max_length=NAME_CHARACTERS_MAX)] = None,
         limit: Annotated[int, Query(ge=1, le=EVENTS_MAX)] = PULL_LIMIT,
-        cursor: Annotated[str | None, text] = None,
+        cursor: Annotated[str | None, Query(max_length=NAME_CHARACTERS_MAX)] = None,
     ) -> Response:
         """Events of a brain by time of storing, then event_id, each once, behind `cursor`: an event_id of a page.
 

@@ -185,6 +185,12 @@ def test_a_budget_is_shared_by_all_processes(stores: list[Store]) -> None:
     assert 0 < refused.retry_after_s <= 60
 
 
+def test_a_batch_larger_than_any_buffer_is_committed(stores: list[Store]) -> None:
+    """8 MB in one statement: what the socket does not take at once is pushed on, so nobody waits for the other."""
+    log = [event(str(number), "x" * 1_000_000) for number in range(8)]
+    assert counts(stores[0], append(log)) == [(8, 0)]
+
+
 def test_one_hint_for_each_transaction(stores: list[Store]) -> None:
     """Other processes hear which brains changed, after the commit; a listener that comes late is told to look."""
     heard: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
