@@ -8,6 +8,7 @@ judges what is found here, the command line shows it.
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -89,6 +90,8 @@ class CloudSide:
     code: str = ""
     parent: Head | None = None
     """The head of the generation before this one, if the cloud has it."""
+    clock_off_s: float | None = None
+    """How far this machine's clock is ahead of the cloud's, in seconds; None: it was not told."""
 
 
 def local(directory: Directory, *, count_bytes_max: int | None = None) -> Local:
@@ -193,25 +196,37 @@ def cloud_side(settings: Settings, directory: Directory, here: Local, *, from_fi
         sink = HttpSink(endpoint=settings.endpoint, key=settings.read_key, identity=identity, timeouts=within)
     except ReplicatorError as error:  # an endpoint that cannot work, ids that cannot be read
         return CloudSide(reason=f"{error}; {error.hint}", code="misconfigured")
+    deadline = time.monotonic() + CLOUD_TOTAL_S
     try:
         answer = sink.recall()
+        off_s = _clock_off_s(sink.said_date)
     finally:
         sink.close()
     if isinstance(answer, Recalled):
-        answer = _with_own(answer, here, settings)
+        answer = _with_own(answer, here, settings, max(0.2, deadline - time.monotonic()))
     if not isinstance(answer, Recalled):
         code = type(answer).__name__.lower()
-        return CloudSide(reason=getattr(answer, "detail", "") or "too many requests: asked later", code=code)
-    return _compared(answer.heads, here, from_file)
+        reason = getattr(answer, "detail", "") or "too many requests: asked later"
+        return CloudSide(reason=reason, code=code, clock_off_s=off_s)
+    return replace(_compared(answer.heads, here, from_file), clock_off_s=off_s)
 
 
-def _with_own(answer: Recalled, here: Local, settings: Settings) -> Recalled:
+def _clock_off_s(date: str | None) -> float | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return None if date is None else time.time() - parsedate_to_datetime(date).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _with_own(answer: Recalled, here: Local, settings: Settings, within_s: float) -> Recalled:
     """With the log that the cursor is in, which another device may have begun: it was restored here."""
     if here.standing is None or any(head.log_id == here.standing.cursor.log_id for head in answer.heads):
         return answer
     from replicator.sink.reader import HttpReader
 
-    reader = HttpReader(endpoint=settings.endpoint, key=settings.read_key, read_s=CLOUD_TOTAL_S)
+    reader = HttpReader(endpoint=settings.endpoint, key=settings.read_key, read_s=within_s)
     try:
         return Recalled((*answer.heads, reader.log(here.standing.cursor.log_id)[1].head))
     except CloudError:  # the cloud has no such log

@@ -75,6 +75,7 @@ class Settings:
     brain_dir: str
     endpoint: str = DEFAULT_ENDPOINT
     key_file: str = ""
+    home: str = ""
     backlog_records_max: int = 1_000
     backlog_warn_s: float = 60.0
     silent_s: float = 86_400.0
@@ -109,6 +110,7 @@ class Settings:
         origins = {name: each.origin for name, each in found.items()}
         return cls(
             brain_dir=directory,
+            home=home,
             endpoint=str(found["endpoint"].value),
             key_file=_expand(environ.get(KEY_FILE_VARIABLE, "").strip() or os.path.join(home, ".gradata", "key"), home),
             backlog_records_max=int(found["backlog_records_max"].value or 0),
@@ -234,6 +236,26 @@ def consent(brain_dir: str) -> Forbidden | None:
     because it may have been meant to. Costs one failed open when there is no such file.
     """
     path = os.path.join(brain_dir, CONSENT_FILE)
+    config = _consent_file(path)
+    if not isinstance(config, dict):
+        return config
+    if config.get("sync_enabled", True) is not True:
+        return Forbidden(f"sync_enabled is not true in {path}", "it is yours to change")
+    if config.get("sync_mode", "full") not in ("full", None, ""):
+        return Forbidden(f"sync_mode is not full in {path}", "it is yours to change")
+    return None
+
+
+def stale_token(settings: Settings) -> str | None:
+    """The file of an older version that holds a token other than the key; None: there is none. Never the token."""
+    path = os.path.join(settings.brain_dir, CONSENT_FILE)
+    config = _consent_file(path)
+    token = config.get("token") if isinstance(config, dict) else None
+    return path if isinstance(token, str) and token.strip() not in ("", settings.read_key()) else None
+
+
+def _consent_file(path: str) -> dict[str, object] | Forbidden | None:
+    """What it says; None if there is none; why it cannot be understood."""
     try:
         with open(path, "rb") as file:
             text = file.read(CONSENT_FILE_BYTES_MAX + 1)
@@ -247,13 +269,7 @@ def consent(brain_dir: str) -> Forbidden | None:
         config = json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return _unreadable(path, "it is no JSON")
-    if not isinstance(config, dict):
-        return _unreadable(path, "it is no JSON object")
-    if config.get("sync_enabled", True) is not True:
-        return Forbidden(f"sync_enabled is not true in {path}", "it is yours to change")
-    if config.get("sync_mode", "full") not in ("full", None, ""):
-        return Forbidden(f"sync_mode is not full in {path}", "it is yours to change")
-    return None
+    return config if isinstance(config, dict) else _unreadable(path, "it is no JSON object")
 
 
 def host_forbids_threads(modules: Mapping[str, object] = sys.modules) -> str | None:

@@ -30,6 +30,14 @@ def clean(text: str) -> str:
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def _wrapped(text: str, indent: int, columns: int) -> str:
+    """The text in lines that fit behind `indent` characters; paths and commands are not torn apart."""
+    import textwrap
+
+    room = max(20, columns - indent - 1)
+    return f"\n{' ' * indent}".join(textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""])
+
+
 class Terminal:
     """The three streams of one command. `quiet`: no talk but errors."""
 
@@ -58,13 +66,25 @@ class Terminal:
         self.end_progress()
         print(json.dumps(answer), file=self._stdout, flush=True)
 
-    def marked(self, status: str, text: str) -> None:
-        """A line of the answer, in the colour of its status where there are colours."""
+    def marked(self, status: str, text: str, *, mark: str = "") -> None:
+        """A line of the answer behind its mark, in the colour of its status where there are colours; on a terminal
+        that is narrower, its text goes on below itself."""
+        if self._stdout.isatty():
+            text = _wrapped(clean(text), len(mark), self._columns())
         console = self._console(self._stdout)
         if console is None:
-            self.out(text)
+            self.out(mark + text)
         else:
-            console.print(clean(text), style=_STYLES.get(status), markup=False, highlight=False, soft_wrap=True)
+            style = None if console.no_color else _STYLES.get(status)  # rich would keep bold and dim
+            console.print(clean(mark + text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+    def clear(self) -> bool:
+        """Begin the terminal's page anew, for what is shown again and again; False where there is none."""
+        console = self._console(self._stdout)
+        if console is None or not console.is_terminal or console.is_dumb_terminal:
+            return False
+        console.clear()
+        return True
 
     def facts(self, rows: Iterable[tuple[str, object]]) -> None:
         """Names and values, one pair a line, the values in one column."""

@@ -132,6 +132,8 @@ class HttpSink:
         self._loopback = is_loopback(urlsplit(self.endpoint).hostname or "")
         self._encodings: tuple[str, ...] = () if self._loopback else ("gzip",)
         self._denied: bytes | None = None
+        self.said_date: str | None = None
+        """The cloud's clock as its last answer said it (the Date header); for people."""
         self._urls: dict[str, httpx.URL] = {}
         context = _tls_context(self.endpoint)
         proxy = proxy_for(self.endpoint)
@@ -200,6 +202,7 @@ class HttpSink:
             return Unavailable(reply.detail)
         self._denied = _digest(key) if reply.status in (401, 403) else None
         headers, body = reply.headers, reply.body
+        self.said_date = headers.get("date")
         if reply.status != 200 and len(key) >= ECHO_CHARACTERS_MIN:
             # Some proxies print the request's headers into their error page.
             body = body.replace(key.encode(), b"[key]")

@@ -7,7 +7,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gradata.doctor import _WORDS, Facts, Finding, KeyFact, ProjectionFact, examine, health
+from gradata.agents import Found, HookFact, OldFact, Unread
+from gradata.doctor import (
+    DiskFact,
+    EventsFact,
+    Facts,
+    Finding,
+    KeyFact,
+    ProjectionFact,
+    RecordsFact,
+    Thresholds,
+    examine,
+    health,
+    worst,
+)
+from gradata.doctor.words import TROUBLES
 from gradata.overview import Backlog, CloudSide, Local
 from replicator.errors import LogError, SidecarError
 from replicator.lease import Holder
@@ -36,6 +50,14 @@ def status(code: str | None = None, *, state: State = "live", **fields: object) 
     return replace(made, **fields)
 
 
+HOOK = HookFact(
+    "claude-code", "/home/.claude/settings.json", "PostToolUse", "capture", "/brain", NOW - 9 * DAY, NOW - HOUR,
+    None, 0, "gradata install --agent claude-code --brain /brain",
+)  # fmt: skip
+OLD = OldFact(
+    "hermes", "/home/.hermes/config.yaml", "on_session_end", None, True, False, "an entry syncs with the cloud",
+    "gradata install --agent hermes --brain /brain",
+)  # fmt: skip
 HEALTHY_LOCAL = Local(
     "/brain/events.jsonl",
     log_bytes=9,
@@ -53,10 +75,15 @@ HEALTHY = Facts(
     brain_exists=True,
     made_at=NOW - 9 * DAY,
     local=HEALTHY_LOCAL,
-    cloud=CloudSide(Head("log-1", 3, TREE.root, 9), in_step=True),
+    cloud=CloudSide(Head("log-1", 3, TREE.root, 9), in_step=True, clock_off_s=0.4),
     key=KeyFact("GRADATA_API_KEY"),
     endpoint="https://cloud.example/api/v1",
+    endpoint_from="from GRADATA_ENDPOINT",
     projection=ProjectionFact(0, exists=True),
+    records=RecordsFact(3),
+    disk=DiskFact(50 * 10**9, 100 * 10**9, 1_000),
+    events=EventsFact(True, "", "max_user_instances 128"),
+    agents=Found(hooks=(HOOK,)),
     sqlite_version="3.51.3",
 )
 
@@ -203,7 +230,7 @@ def test_a_time_that_is_none_is_shown_as_it_is() -> None:
 
 def test_no_trouble_is_without_words() -> None:
     """Every code that replication knows is said in a sentence, not as a code."""
-    assert set(_WORDS) == set(HINTS)
+    assert set(TROUBLES) == set(HINTS)
 
 
 def test_f33_a_refused_key_names_the_auth_log() -> None:
@@ -288,6 +315,8 @@ def test_f50_switched_off_write_through_is_shown_and_its_backlog_still_counts() 
         ({"status": status(last_ack_at=None)}, "last_ack", "skip"),
         ({"status": status(last_ack_at="not a time")}, "last_ack", "skip"),
         ({"log_bytes": 4}, "sidecar", "warn"),
+        ({"log_error": LogError("it is a directory", hint="move it")}, "records", "skip"),
+        ({"written_at": NOW + HOUR}, "clock", "ok"),
         ({"order": 3}, "sidecar", "ok"),
         ({"dead_letters": 1}, "dead_letters", "warn"),
         ({"status": None}, "replicator", "ok"),
@@ -319,6 +348,34 @@ def test_each_part_answers_for_itself(here: dict[str, object], name: str, expect
         ({"cloud": CloudSide(Head("log-1", 3, TREE.root), in_step=False)}, "proof", "fail"),
         ({"cloud": CloudSide(Head("log-1", 2, TREE.root), in_step=True)}, "proof", "warn"),
         ({"set_aside": 1}, "sidecar", "ok"),
+        ({"key": KeyFact("x", stale_token="/brain/cloud-config.json")}, "key", "warn"),
+        ({"key": KeyFact(stale_token="/brain/cloud-config.json")}, "key", "missing"),
+        ({"config_trouble": "there is no setting `x`", "write_through": False, "cloud_off": True}, "config", "fail"),
+        ({"config_trouble": "there is no setting `x`", "write_through": False}, "write_through", "warn"),
+        ({"config_files": ("/brain/config.toml",)}, "config", "ok"),
+        ({"records": RecordsFact()}, "records", "ok"),
+        ({"records": RecordsFact(500, 3, 0, 77, whole=False)}, "records", "ok"),
+        ({"records": RecordsFact(500, 3, 1, 77)}, "records", "warn"),
+        ({"disk": None}, "disk", "skip"),
+        ({"disk": DiskFact(trouble="gone")}, "disk", "error"),
+        ({"disk": DiskFact(10**9 - 1, 10**12)}, "disk", "warn"),
+        ({"disk": DiskFact(10**7, 10**12)}, "disk", "fail"),
+        ({"disk": DiskFact(10**12, 10**12, 0)}, "disk", "fail"),
+        ({"events": EventsFact()}, "file_events", "skip"),
+        ({"events": EventsFact(False, "no further watcher", "max_user_instances 128")}, "file_events", "warn"),
+        ({"agents": None}, "hooks", "skip"),
+        ({"agents": None}, "old_hooks", "skip"),
+        ({"agents": Found()}, "hooks", "skip"),
+        ({"agents": Found(old=(OLD,))}, "old_hooks", "warn"),
+        ({"agents": Found(unread=(Unread("codex", "/home/.codex/config.toml", "no TOML"),))}, "old_hooks", "warn"),
+        ({"agents": Found(hooks=(replace(HOOK, last_fired_at=None),))}, "hooks", "warn"),
+        ({"agents": Found(hooks=(replace(HOOK, last_fired_at=None, installed_at=NOW - HOUR),))}, "hooks", "ok"),
+        ({"agents": Found(hooks=(replace(HOOK, last_fired_at=None, installed_at=None),))}, "hooks", "ok"),
+        ({"agents": Found(hooks=(replace(HOOK, trouble="the brain is gone"),))}, "hooks", "warn"),
+        ({"agents": Found(hooks=(replace(HOOK, unknown_forms=2),))}, "hooks", "warn"),
+        ({"cloud": CloudSide(reason="x", code="unavailable", clock_off_s=-90.0)}, "clock", "warn"),
+        ({"cloud": None}, "clock", "skip"),
+        ({"sqlite_version": "3.40.1"}, "sqlite", "ok"),
     ],
 )
 def test_each_setting_and_the_cloud_answer_for_themselves(changed: dict[str, object], name: str, expected: str) -> None:
@@ -346,3 +403,49 @@ def test_f22_a_clock_that_jumped_makes_odd_times_and_no_failure() -> None:
     assert verdict(facts, "backlog") == "ok"
     assert finding(facts, "last_event").detail.startswith("0 s ago")
     assert finding(local(status=status("denied", updated_at="x")), "trouble").status == "fail"
+
+
+def test_f53_hooks_that_never_fired_name_agent_file_and_cure() -> None:
+    """The original trouble: an event name that the host ignores. Told with since when, and what to run."""
+    never = replace(HEALTHY, agents=Found(hooks=(replace(HOOK, last_fired_at=None), HOOK)))
+    detail = finding(never, "hooks").detail
+    assert "never fired since they were installed 9 d ago: claude-code" in detail
+    assert detail.endswith("run: gradata install --agent claude-code --brain /brain")
+
+
+def test_old_cloud_sync_entries_come_before_others() -> None:
+    """Of several old entries the one that syncs is named, and all are counted."""
+    harmless = replace(OLD, sync=False, words="an entry is of an older version")
+    detail = finding(replace(HEALTHY, agents=Found(old=(harmless, OLD))), "old_hooks").detail
+    assert detail.startswith("2, 1 of them for cloud sync: an entry syncs with the cloud; run: ")
+
+
+def test_f22_a_clock_that_differs_from_the_cloud_s_is_told_with_the_number() -> None:
+    """In seconds, and which way; only shown times are odd."""
+    ahead = replace(HEALTHY, cloud=CloudSide(HEALTHY.cloud.head, True, clock_off_s=3_600.0))
+    assert finding(ahead, "clock").detail.startswith("3,600 s ahead of the cloud's")
+    back = replace(local(written_at=NOW + HOUR), cloud=None)
+    assert finding(back, "clock").detail.startswith("it was set back: the log was last written 3,600 s in the future")
+
+
+def test_thresholds_are_settings() -> None:
+    """What is too much, too old or too silent can be said."""
+    waiting = local(backlog=Backlog(9, 3, first_ts=NOW - 5), status=status(last_ack_at=iso(NOW - HOUR)))
+    assert verdict(replace(waiting, thresholds=Thresholds(backlog_records_max=2)), "backlog") == "fail"
+    assert verdict(replace(waiting, thresholds=Thresholds(backlog_warn_s=4)), "backlog") == "warn"
+    assert verdict(replace(HEALTHY, thresholds=Thresholds(silent_s=10)), "last_event") == "warn"
+
+
+def test_the_projection_is_behind_by_records() -> None:
+    """A number that a person can compare, and a lower bound called one."""
+    behind = ProjectionFact(900, True, None, 7)
+    assert "behind by 7 records (900 bytes)" in finding(replace(HEALTHY, projection=behind), "projection").detail
+    bounded = replace(behind, exact=False)
+    assert "at least 7 records" in finding(replace(HEALTHY, projection=bounded), "projection").detail
+
+
+def test_the_worst_of_several_brains_decides() -> None:
+    """A fleet is as healthy as its sickest brain."""
+    assert worst(("healthy", "broken", "degraded")) == "broken"
+    assert worst(("healthy", "degraded")) == "degraded"
+    assert worst(()) == "healthy"

@@ -1,0 +1,67 @@
+"""What is wrong with a brain's replication, in words for the person at three in the morning.
+
+Pure: `examine(facts)` turns what `doctor_facts` collected into findings, worst first; it reads no file and no clock.
+Each finding says what is, since when, how much waits, and what to run. It must be true with the replicator dead,
+the cloud away and the sidecar lost: so a part that could not be looked at is itself a finding, and silence (nothing
+captured, nothing acknowledged) is one too, for no backlog can show what was never written.
+
+`facts` are the values, `machine` and `flow` the checks, `words` how times and troubles are said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from gradata.doctor import flow, machine
+from gradata.doctor.facts import (
+    DiskFact,
+    EventsFact,
+    Facts,
+    Finding,
+    FindingStatus,
+    KeyFact,
+    ProjectionFact,
+    RecordsFact,
+    Thresholds,
+)
+from gradata.overview import Local
+
+__all__ = [
+    "MARKS", "DiskFact", "EventsFact", "Facts", "Finding", "FindingStatus", "Health", "KeyFact", "ProjectionFact",
+    "RecordsFact", "Thresholds", "examine", "health", "worst",
+]  # fmt: skip
+
+Health = Literal["healthy", "degraded", "broken"]
+MARKS: dict[FindingStatus, str] = {"ok": "+", "skip": "-", "missing": "!", "warn": "!", "fail": "X", "error": "X"}
+_RANK: dict[FindingStatus, int] = {"fail": 0, "error": 1, "missing": 2, "warn": 3, "ok": 4, "skip": 5}
+_HEALTH: tuple[Health, ...] = ("broken", "degraded", "healthy")
+
+_CHECKS: tuple[Callable[[Facts, Local], Finding], ...] = (
+    machine.brain, machine.config, machine.log, machine.records, machine.last_event, machine.projection,
+    flow.key, flow.endpoint, flow.write_through, flow.consent, flow.replicator, flow.backlog, flow.last_ack,
+    flow.trouble, flow.dead_letters, flow.proof, flow.cloud, flow.clock, machine.sidecar, machine.hooks,
+    machine.old_hooks, machine.disk, machine.file_events, machine.sqlite,
+)  # fmt: skip
+
+
+def examine(facts: Facts) -> tuple[Finding, ...]:
+    """Every check's finding, worst first, else in the order of the checks."""
+    if not facts.brain_exists or facts.local is None:
+        hint = f"make one with: gradata init {facts.brain_dir}"
+        return (Finding("brain", "fail", f"no brain at {facts.brain_dir} ({facts.brain_from}); {hint}"),)
+    findings = [check(facts, facts.local) for check in _CHECKS]
+    return tuple(sorted(findings, key=lambda finding: _RANK[finding.status]))
+
+
+def health(findings: tuple[Finding, ...]) -> Health:
+    """`broken` for any fail; `degraded` for any warn, missing or error; else `healthy`."""
+    found = {finding.status for finding in findings}
+    if "fail" in found:
+        return "broken"
+    return "degraded" if found & {"warn", "missing", "error"} else "healthy"
+
+
+def worst(verdicts: tuple[Health, ...]) -> Health:
+    """The worst of several brains' verdicts."""
+    return min(verdicts, key=_HEALTH.index, default="healthy")

@@ -1,0 +1,129 @@
+"""What doctor judges, as plain values: `doctor_facts` collects them, the checks read them. Nothing acts in here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from gradata.overview import CloudSide, Local
+
+if TYPE_CHECKING:
+    from gradata.agents import Found
+
+FindingStatus = Literal["ok", "skip", "missing", "warn", "fail", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check. `detail` is one line."""
+
+    name: str
+    status: FindingStatus
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """From where on something is worth a look, or a failure. Each can be set (`gradata config`)."""
+
+    backlog_records_max: int = 1_000
+    """More pending records than this is a failure: nobody noticed for too long."""
+    backlog_warn_s: float = 60.0
+    """A backlog older than this is worth a look."""
+    silent_s: float = 24 * 3600.0
+    """A brain without a new event for this long may have lost its capture: hooks that never fire look just like it."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFact:
+    """Where the key comes from, never what it is. `source` None: there is none. `trouble`: why it cannot work."""
+
+    source: str | None = None
+    trouble: str | None = None
+    conflict: str | None = None
+    stale_token: str | None = None
+    """The file that holds a token of an older version, which is not used; None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionFact:
+    """How far system.db is behind the log, in bytes and records (at least so many, unless `exact`).
+
+    `behind_bytes` None: it has no cursor yet. `trouble`: it cannot be read.
+    """
+
+    behind_bytes: int | None = None
+    exists: bool = False
+    trouble: str | None = None
+    behind_records: int = 0
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsFact:
+    """The last records of the log. `damaged` of the `looked` ones cannot be interpreted; `fresh` of those are among
+    the last hundred. `last_at` is the offset of the last damaged one."""
+
+    looked: int = 0
+    damaged: int = 0
+    fresh: int = 0
+    last_at: int | None = None
+    whole: bool = True
+    """Whether these are all records of the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFact:
+    """The file system of the brain. `inodes` None: it has no such limit. `trouble`: it cannot be asked."""
+
+    free_bytes: int = 0
+    total_bytes: int = 0
+    inodes: int | None = None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventsFact:
+    """Whether this user may watch a further directory. `limits` as the system names them."""
+
+    works: bool | None = None
+    trouble: str = ""
+    limits: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that was found, at `now` (seconds since the epoch). `cloud` None: it was not asked."""
+
+    now: float
+    brain_dir: str
+    brain_from: str
+    brain_exists: bool
+    made_at: float | None = None
+    local: Local | None = None
+    cloud: CloudSide | None = None
+    key: KeyFact = KeyFact()
+    endpoint: str = ""
+    endpoint_from: str = ""
+    endpoint_trouble: str | None = None
+    config_trouble: str | None = None
+    config_files: tuple[str, ...] = ()
+    """Those that exist."""
+    write_through: bool = True
+    why_not: str | None = None
+    cloud_off: bool = False
+    """Nothing may leave the machine by any path."""
+    consent_refused: str | None = None
+    consent_by_choice: bool = True
+    projection: ProjectionFact = ProjectionFact()
+    records: RecordsFact = RecordsFact()
+    disk: DiskFact | None = None
+    events: EventsFact = EventsFact()
+    agents: Found | None = None
+    """None: they were not looked at."""
+    auth_log: str | None = None
+    """Its path, if it exists."""
+    sqlite_version: str = ""
+    set_aside: int = 0
+    """How many unusable sidecars were set aside."""
+    thresholds: Thresholds = field(default_factory=Thresholds)
