@@ -37,16 +37,15 @@ OF_SERVER = ("burst", "burst_slack", "body_s", "webhook", "silent_s")
 class LiveCloud:
     """A server on a free port of this machine with a store of its own. Same port and store after `start`."""
 
-    def __init__(self, directory: Path, options: dict[str, object]) -> None:
+    def __init__(self, directory: Path, options: dict[str, object], store_url: str | None = None) -> None:
         self.directory = directory
-        self.store_url = f"sqlite:{directory}/cloud.db"
+        self.store_url = store_url or f"sqlite:{directory}/cloud.db"
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}/api/v1"
         self._options = options
         self._process: subprocess.Popen[str] | None = None
         self._said: list[str] = []
         self.start()
-        self.admin_key = (directory / "admin.key").read_text().strip()
         self.key = self.make_key("ingest", "read")
 
     def start(self) -> None:
@@ -54,6 +53,7 @@ class LiveCloud:
         assert self._process is None
         # What the tests' own environment says of proxies and brains is none of the server's business.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADATA_")}
+        environment["HOME"] = str(self.directory)
         self._process = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", SERVE, str(self.port), self.store_url, json.dumps(self._options)],
             stderr=subprocess.PIPE,
@@ -75,6 +75,12 @@ class LiveCloud:
         self._listener.start()
         assert opened.wait(START_S), "the server did not start in time"
         assert any(line.startswith("gradata cloud at ") for line in self._said), self.said
+
+    @property
+    def admin_key(self) -> str:
+        """The key that the server made at its first start."""
+        home = self.directory if self.store_url.startswith("sqlite:") else self.directory / ".gradata" / "cloud"
+        return (home / "admin.key").read_text().strip()
 
     @property
     def pid(self) -> int:
@@ -146,9 +152,11 @@ def start_cloud(tmp_path: Path) -> Iterator[StartCloud]:
     def start(**options: object) -> LiveCloud:
         directory = tmp_path / f"cloud-{len(clouds)}"
         directory.mkdir()
+        store_url = options.pop("store_url", None)
         of_server: dict[str, object] = {name: options.pop(name) for name in OF_SERVER if name in options}
         limits: dict[str, object] = {"requests_per_minute": None, **options}
-        cloud = LiveCloud(directory, {"limits": limits, **of_server})
+        assert store_url is None or isinstance(store_url, str)
+        cloud = LiveCloud(directory, {"limits": limits, **of_server}, store_url)
         clouds.append(cloud)
         return cloud
 
