@@ -283,7 +283,7 @@ class Replicator:
         sidecar, standing = self._open_sidecar()
         self._sidecar = sidecar
         sink = self._open_sink()
-        log = LogReader(self.log_path)
+        log = LogReader(self.log_path, work_ahead=True)
         try:
             engine = Engine(
                 Ports(log, sidecar, sink, self._waker, self._clock),

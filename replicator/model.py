@@ -106,10 +106,13 @@ class Batch:
     offset: int
     data: bytes | memoryview = field(repr=False)
     ends: tuple[int, ...] = field(repr=False)
+    hashed: tuple[bytes, ...] | None = field(default=None, repr=False, compare=False)
+    """The leaves of the records, where they were computed already."""
 
     def __post_init__(self) -> None:
         assert self.ends
         assert self.ends[-1] == len(self.data)
+        assert self.hashed is None or len(self.hashed) == len(self.ends)
 
     @property
     def count(self) -> int:

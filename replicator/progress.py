@@ -337,7 +337,7 @@ def _found(p: Progress, load: Batch | Hole) -> Progress:
     p = replace(p, caught_up=False, log_trouble=None)
     if p.refusal is not None and isinstance(load, Hole) and load.leaf != p.refused_leaf:
         return replace(p, refusal=None)
-    leaves = [load.leaf] if isinstance(load, Hole) else leaf_hashes(load.views())
+    leaves = [load.leaf] if isinstance(load, Hole) else load.hashed or leaf_hashes(load.views())
     return replace(p, load=load, after=p.cursor.tree.extended(leaves))
 
 

@@ -16,6 +16,7 @@ from typing import overload
 from replicator import framing
 from replicator.actions import Broken, Compared, Found, Nothing, Read, ReadFailed
 from replicator.errors import CursorError
+from replicator.log.ahead import Ahead
 from replicator.log.disk import POSIX, READ, Disk, FileFacts, check_regular, code_of, hint_for, in_words, unusable
 from replicator.log.scan import Bounds, Scan, Tail
 from replicator.model import MIB, Anchor, Batch, Cursor, Head, Hole
@@ -29,11 +30,12 @@ class LogReader:
     """One log, read by one thread at a time.
 
     `suspect` says in words that the disk once refused to make the log durable; it stays until a new reader is
-    made, for the kernel tells of such an error only once.
+    made, for the kernel tells of such an error only once. `work_ahead`: use a second thread while requests take long.
     """
 
-    def __init__(self, path: str, disk: Disk = POSIX) -> None:
+    def __init__(self, path: str, disk: Disk = POSIX, *, work_ahead: bool = False) -> None:
         self.path = path
+        self._ahead = Ahead(path, disk) if work_ahead else None
         self.suspect: str | None = None
         self._disk = disk
         self._tail: Tail | None = None
@@ -53,11 +55,11 @@ class LogReader:
         if facts.size < cursor.offset:
             return Broken(f"the log ends at {facts.size}, before the {cursor.offset} bytes that were acknowledged")
         scan = Scan(self._disk, fd, facts, self._tail)
+        bounds = Bounds(action.bytes_max, action.records_max, action.record_bytes_max)
         if action.as_hole:
             load: Batch | Hole | None = scan.hole(cursor.size, cursor.offset)
         else:
-            bounds = Bounds(action.bytes_max, action.records_max, action.record_bytes_max)
-            load = scan.load(cursor.size, cursor.offset, bounds)
+            load = self._guessed(scan, cursor, bounds) or scan.load(cursor.size, cursor.offset, bounds)
         self._tail = scan.tail
         seen = (facts, cursor.offset, cursor.anchor)
         if load is None and seen == self._verified:
@@ -70,7 +72,14 @@ class LogReader:
         if load is None:
             return Nothing()
         self._make_durable(fd, facts)
+        if self._ahead is not None and isinstance(load, Batch) and load.end < facts.size:
+            self._ahead.begin(load.first + load.count, load.end, bounds)
         return Found(load)
+
+    def _guessed(self, scan: Scan, cursor: Cursor, bounds: Bounds) -> Batch | None:
+        """The batch that was split and hashed ahead, if its bytes are those that the log has now."""
+        guess = None if self._ahead is None else self._ahead.take(cursor.size, cursor.offset, bounds)
+        return guess if guess is not None and scan.has(guess) else None
 
     def _make_durable(self, fd: int, facts: FileFacts) -> None:
         """So that the cloud never knows bytes, or a log, that a power cut takes from this disk."""
