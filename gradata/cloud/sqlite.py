@@ -13,6 +13,7 @@ import contextlib
 import os
 import queue
 import sqlite3
+import sys
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -33,12 +34,16 @@ BUSY_S = 5.0
 PAGE_BYTES = 4096
 """Small pages: a single event touches five or six of them, each of which goes through the WAL whole."""
 CACHE_KIB = 128 * 1024
-REST_BYTES = 64 * MIB
-"""The size of the WAL from which `rest` folds it into the file."""
+REST_PAGES = 16 * MIB // PAGE_BYTES
+"""So many pages that are only in the WAL make `rest` fold it into the file: about what one large batch writes.
+
+Folding takes as long as the client takes to bring the next one, and a WAL that begins again from its start is
+written to blocks that the file has already, which spares each commit the file system's own journal."""
 FORCED_CHECKPOINT_PAGES = 256 * MIB // PAGE_BYTES
 SCHEMA_VERSION = 3
 READERS_MAX = 16
 RECORD_BYTES = Limits().record_bytes
+_INDEX_HEADER_BYTES = 136
 _BUGS = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError)
 """Errors that trying again does not heal: the request at fault is found and the others are committed without it."""
 
@@ -103,7 +108,7 @@ class SqliteStore(SqliteRemoving):
 
     def rest(self) -> None:
         """See `store.Store`: fold a large WAL into the file."""
-        if self._path is None or self._closed or _file_bytes(f"{self._path}-wal") < REST_BYTES:
+        if self._path is None or self._closed or _unfolded_pages(f"{self._path}-shm") < REST_PAGES:
             return
         with self._writing:
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
@@ -304,8 +309,18 @@ def _opening_error(path: str, error: sqlite3.Error) -> StoreError:
     )
 
 
-def _file_bytes(path: str) -> int:
+def _unfolded_pages(index: str) -> int:
+    """How many pages are in the WAL and not yet in the file, by the index of the WAL; 0 if there is none.
+
+    SQLite's "WAL-mode File Format": mxFrame is at byte 16, nBackfill at byte 96, each 32 bits of this machine. Asking
+    SQLite itself would be a checkpoint, and the WAL's size says nothing once it was large.
+    """
     try:
-        return os.stat(path).st_size
+        with open(index, "rb", buffering=0) as file:
+            header = file.read(_INDEX_HEADER_BYTES)
     except FileNotFoundError:
         return 0
+    if len(header) < _INDEX_HEADER_BYTES:
+        return 0
+    written, folded = (int.from_bytes(header[at : at + 4], sys.byteorder) for at in (16, 96))
+    return max(0, written - folded)

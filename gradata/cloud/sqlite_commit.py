@@ -17,6 +17,7 @@ from gradata.cloud.days import DayKind, day_counts
 from gradata.cloud.ingest import Decision, Done, Facts, LogFacts, NewEvents, plan
 from gradata.cloud.requests import Append, Beat, Claim, Loose, Request
 from gradata.cloud.sqlite_bars import barred_of
+from gradata.cloud.sqlite_insert import insert_rows
 from gradata.cloud.tiles import Tile, TilePart, hashes_of, leaves_at, tree_at
 from replicator.proof import HASH_BYTES, CompactRange
 
@@ -221,10 +222,20 @@ def _write_log(
     base = log_key << NUMBER_BITS
     writes = done.writes
     run = writes.rows
-    places = range(base + run.first, base + run.first + len(run.records))
-    connection.executemany(
-        "INSERT INTO records VALUES (?, ?, ?, ?, ?)",
-        zip(places, run.offsets, run.lengths, run.flags, run.records, strict=True),
+    insert_rows(
+        connection,
+        'INSERT INTO records (place, "offset", length, flag, record)'
+        " SELECT ?1 + column1, column2, column3, column4, column5",
+        zip(
+            range(run.first, run.first + len(run.records)),
+            run.offsets,
+            run.lengths,
+            run.flags,
+            run.records,
+            strict=True,
+        ),
+        width=5,
+        constants=(base,),
     )
     connection.executemany(
         "INSERT OR REPLACE INTO records VALUES (? + ?, ?, ?, ?, ?)", [(base, *row) for row in writes.mended]
@@ -261,15 +272,15 @@ def _write_events(
 ) -> None:
     cursor = (brain.key << NUMBER_BITS) + brain.events + 1
     columns = events.columns
-    connection.executemany(
-        "INSERT INTO events (cursor, brain_key, event_id, content, stored_at, place, loose,"
-        " type, category, severity, session, ts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    insert_rows(
+        connection,
+        "INSERT INTO events (cursor, brain_key, stored_at, event_id, content, place, loose,"
+        " type, category, severity, session, ts) SELECT ?1 + column1, ?2, ?3, column2, column3, column4, column5,"
+        " column6, column7, column8, column9, column10",
         zip(
-            range(cursor, cursor + len(events.event_ids)),
-            repeat(brain.key),
+            range(len(events.event_ids)),
             events.event_ids,
             events.contents,
-            repeat(now),
             places,
             loose,
             columns.types,
@@ -279,6 +290,8 @@ def _write_events(
             columns.timestamps,
             strict=False,
         ),
+        width=10,
+        constants=(cursor, brain.key, now),
     )
     brain.events += len(events.event_ids)
     brain.days += day_counts(columns, now)
