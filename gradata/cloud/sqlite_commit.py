@@ -14,7 +14,7 @@ from itertools import repeat
 
 from gradata.cloud.bars import GONE
 from gradata.cloud.days import DayKind, day_counts
-from gradata.cloud.ingest import Decision, Done, Facts, LogFacts, NewEvents, plan
+from gradata.cloud.ingest import Decision, Done, Facts, LogFacts, NewEvents, Run, plan
 from gradata.cloud.requests import Append, Beat, Claim, Loose, Request
 from gradata.cloud.sqlite_bars import barred_of
 from gradata.cloud.sqlite_insert import insert_rows
@@ -221,22 +221,7 @@ def _write_log(
         return
     base = log_key << NUMBER_BITS
     writes = done.writes
-    run = writes.rows
-    insert_rows(
-        connection,
-        'INSERT INTO records (place, "offset", length, flag, record)'
-        " SELECT ?1 + column1, column2, column3, column4, column5",
-        zip(
-            range(run.first, run.first + len(run.records)),
-            run.offsets,
-            run.lengths,
-            run.flags,
-            run.records,
-            strict=True,
-        ),
-        width=5,
-        constants=(base,),
-    )
+    _write_run(connection, base, writes.rows)
     connection.executemany(
         "INSERT OR REPLACE INTO records VALUES (? + ?, ?, ?, ?, ?)", [(base, *row) for row in writes.mended]
     )
@@ -258,6 +243,24 @@ def _write_log(
             request.status,
             log_key,
         ),
+    )
+
+
+def _write_run(connection: sqlite3.Connection, base: int, run: Run) -> None:
+    insert_rows(
+        connection,
+        'INSERT INTO records (place, "offset", length, flag, record)'
+        " SELECT ?1 + column1, column2, column3, column4, column5",
+        zip(
+            range(run.first, run.first + len(run.records)),
+            run.offsets,
+            run.lengths,
+            run.flags,
+            run.records,
+            strict=True,
+        ),
+        width=5,
+        constants=(base,),
     )
 
 
