@@ -30,6 +30,36 @@ RULES: tuple[Rule, ...] = (
         "strict= of zip is an assertion on a programmer's mistake; both sides are of one length by construction, or one"
         " is meant to be longer",
     ),
+    Rule(".*", ".*", r"\"utf-8\"", r"\"UTF-8\"", "Python knows one codec by both names"),
+    Rule("framing", "_too_deep", "in_string = False", "in_string = None", "both are no, and `not` makes True of both"),
+    Rule(
+        "framing",
+        "_too_deep",
+        r'mark\[0\] == "\\\\"',
+        r'mark\[0\] == "XX\\\\XX"',
+        "a backslash outside of a string is no JSON at all: the answer is not_json however deep it is",
+    ),
+    Rule(
+        "framing",
+        "_too_deep",
+        r'mark in "\[\{"',
+        r'mark in "XX\[\{XX"',
+        "a mark is one of four brackets, and the added letters are none",
+    ),
+    Rule(
+        "framing",
+        "_too_deep",
+        "<= ODD_DEPTH_MAX",
+        "< ODD_DEPTH_MAX",
+        "a short cut: with just so many brackets the loop finds that none is too deep",
+    ),
+    Rule(
+        "framing",
+        "reach",
+        r"data\.rfind\(",
+        r"data\.find\(",
+        "the same place, reached record by record: only slower (benchmarks/backfill.py measures that)",
+    ),
     Rule(
         "pacing",
         r"Budget\.spent",

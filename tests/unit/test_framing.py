@@ -111,6 +111,29 @@ def test_f14_depth_of_odd_records_has_a_limit_of_its_own(depth: int, readable: b
     assert isinstance(interpret(record), dict) is readable
 
 
+def test_f14_depth_is_counted_behind_strings_and_in_objects_too() -> None:
+    """Brackets in a string hide no nesting behind it, and objects nest like lists."""
+    lists = b'{"n": NaN, "text": "[\\"", "a": ' + b"[" * ODD_DEPTH_MAX + b"]" * ODD_DEPTH_MAX + b"}\n"
+    objects = b'{"n": NaN, "a": ' + b'{"a":' * ODD_DEPTH_MAX + b"1" + b"}" * ODD_DEPTH_MAX + b"}\n"
+    assert interpret(lists) == interpret(objects) == Uninterpretable("not_json")
+
+
+def test_f14_what_json_calls_no_blank_is_none() -> None:
+    """A line of vertical tabs and form feeds is no blank line."""
+    assert interpret(b"\x0b\x0c\n") == Uninterpretable("not_json")
+
+
+def test_f14_an_integer_beyond_64_bits_is_read_as_a_float() -> None:
+    """What orjson can read is read by orjson: its answer is the one that is documented."""
+    assert repr(interpret(b'{"n": 36893488147419103232}\n')) == repr({"n": 36893488147419103232.0})
+
+
+def test_a_limit_below_one_byte_is_a_programmers_mistake() -> None:
+    """No line fits it: nothing could ever be read."""
+    with pytest.raises(AssertionError):
+        reach(b"\n", 0)
+
+
 def test_f14_brackets_within_strings_are_no_depth() -> None:
     """Only nesting counts: neither brackets in strings, behind escaped quotes or not, nor brackets that close."""
     row = {"n": float("nan"), "text": '[{"' * 600, "list": [[] for _ in range(600)]}
@@ -143,7 +166,7 @@ def test_f16_a_usable_event_id_is_the_identity(event_id: str) -> None:
     assert event_id_of(json.dumps({"event_id": event_id}).encode() + b"\n") == event_id
 
 
-@pytest.mark.parametrize("event_id", ["", None, 7, 1.5, True, [], {}, "a" * 65, "a\0b", "\ud83d", "\udfffa"])
+@pytest.mark.parametrize("event_id", ["", None, 7, 1.5, True, [], {}, "a" * 65, "a\0b", "\ud800", "\udfffa"])
 def test_f16_any_other_event_id_leaves_identity_to_the_bytes(event_id: object) -> None:
     """Empty, too long, no string, or nothing that a store could hold: the hash of the bytes is the identity."""
     line = json.dumps({"event_id": event_id}).encode()
