@@ -88,8 +88,10 @@ class SimStore(SqliteStore):
         return self._connection.serialize()
 
     def restore(self, backup: bytes) -> None:
-        """Everything as it was."""
-        self._connection.deserialize(backup)
+        """Everything as it was. By a second connection: `deserialize` under prepared statements crashes old SQLites."""
+        with contextlib.closing(sqlite3.connect(":memory:")) as source:
+            source.deserialize(backup)
+            source.backup(self._connection)
         self._cloud_id = str(self._connection.execute("SELECT value FROM meta WHERE name = 'cloud_id'").fetchone()[0])
 
 

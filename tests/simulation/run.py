@@ -153,16 +153,21 @@ def main(arguments: list[str] | None = None) -> int:
     campaign = Campaign()
     if options.jobs == 1:
         campaign = run_seeds(seeds, hours=options.hours, until_found=options.until_found)
+        _tell(campaign, options.hours)
     else:
         with ProcessPoolExecutor(options.jobs) as pool:
             chunks = [seeds[start : start + 20] for start in range(0, len(seeds), 20)]
             for part in pool.map(partial(run_seeds, hours=options.hours), chunks):
                 campaign.merge(part)
-    for failure in campaign.failures:
-        print(told(failure, hours=options.hours), end="\n\n", file=sys.stderr)
+                _tell(part, options.hours)
     print(figures(campaign, time.monotonic() - began_s))
     incomplete = len(seeds) >= SEEDS_FOR_ALL and never_seen(campaign.seen)
     return 1 if campaign.failures or incomplete else 0
+
+
+def _tell(campaign: Campaign, hours: float | None) -> None:
+    for failure in campaign.failures:
+        print(told(failure, hours=hours), end="\n\n", file=sys.stderr, flush=True)
 
 
 def _trace(seed: int, hours: float | None) -> int:
