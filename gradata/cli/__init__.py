@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from gradata.cli import (
+    brains,
     config,
     correct,
     cursor,
@@ -41,7 +42,7 @@ from replicator.errors import ReplicatorError
 
 COMMANDS = (
     init, install, uninstall, correct, replicate, status, verify, restore, cursor, dead_letters, doctor, config,
-    fleet, service, serve, store, keys, hook, demo, torture,
+    fleet, service, serve, store, keys, brains, hook, demo, torture,
 )  # fmt: skip
 """In the order of `gradata --help`: as a person meets them."""
 

@@ -89,7 +89,7 @@ def run(options: Options, terminal: Terminal) -> int:
     with needs_server():
         from gradata.cloud import auth
         from gradata.cloud.store import open_store
-    url = options.store or _default_store()
+    url = options.store or default_store()
     _check(options, url, auth.SCOPES)
     store = open_store(url)
     try:
@@ -119,7 +119,7 @@ def _check(options: Options, url: str, scopes: frozenset[str]) -> None:
         raise ConfigurationError(f"there is no store at {path}", hint="name it with --store; `gradata serve` makes one")
 
 
-def _default_store() -> str:
+def default_store() -> str:
     """Where `gradata serve` keeps everything unless it is told otherwise."""
     with needs_server():
         from gradata.cloud.server import DATA_DIRECTORY  # here: it brings the web framework

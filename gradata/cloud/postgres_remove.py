@@ -106,6 +106,15 @@ class PostgresRemoving(PostgresWatching):
 
         return self._locked(workspace, brain_id, work, 0, deleted=True)
 
+    def readmit(self, workspace: str, brain_id: str) -> None:
+        """See `store_remove.Removing`."""
+
+        def work(connection: Connection, key: int, _: int) -> None:
+            connection.execute("DELETE FROM gradata.logs WHERE brain_key = %s", (key,))
+            connection.execute("DELETE FROM gradata.brains WHERE brain_key = %s", (key,))
+
+        self._locked(workspace, brain_id, work, None, deleted=True)
+
     def bar(
         self, workspace: str, brain_id: str, event_id: str | None, contents: Collection[bytes], *, now: int
     ) -> bool:

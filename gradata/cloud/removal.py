@@ -72,6 +72,12 @@ def purge(store: Store, workspace: str, brain_id: str, stopped: Callable[[], boo
     return removed
 
 
+def readmit(store: Store, workspace: str, brain_id: str) -> None:
+    """Forget that a brain was deleted, and what is left of it: it may be written anew, by whoever does so first."""
+    purge(store, workspace, brain_id)
+    store.readmit(workspace, brain_id)
+
+
 def erase(store: Store, workspace: str, brain_id: str, target: Target, *, now: int, dry_run: bool = False) -> Erased:
     """Take the bytes of a record away for good, from every place that holds them; its event leaves the projection.
 

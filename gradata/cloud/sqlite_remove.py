@@ -89,6 +89,13 @@ class SqliteRemoving(Watching):
             connection.execute("UPDATE brains SET events = 0, gone = 0, erased = 0 WHERE brain_key = ?", (key,))
             return 0
 
+    def readmit(self, workspace: str, brain_id: str) -> None:
+        """See `store_remove.Removing`."""
+        with self._transaction() as connection:
+            key = _key(connection, workspace, brain_id, deleted=True)
+            connection.execute("DELETE FROM logs WHERE brain_key = ?", (key,))
+            connection.execute("DELETE FROM brains WHERE brain_key = ?", (key,))
+
     def bar(
         self, workspace: str, brain_id: str, event_id: str | None, contents: Collection[bytes], *, now: int
     ) -> bool:

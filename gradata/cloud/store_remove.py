@@ -61,6 +61,9 @@ class Removing(Protocol):
     def purge(self, workspace: str, brain_id: str, limit: int) -> int:
         """Remove up to about `limit` rows of a brain that was deleted; how many. 0: nothing is left of it."""
 
+    def readmit(self, workspace: str, brain_id: str) -> None:
+        """Remove the tombstone of a deleted brain of which nothing else is left."""
+
     def bar(
         self, workspace: str, brain_id: str, event_id: str | None, contents: Collection[bytes], *, now: int
     ) -> bool:

@@ -17,9 +17,10 @@ from gradata.cloud.edge import response
 from gradata.cloud.living import require_living
 from gradata.cloud.service import Answer, brain_forbidden, require_brain
 from gradata.cloud.shared import Shared
+from gradata.cloud.standing import erased_json, standing_json
 from gradata.cloud.store import StoreError, StoreUnavailableError
 from gradata.cloud.store_remove import Standing
-from gradata.cloud.views import BrainName, iso
+from gradata.cloud.views import BrainName
 from replicator.errors import WireError
 
 log = logging.getLogger("gradata.cloud")
@@ -108,28 +109,3 @@ async def _standing(shared: Shared, principal: Principal, brain_id: str) -> Stan
 
 def _answer(document: dict[str, Any]) -> Response:
     return response(Answer(200, orjson.dumps(document), headers={"Cache-Control": "no-store"}))
-
-
-def standing_json(brain: Standing) -> dict[str, Any]:
-    """How a brain stands, in its stable form."""
-    return {
-        "brain_id": brain.brain_id,
-        "created_at": iso(brain.created_at),
-        "events": brain.events,
-        "logs": brain.logs,
-        "bytes": brain.offset,
-        "stored_at": iso(brain.stored_at),
-        "deleted_at": iso(brain.deleted_at),
-        "retain_days": None if brain.retain_us is None else brain.retain_us // removal.DAY_US,
-    }
-
-
-def erased_json(brain_id: str, done: removal.Erased, *, dry_run: bool) -> dict[str, Any]:
-    """What was erased, in its stable form."""
-    return {
-        "brain_id": brain_id,
-        "event_id": done.event_id,
-        "places": [{"log_id": log_id, "record": number} for log_id, number in done.places],
-        "loose": done.loose,
-        "dry_run": dry_run,
-    }

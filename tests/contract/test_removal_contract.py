@@ -229,6 +229,21 @@ def test_what_a_deletion_leaves_is_removed_in_steps(store: Store) -> None:
     assert store.purge("default", "nobody", 100) == 0
 
 
+def test_a_deleted_brain_may_be_readmitted(store: Store) -> None:
+    """Then it is new: nothing of before is known, and everything is taken. One that was not deleted is left alone."""
+    log = [event("a"), event("b")]
+    ingest(store, append(log), append(log, brain_id="other", log_id=OTHER_LOG))
+    erase(store, Target("a"))
+    removal.delete(store, "default", "brain", now=NOW)
+    removal.readmit(store, "default", "brain")
+    assert store.standings("default", "brain") == []
+    assert ingest(store, append(log), now=NOW + 7) == [(2, 0, [])]
+    assert names(store) == ["a", "b"]
+    store.readmit("default", "brain")
+    assert names(store) == ["a", "b"]
+    everything(store, log)
+
+
 # ---------------------------------------------------------------- expiring
 
 

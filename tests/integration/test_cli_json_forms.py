@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from gradata.cloud.store import open_store
 from tests.cli_runner import CommandLine
+from tests.cloud_batches import append, event
 from tests.cloud_fixture import LiveCloud
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "commands.md"
@@ -78,6 +80,28 @@ def test_the_forms_of_an_operator_s_commands(cli: CommandLine) -> None:
     prefix = answer["keys"][1]["key"]
     same_form(made, cli("keys", "rotate", prefix, "--json", *store).json)
     same_form(revoked, cli("keys", "revoke", prefix, "--yes", "--json", *store).json)
+
+
+def test_the_forms_of_what_is_taken_away(cli: CommandLine) -> None:
+    """`gradata brains`: each part, in an order that leaves something for the next."""
+    url = f"sqlite:{cli.home}/cloud.db"
+    store = open_store(url)
+    store.ingest([append([event("a"), event("b")])], now=1)
+    store.close()
+    listed, deleted, readmitted, erased, retained = documented("brains")
+
+    def brains(part: str, *arguments: str) -> dict[str, Any]:
+        return cli("brains", part, *arguments, "--json", "--store", url).json
+
+    answer = brains("list")
+    same_form(listed, answer)
+    same_form(listed["brains"][0], answer["brains"][0])
+    answer = brains("erase", "brain", "--event", "a", "--yes")
+    same_form(erased, answer)
+    same_form(erased["places"][0], answer["places"][0])
+    same_form(retained, brains("retain", "brain", "--days", "90", "--yes"))
+    same_form(deleted, brains("delete", "brain", "--yes"))
+    same_form(readmitted, brains("readmit", "brain", "--yes"))
 
 
 @pytest.mark.parametrize("command", ["init", "demo"])
