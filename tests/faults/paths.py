@@ -185,14 +185,16 @@ def _checkpoint(log: Path, shared: Shared) -> Callable[[], None]:
 
 def _cloud_with(log: Path, size: int) -> MemoryCloud:
     """A cloud that has acknowledged the first `size` records."""
-    whole = log.read_bytes()
-    lines = whole.splitlines(keepends=True)[:size]
-    other = log.with_name("cloud.jsonl")
-    other.write_bytes(b"".join(lines))
+    lines = log.read_bytes().splitlines(keepends=True)[:size]
+    return replicated(log.with_name("cloud.jsonl"), b"".join(lines))
+
+
+def replicated(at: Path, content: bytes) -> MemoryCloud:
+    """A cloud that has acknowledged all of this; `at` is written and removed."""
+    at.write_bytes(content)
     cloud = MemoryCloud()
-    engine = _engine(other, cloud, None)
-    _until_caught_up(engine, other.stat().st_size)
-    other.unlink()
+    _until_caught_up(_engine(at, cloud, None), len(content))
+    at.unlink()
     return cloud
 
 
@@ -259,14 +261,19 @@ def _until_caught_up(engine: Engine, end: int) -> None:
     raise AssertionError(f"replication does not go on: {engine.progress.trouble or engine.progress.log_trouble}")
 
 
-def check_replication(log: Path, cloud: MemoryCloud) -> None:
-    """Replicate what is there with a fresh process's eyes: the cloud then has the log, in one generation."""
+def check_replication(log: Path, cloud: MemoryCloud) -> int:
+    """Replicate what is there with a fresh process's eyes: the cloud then has the log, in one generation.
+
+    Returns how many records that took.
+    """
     sidecar = Sidecar.open(sidecar_path(str(log)))
     engine = _engine(log, cloud, sidecar, sidecar.load())
     _until_caught_up(engine, log.stat().st_size)
     sidecar.close()
     assert list(cloud.logs) == [LOG_ID], f"generations that no fault justifies: {list(cloud.logs)}"
     assert cloud.bytes_of(LOG_ID) == log.read_bytes(), "the replica is not the log"
+    tally = engine.progress.tally
+    return tally.accepted + tally.duplicates
 
 
 def _of(check: Callable[..., None], *more: object) -> Callable[[Path, Shared], None]:

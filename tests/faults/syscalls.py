@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.faults.paths import PATHS, Tried
+from tests.faults.restoring import RESTORE
 from tests.faults.shared import Shared
 from tests.faults.strace import Fault, calls_of, faults_at, missing, with_fault
 
@@ -96,7 +97,7 @@ def main() -> int:
         print(why, file=sys.stderr)
         return 3
     rows = []
-    for path in PATHS:
+    for path in (*PATHS, RESTORE):
         if chosen.path is None or chosen.path in path.name:
             with tempfile.TemporaryDirectory(prefix="syscalls-") as place:
                 rows.append(try_path(path, Path(place), short=chosen.short))
