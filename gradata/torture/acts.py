@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gradata.torture.mounts import freeze
 from gradata.torture.stage import Stage
 from replicator.lease import Lease, lease_path
 from replicator.testing import chaos
@@ -118,6 +119,7 @@ def fill_disk(stage: Stage, dice: random.Random) -> str:
 
 def cut_brain(stage: Stage, _: random.Random) -> str:
     """Take the power of the brain's machine; everything on it dies, and starts again."""
+    freeze(actor.pid for actor in stage.actors if actor.pid is not None)
     stage.brain_place.cut()
     for actor in stage.actors:
         actor.kill()
@@ -129,6 +131,7 @@ def cut_brain(stage: Stage, _: random.Random) -> str:
 
 def cut_cloud(stage: Stage, _: random.Random) -> str:
     """Take the power of the cloud's machine."""
+    freeze([stage.cloud.pid] if stage.cloud.pid is not None else [])
     stage.cloud_place.cut()
     stage.cloud.kill()
     stage.cloud_place.restore()

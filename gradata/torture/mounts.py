@@ -12,16 +12,19 @@ import errno
 import fcntl
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 SIZE_BYTES = 512 * 1024 * 1024
 """Of a file system: sparse, so it takes what is written."""
 TMPFS_BYTES = 256 * 1024 * 1024
 UNMOUNT_S = 20.0
+FREEZE_S = 5.0
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 _MS_REC_PRIVATE = 0x4000 | 0x40000
 _SHUTDOWN = 0x8004587D
@@ -51,6 +54,29 @@ def alone() -> str | None:
     except OSError as error:
         return f"mounts of one's own are not permitted: {error.strerror}"
     return None
+
+
+def freeze(pids: Iterable[int]) -> None:
+    """Stop these processes where they are; returns when none of their threads runs.
+
+    To be called before a cut: whoever lives on while a disk has lost its power sees what no machine can show. ext4
+    answers an fdatasync that was under way with success, though its data is gone.
+    """
+    frozen = list(pids)
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + FREEZE_S
+    while any(_runs(pid) for pid in frozen) and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a thread of it is neither stopped nor inside a call of the kernel that ends in being stopped."""
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/stat", encoding="utf-8", errors="replace") as file:
+            if file.read().rpartition(")")[2].split()[0] not in "TtDZX":
+                return True
+    return False
 
 
 @dataclass

@@ -4,7 +4,8 @@
 
 Brain and cloud have loop-mounted file systems of their own (ext4 and xfs in turn, fresh for each series). Two writers,
 one of which replicates, and the server run; then the file system is shut down without flushing (FS_IOC_SHUTDOWN), so
-that what was not synced is lost; everything on it is killed, and it is mounted again, as after a power cut. After each:
+that what was not synced is lost; everything on it, stopped the moment before, is killed, and it is mounted again, as
+after a power cut. After each:
 every event that was acknowledged with `durable` true stands in the log; what the cloud has is a prefix of the log; the
 cloud has what the client's cursor says. After each series: drained, byte-equal, each event once, one generation.
 Exit code 1 if anything did not hold, 3 where it is not permitted.
@@ -20,6 +21,7 @@ import random
 import select
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -36,7 +38,7 @@ from gradata.cloud.auth import create_key
 from gradata.cloud.server import run as serve
 from gradata.cloud.shared import LIMITS, Options
 from gradata.cloud.store import open_store
-from gradata.torture.mounts import Place, alone, mounted
+from gradata.torture.mounts import Place, alone, freeze, mounted
 from replicator import recovery
 from replicator.errors import ReplicatorError
 from replicator.framing import interpret
@@ -109,7 +111,7 @@ class Machine:
         store = open_store(self.store)
         self.key = create_key(store, "cut", ("ingest", "read"))
         store.close()
-        self.port = 20_000 + self.dice.randrange(20_000)
+        self.port = free_port()
         self.environ = {
             "HOME": str(self.home),
             "GRADATA_ENDPOINT": f"http://127.0.0.1:{self.port}/api/v1",
@@ -176,6 +178,9 @@ class Machine:
         time.sleep(self.dice.uniform(*AT_WORK_S))  # the cut's own moment, nothing is waited for
         what = self.dice.choices(("brain", "cloud", "both"), (6, 2, 2))[0]
         self.figures.cuts[f"{self.kind} {what}"] = self.figures.cuts.get(f"{self.kind} {what}", 0) + 1
+        on_brain = self.writers if what in ("brain", "both") else []
+        on_cloud = [self.server] if what in ("cloud", "both") and self.server else []
+        freeze(pid for pid, _ in [*on_brain, *on_cloud])
         if what in ("brain", "both"):
             self.disk.cut()
         if what in ("cloud", "both"):
@@ -201,6 +206,7 @@ class Machine:
             known = ids_of(whole)
             missing = [name for name in self.promised if name not in known]
             self.figures.lost += len(missing)
+            self.figures.wrong += [f"{name} is not in the log" for name in missing[:3]]
             self.figures.torn_tails += len(data) > len(whole)
         if len(logs) > 1:
             self.figures.wrong.append(f"{len(logs)} generations")
@@ -235,7 +241,9 @@ class Machine:
         ids = self.event_ids()
         self.look(stopped=True)
         self.figures.twice += len(ids) - len(set(ids))
-        self.figures.lost += len(set(self.promised) - set(ids))
+        missing = set(self.promised) - set(ids)
+        self.figures.lost += len(missing)
+        self.figures.wrong += [f"{name} is not in the projection" for name in sorted(missing)[:3]]
         self.figures.promised += len(self.promised)
         if replica != self.log.read_bytes():
             self.figures.wrong.append("the replica is not the log")
@@ -299,6 +307,13 @@ class Machine:
         for disk in (getattr(self, "disk", None), getattr(self, "cloud_disk", None)):
             if isinstance(disk, Place):
                 disk.close()
+
+
+def free_port() -> int:
+    """A port that nobody listens at now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def ids_of(whole: bytes) -> set[str]:
