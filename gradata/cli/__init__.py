@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from gradata.cli import (
     brains,
+    completion,
     config,
     correct,
     cursor,
@@ -42,7 +43,7 @@ from replicator.errors import ReplicatorError
 
 COMMANDS = (
     init, install, uninstall, correct, replicate, status, verify, restore, cursor, dead_letters, doctor, config,
-    fleet, service, serve, store, keys, brains, hook, demo, torture,
+    fleet, service, serve, store, keys, brains, hook, demo, torture, completion,
 )  # fmt: skip
 """In the order of `gradata --help`: as a person meets them."""
 

@@ -1,0 +1,56 @@
+"""`gradata completion`: what a shell needs to complete commands and options."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gradata.cli.commands import FINE, Subparsers, add_json
+
+if TYPE_CHECKING:
+    from gradata.cli.terminal import Terminal
+
+NAME = "completion"
+HELP = "print the completions for bash, zsh or fish"
+SHELLS = ("bash", "zsh", "fish")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for."""
+
+    shell: str
+    json: bool
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    parser = commands.add_parser(
+        NAME,
+        help=HELP,
+        description="Print a script that lets a shell complete commands, options and directories. It is made from the"
+        " commands themselves; load it again after an upgrade.",
+        epilog="bash: source <(gradata completion bash). zsh, behind compinit: source <(gradata completion zsh). fish:"
+        " gradata completion fish | source. Exit codes: 0 fine, 2 wrong usage.",
+    )
+    parser.add_argument("shell", choices=SHELLS, help="which shell")
+    add_json(parser)
+    parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
+
+
+def _options(chosen: argparse.Namespace) -> Options:
+    return Options(chosen.shell, chosen.json)
+
+
+def run(options: Options, terminal: Terminal) -> int:
+    """Print the script."""
+    from gradata import completion
+    from gradata.cli import build_parser
+
+    script = completion.SHELLS[options.shell](build_parser())
+    if options.json:
+        terminal.json({"shell": options.shell, "script": script})
+    else:
+        terminal.out(script.rstrip("\n"))
+    return FINE
