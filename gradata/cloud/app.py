@@ -11,20 +11,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request, Response
-from starlette.requests import ClientDisconnect
-from starlette.routing import Route
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from gradata.cloud import service
 from gradata.cloud.alerts import Alerts, poster
 from gradata.cloud.auth import Principal
 from gradata.cloud.dashboard.pages import Pages, add_pages
+from gradata.cloud.direct import Asked, Direct
 from gradata.cloud.documents import BASE, heartbeat_document, ingest_document
-from gradata.cloud.edge import Answered, Edge, add_error_answers, response, unavailable
+from gradata.cloud.edge import Answered, Edge, add_error_answers, response
 from gradata.cloud.eyes import Eyes
 from gradata.cloud.journal import note_answer, route_of
 from gradata.cloud.requests import Append, Loose
-from gradata.cloud.shared import Options, Shared, SpentError
+from gradata.cloud.service import Answer
+from gradata.cloud.shared import Options, Shared
 from gradata.cloud.store import Store
 from gradata.cloud.sweeping import Sweeping
 from gradata.cloud.views import add_views
@@ -59,7 +59,7 @@ def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
         eyes.close()
         await asyncio.to_thread(shared.close)
 
-    app = FastAPI(
+    app = Cloud(
         title="Gradata cloud",
         version="1",
         description="Keeps logs byte for byte and proves it.",
@@ -69,21 +69,35 @@ def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     add_error_answers(app, shared.limits)
-    app.add_exception_handler(SpentError, _of_spent)
-    _add_ingest(app, shared)
+    direct = _add_ingest(app, shared)
     add_compat_views(app, shared)
     add_views(app, shared)
     add_admin_views(app, shared, sweeping.soon)
     pages = Pages(eyes)
     add_fleet_views(app, eyes, pages.correction)
     add_pages(app, pages)
-    app.add_middleware(Edge, rate=shared.options.rate, answered=_answered(eyes))
+    app.edge = Edge(
+        app.framework,
+        direct={f"{BASE}/{name}": route for name, route in direct.items()},
+        limits=shared.limits,
+        rate=shared.options.rate,
+        answered=_answered(eyes),
+    )
     return app
 
 
-async def _of_spent(_: Request, error: Exception) -> Response:
-    assert isinstance(error, SpentError)
-    return response(error.answer)
+class Cloud(FastAPI):
+    """The framework's application, behind our edge."""
+
+    edge: Edge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A request, or the server's life."""
+        await self.edge(scope, receive, send)
+
+    async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What the edge does not answer itself."""
+        await super().__call__(scope, receive, send)
 
 
 def _watching(eyes: Eyes) -> asyncio.Task[None] | None:
@@ -100,64 +114,59 @@ def _answered(eyes: Eyes) -> Answered:
     return answered
 
 
-async def _store(shared: Shared, request: Request, principal: Principal, media_type: str) -> Response:
+async def _store(shared: Shared, asked: Asked, principal: Principal, media_type: str) -> Answer:
     """Read, interpret, commit and answer one request that brings records."""
     limits = shared.limits
     bytes_max = limits.record_bytes if media_type == JSON_TYPE else limits.body_bytes
-    taken = shared.take_room(request, bytes_max)
+    taken = shared.take_room(asked, bytes_max)
     try:
-        body = await shared.body(request, bytes_max)
+        body = await shared.body(asked, bytes_max)
 
         def read() -> Append | Loose:
             if media_type == BATCH_TYPE:
                 return service.read_batch(principal, body, limits)
             if media_type == LOOSE_TYPE:
-                return service.read_loose(principal, request.query_params.get("brain"), body, limits)
+                return service.read_loose(principal, asked.query_params.get("brain"), body, limits)
             return service.read_correction(principal, body)
 
         work = read() if len(body) <= INLINE_BYTES else await asyncio.to_thread(read)
-        spent = shared.spend(request, work.workspace, work.brain_id)
-        if spent is not None:
-            return spent
-        decision = await shared.commit(request, work)
+        shared.charge(asked, work.workspace, work.brain_id)
+        decision = await shared.commit(asked, work)
     finally:
         shared.give_room(taken)
     cloud_id = shared.store.cloud_id
     if isinstance(work, Append):
-        return response(service.answer_batch(work, decision, cloud_id, limits))
+        return service.answer_batch(work, decision, cloud_id, limits)
     answer = service.answer_loose if media_type == LOOSE_TYPE else service.answer_correction
-    return response(answer(work, decision, cloud_id, limits))
+    return answer(work, decision, cloud_id, limits)
 
 
-def _add_ingest(app: FastAPI, shared: Shared) -> None:
-    @app.post(f"{BASE}/ingest", openapi_extra=ingest_document())
-    async def ingest(request: Request) -> Response:
-        """Store a batch of a log (schema 2), loose events, or one correction (schema 1)."""
-        principal = await shared.principal(request, "ingest")
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def _add_ingest(app: FastAPI, shared: Shared) -> dict[str, Direct]:
+    """The routes that `edge` calls itself. The framework knows them for its document only."""
+
+    async def ingest(asked: Asked) -> Answer:
+        principal = await shared.principal(asked, "ingest")
+        media_type = asked.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type not in (BATCH_TYPE, LOOSE_TYPE, JSON_TYPE):
             detail = f"Content-Type must be {BATCH_TYPE}, {LOOSE_TYPE} or {JSON_TYPE}"
             raise WireError(detail, status=415, code="media_type_unsupported")
-        try:
-            return await _store(shared, request, principal, media_type)
-        except ClientDisconnect:
-            return response(unavailable("the client went away"))
+        return await _store(shared, asked, principal, media_type)
 
-    # The framework's own route serves the document; this one, found first, spares each event its dependency solving.
-    app.router.routes.insert(0, Route(f"{BASE}/ingest", ingest, methods=["POST"]))
+    async def heartbeat(asked: Asked) -> Answer:
+        principal = await shared.principal(asked, "ingest")
+        beat = service.read_beat(principal, await shared.body(asked, HEARTBEAT_BYTES_MAX))
+        shared.charge(asked, beat.workspace, f"{beat.brain_id}\n{beat.device_id}\n{beat.log_id}", beat=True)
+        decision = await shared.commit(asked, beat)
+        return service.answer_beat(beat, decision, shared.store.cloud_id)
 
-    @app.post(f"{BASE}/heartbeat", openapi_extra=heartbeat_document())
-    async def heartbeat(request: Request) -> Response:
+    @app.post(f"{BASE}/ingest", openapi_extra=ingest_document(), name="ingest")
+    async def document_of_ingest(request: Request) -> Response:
+        """Store a batch of a log (schema 2), loose events, or one correction (schema 1)."""
+        return response(await ingest(Asked(request.scope, request.receive)))
+
+    @app.post(f"{BASE}/heartbeat", openapi_extra=heartbeat_document(), name="heartbeat")
+    async def document_of_heartbeat(request: Request) -> Response:
         """Say that a log's replicator is alive, and learn the log's head."""
-        principal = await shared.principal(request, "ingest")
-        try:
-            body = await shared.body(request, HEARTBEAT_BYTES_MAX)
-        except ClientDisconnect:
-            return response(unavailable("the client went away"))
-        beat = service.read_beat(principal, body)
-        name = f"{beat.brain_id}\n{beat.device_id}\n{beat.log_id}"
-        spent = shared.spend(request, beat.workspace, name, beat=True)
-        if spent is not None:
-            return spent
-        decision = await shared.commit(request, beat)
-        return response(service.answer_beat(beat, decision, shared.store.cloud_id))
+        return response(await heartbeat(Asked(request.scope, request.receive)))
+
+    return {"ingest": ingest, "heartbeat": heartbeat}

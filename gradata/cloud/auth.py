@@ -118,6 +118,7 @@ class Authenticator:
         self._clock = clock
         self._wall_us = wall_us
         self._cache: dict[str, tuple[float, Key]] = {}
+        self._named: dict[bytes, tuple[float, Key, Principal]] = {}
 
     def principal(self, authorization: str | None) -> Principal | Unknown:
         """The principal, or that there is none. Raises StoreUnavailableError."""
@@ -133,7 +134,20 @@ class Authenticator:
             return Unknown("" if key is None else prefix)
         if not works(key, self._wall_us()):
             return Unknown(prefix)
-        return Principal(prefix, key.workspace, key.scopes, key.brains)
+        named = Principal(prefix, key.workspace, key.scopes, key.brains)
+        cached = self._cache.get(prefix)
+        if cached is not None and cached[1] is key:
+            if len(self._named) >= CACHED_KEYS_MAX:
+                self._named.clear()
+            self._named[_digest(authorization or "")] = (cached[0], key, named)
+        return named
+
+    def remembered(self, authorization: str | None) -> Principal | None:
+        """What `principal` said of this header, if that was less than CACHE_S ago and it still holds."""
+        found = self._named.get(_digest(authorization or ""))
+        if found is None or self._clock() - found[0] >= CACHE_S or not works(found[1], self._wall_us()):
+            return None
+        return found[2]
 
     def bearer(self, prefix: str) -> Principal | None:
         """Whom the key with this prefix stands for, if it works: for those who have shown it before."""
@@ -141,12 +155,6 @@ class Authenticator:
         if key is None or not works(key, self._wall_us()):
             return None
         return Principal(prefix, key.workspace, key.scopes, key.brains)
-
-    def remembers(self, authorization: str | None) -> bool:
-        """Whether `principal` answers without asking the store."""
-        match = _KEY.fullmatch((authorization or "").partition(" ")[2].strip())
-        cached = None if match is None else self._cache.get(match[1])
-        return match is None or (cached is not None and self._clock() - cached[0] < CACHE_S)
 
     def _find(self, prefix: str) -> Key | None:
         now = self._clock()

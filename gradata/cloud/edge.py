@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gradata.cloud.direct import Asked, Direct
 from gradata.cloud.journal import REQUEST_ID, request_id_of
 from gradata.cloud.limits import Rate, Verdict, policy_field, state_field
-from gradata.cloud.service import Answer, DeniedError, problem, wire_problem
+from gradata.cloud.service import Answer, AnswerError, DeniedError, problem, wire_problem
 from gradata.cloud.store import StoreUnavailableError
 from replicator.errors import WireError
 from replicator.model import Limits
@@ -33,6 +35,8 @@ UNAVAILABLE_RETRY_S = 2
 log = logging.getLogger("gradata.cloud")
 
 CODES = {404: "not_found", 405: "method_not_allowed"}
+ERRORS = (WireError, DeniedError, StoreUnavailableError, AnswerError, ClientDisconnect)
+"""What a route may raise, and `answer_to` has an answer to. Everything else is a bug."""
 
 
 class Edge:
@@ -42,14 +46,19 @@ class Edge:
         self,
         app: ASGIApp,
         *,
+        direct: Mapping[str, Direct],
+        limits: Limits,
         rate: Rate | None,
         answered: Answered,
         requests_max: int = REQUESTS_AT_WORK_MAX,
     ) -> None:
+        """`direct`: routes for POST that need no framework, by path."""
         self._app = app
+        self._direct = direct
+        self._limits = limits
         self._answered = answered
         self._rate = rate
-        self._policy = None if rate is None else (b"ratelimit-policy", policy_field(rate).encode())
+        self._fixed = [] if rate is None else [(b"ratelimit-policy", policy_field(rate).encode())]
         self._requests_max = requests_max
         self._at_work = 0
 
@@ -58,35 +67,59 @@ class Edge:
             await self._app(scope, receive, send)
             return
 
+        direct = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
         begun = time.monotonic()
         name = request_id_of(scope)
         mark = REQUEST_ID.set(name)
         status = 499  # nobody heard an answer
+        asked = None if direct is None else Asked(scope, receive)
 
         async def send_with_fields(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                fields = [*message["headers"], (b"x-request-id", name.encode())]
+                fields = [*message["headers"], (b"x-request-id", name.encode()), *self._fixed]
                 if self._rate is not None:
-                    verdict: Verdict | None = scope.get("state", {}).get("verdict")
-                    fields += [self._policy, (b"ratelimit", state_field(self._rate, verdict).encode())]
+                    verdict: Verdict | None = scope["state"].get("verdict") if asked is None else asked.state.verdict
+                    fields.append((b"ratelimit", state_field(self._rate, verdict).encode()))
                 message["headers"] = fields
             await send(message)
 
-        is_feed = scope["path"].endswith("/feed")  # it stays for hours, and has a bound of its own
+        is_feed = direct is None and scope["path"].endswith("/feed")  # it stays for hours, and has its own bound
         try:
             if self._at_work >= self._requests_max and not is_feed:
-                await response(busy())(scope, receive, send_with_fields)
+                await _send(busy(), send_with_fields)
                 return
             self._at_work += not is_feed
             try:
-                await self._app(scope, receive, send_with_fields)
+                if direct is None or asked is None:
+                    await self._app(scope, receive, send_with_fields)
+                else:
+                    scope["endpoint"] = direct
+                    await self._answer(direct, asked, send_with_fields)
             finally:
                 self._at_work -= not is_feed
         finally:
             self._answered(scope, status, None if is_feed else time.monotonic() - begun)
             REQUEST_ID.reset(mark)
+
+    async def _answer(self, direct: Direct, asked: Asked, send: Send) -> None:
+        try:
+            answer = await direct(asked)
+        except ERRORS as error:
+            answer = answer_to(error, self._limits)
+        except BaseException as error:  # a bug: answered like every error, and raised on, to be recorded
+            if isinstance(error, Exception):
+                await _send(bug(), send)
+            raise
+        await _send(answer, send)
+
+
+async def _send(answer: Answer, send: Send) -> None:
+    headers = [(b"content-length", b"%d" % len(answer.body)), (b"content-type", answer.media_type.encode("latin-1"))]
+    headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 def response(answer: Answer) -> Response:
@@ -104,20 +137,34 @@ def unavailable(detail: str, retry_after_s: int = UNAVAILABLE_RETRY_S) -> Answer
     return problem(503, "unavailable", detail, headers={"Retry-After": str(retry_after_s)})
 
 
+def bug() -> Answer:
+    """500."""
+    return problem(500, "internal_error", "an error of the server; nothing of the request was stored")
+
+
+def answer_to(error: BaseException, limits: Limits) -> Answer:
+    """The answer to one of ERRORS."""
+    match error:
+        case WireError():
+            return wire_problem(error, limits)
+        case DeniedError():
+            return problem(403, error.code, str(error))
+        case AnswerError():
+            return error.answer
+        case ClientDisconnect():
+            return unavailable("the client went away")
+        case StoreUnavailableError():
+            log.error("store unavailable: %s", error)
+            return unavailable("the store cannot be used now")
+        case _:
+            raise AssertionError("not one of ERRORS")
+
+
 def add_error_answers(app: FastAPI, limits: Limits) -> None:
     """Have every exception answered as problem+json."""
 
-    async def of_wire(_: Request, error: Exception) -> Response:
-        assert isinstance(error, WireError)
-        return response(wire_problem(error, limits))
-
-    async def of_denial(_: Request, error: Exception) -> Response:
-        assert isinstance(error, DeniedError)
-        return response(problem(403, error.code, str(error)))
-
-    async def of_store(_: Request, error: Exception) -> Response:
-        log.error("store unavailable: %s", error)
-        return response(unavailable("the store cannot be used now"))
+    async def of_route(_: Request, error: Exception) -> Response:
+        return response(answer_to(error, limits))
 
     async def of_framework(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -130,11 +177,10 @@ def add_error_answers(app: FastAPI, limits: Limits) -> None:
         return response(problem(422, "invalid_parameter", f"wrong or missing: {', '.join(wrong)}"))
 
     async def of_bug(_: Request, __: Exception) -> Response:
-        return response(problem(500, "internal_error", "an error of the server; nothing of the request was stored"))
+        return response(bug())
 
-    app.add_exception_handler(WireError, of_wire)
-    app.add_exception_handler(DeniedError, of_denial)
-    app.add_exception_handler(StoreUnavailableError, of_store)
+    for kind in ERRORS:
+        app.add_exception_handler(kind, of_route)
     app.add_exception_handler(HTTPException, of_framework)
     app.add_exception_handler(RequestValidationError, of_parameters)
     app.add_exception_handler(Exception, of_bug)

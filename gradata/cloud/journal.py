@@ -13,6 +13,7 @@ import re
 import secrets
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from itertools import count
 
 from starlette.types import Scope
 
@@ -20,6 +21,9 @@ REQUEST_ID: ContextVar[str] = ContextVar("gradata_request_id", default="")
 SLOW_S = 1.0
 FIELDS = ("route", "method", "status", "seconds", "brains", "state", "attempts", "code")
 """The extra fields that a line may have: numbers and names of our own making."""
+_OWN = secrets.token_hex(4)
+"""Of this process: its requests are numbered."""
+_NUMBERS = count(1)
 _GIVEN = re.compile(r"[0-9A-Za-z._-]{8,64}", re.ASCII)
 
 log = logging.getLogger("gradata.cloud")
@@ -32,7 +36,7 @@ def request_id_of(scope: Scope) -> str:
             given = value.decode("latin-1")
             if _GIVEN.fullmatch(given):
                 return str(given)
-    return secrets.token_hex(8)
+    return f"{_OWN}{next(_NUMBERS):08x}"
 
 
 def route_of(scope: Scope) -> str:

@@ -26,6 +26,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._of_route: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         own: Any = {"registry": self._registry}
         self._requests = Counter("gradata_http_requests", "Requests answered", ("route", "method", "status"), **own)
         self._seconds = Histogram("gradata_http_request_seconds", "Time to answer, feeds apart", ("route",), **own)
@@ -38,14 +39,20 @@ class Metrics:
         self._brains = Gauge("gradata_brains", "Brains by state", ("state",), **own)
         self._silent = Gauge("gradata_silent_brains", "Brains that somebody must look after", **own)
         self._letters = Gauge("gradata_dead_letters", "Records that clients report as refused for good", **own)
-        for outcome in ("accepted", "duplicate", "flagged", "refused"):
-            self._events.labels(outcome)
+        self._outcomes = {
+            outcome: self._events.labels(outcome) for outcome in ("accepted", "duplicate", "flagged", "refused")
+        }
 
     def answered(self, route: str, method: str, status: int, seconds: float | None) -> None:
         """One request was answered; `seconds` None: it was a feed, whose length says nothing."""
-        self._requests.labels(route, method, str(status)).inc()
+        name = (route, method, status)
+        found = self._of_route.get(name)
+        if found is None:  # few: routes, methods and statuses are ours; to find them each time costs more than to count
+            found = self._requests.labels(route, method, str(status)), self._seconds.labels(route)
+            self._of_route[name] = found
+        found[0].inc()
         if seconds is not None:
-            self._seconds.labels(route).observe(seconds)
+            found[1].observe(seconds)
 
     def committed(self, decision: Decision, seconds: float, now: int) -> None:
         """One request's transaction is durable."""
@@ -60,7 +67,7 @@ class Metrics:
         )
         for outcome, count in counts:
             if count:
-                self._events.labels(outcome).inc(count)
+                self._outcomes[outcome].inc(count)
         timestamps: Sequence[str | None] = decision.writes.events.columns.timestamps
         step = -(-len(timestamps) // LAGS_OF_A_COMMIT) or 1
         for timestamp in timestamps[::step]:

@@ -9,6 +9,7 @@ connection, and the client would never see why.
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -18,6 +19,38 @@ HEAD_S = 15.0
 HEAD_BYTES_MAX = 64 * 1024
 UNWANTED_S = 30.0
 UNWANTED_BYTES_MAX = 64 * 1024 * 1024
+_ANNOUNCED = b"\r\ncontent-length: "
+_CONTINUE = b"HTTP/1.1 100"
+
+
+class Joining:
+    """The transport of one answer, which sends its head together with the first of its body.
+
+    Two writes are two system calls and two packets, and wake the client twice.
+    """
+
+    __slots__ = ("_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = b""
+
+    def write(self, part: bytes) -> None:
+        """Send, or keep for the next call what is a head that announces a body."""
+        if self._head is not None and not part.startswith(_CONTINUE):
+            if not self._head and _ANNOUNCED in part:
+                self._head = part
+                return
+            part, self._head = self._head + part, None
+        self._transport.write(part)
+
+    def close(self) -> None:
+        """End the connection when all is sent. A head without its body is worth nothing."""
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether it is ended."""
+        return self._transport.is_closing()
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -49,6 +82,8 @@ class BoundedHttp(HttpToolsProtocol):
         """The head is there."""
         self._head_is_there()
         super().on_headers_complete()
+        if self.scope["method"] != "HEAD":  # nothing would follow the head
+            self.cycle.transport = cast("asyncio.Transport", Joining(self.transport))
 
     def on_body(self, body: bytes) -> None:
         """A part of the body; one that nobody wants any more ends the connection after a while."""

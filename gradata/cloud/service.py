@@ -52,6 +52,14 @@ class Answer:
 BRAIN_DELETED = "this brain was deleted on purpose; nothing of it is taken or given"
 
 
+class AnswerError(Exception):
+    """Ends a request with this answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"answered {answer.status}")
+        self.answer = answer
+
+
 class DeniedError(Exception):
     """403: the key may not do this. Says nothing of whether the brain exists."""
 

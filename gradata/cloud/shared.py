@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from fastapi import Request, Response
 
 from gradata.cloud import requests, service
 from gradata.cloud.auth import Authenticator, Principal, Unknown, now_us
+from gradata.cloud.direct import Asked
 from gradata.cloud.edge import response
 from gradata.cloud.fleet import Alerting
 from gradata.cloud.ingest import Decision
@@ -65,6 +67,9 @@ class Shared:
         self._beats = RateLimiter(None if options.rate is None else HEARTBEAT_RATE, clock=time.monotonic)
         self._noted: dict[tuple[str, str], float] = {}
         self._body_bytes = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._settled: deque[tuple[asyncio.Future[Outcome], Outcome]] = deque()
+        self._waking = False
         self.scrubbing = asyncio.Semaphore(1)
         self.committed: Callable[[Decision, float, int], None] = lambda _decision, _seconds, _now: None
 
@@ -78,12 +83,11 @@ class Shared:
             self._writer.close()
         self.store.close()
 
-    async def principal(self, request: Request, *scopes: str) -> Principal:
+    async def principal(self, request: Request | Asked, *scopes: str) -> Principal:
         """Who asks, with one of the scopes. Raises WireError 401, DeniedError."""
         authorization = request.headers.get("authorization")
-        if self.keys.remembers(authorization):
-            found = self.keys.principal(authorization)
-        else:  # the store is asked, which may take its time
+        found: Principal | Unknown | None = self.keys.remembered(authorization)
+        if found is None:  # the store is asked, which may take its time
             found = await asyncio.to_thread(self.keys.principal, authorization)
         if isinstance(found, Unknown):
             await self._note(found.prefix, request.headers.get(BRAIN_HEADER, ""), "key_unknown")
@@ -107,7 +111,7 @@ class Shared:
         except StoreUnavailableError as error:
             log.warning("a refusal could not be noted: %s", error)
 
-    async def body(self, request: Request, bytes_max: int) -> bytes:
+    async def body(self, request: Request | Asked, bytes_max: int) -> bytes:
         """The request's body. Raises WireError."""
         headers = request.headers
         return await read_body(
@@ -118,7 +122,7 @@ class Shared:
             seconds=self.options.body_s,
         )
 
-    def take_room(self, request: Request, bytes_max: int) -> int:
+    def take_room(self, request: Request | Asked, bytes_max: int) -> int:
         """Hold room for a body while its request is at work; how much, to be given back with `give_room`.
 
         Raises StoreUnavailableError when there is none.
@@ -135,8 +139,16 @@ class Shared:
         """The counterpart of `take_room`."""
         self._body_bytes -= taken
 
-    def spend(self, request: Request, workspace: str, brain_id: str, *, beat: bool = False) -> Response | None:
-        """Count a request against its brain's budget in this process; the 429 if that is spent.
+    def spend(self, request: Request | Asked, workspace: str, brain_id: str, *, beat: bool = False) -> Response | None:
+        """As `charge`; the 429 if the budget is spent."""
+        try:
+            self.charge(request, workspace, brain_id, beat=beat)
+        except SpentError as error:
+            return response(error.answer)
+        return None
+
+    def charge(self, request: Request | Asked, workspace: str, brain_id: str, *, beat: bool = False) -> None:
+        """Count a request against its brain's budget in this process. Raises SpentError if that is spent.
 
         `commit` counts it once more where several servers share the budget.
         """
@@ -144,35 +156,29 @@ class Shared:
         name = f"{workspace}\n{brain_id}"
         verdict = limiter.admit(name)
         if verdict is None or limiter.rate is None:
-            return None
+            return
         if not beat:
             request.state.verdict = verdict
         if not verdict.passed:
-            return response(_spent(verdict))
+            raise SpentError(verdict)
 
         def told(shared: Verdict) -> None:
             if not beat:
                 request.state.verdict = shared
 
         request.state.claim = Claim(f"beat\n{name}" if beat else name, limiter.rate, told)
-        return None
 
-    async def commit(self, asked: Request, request: requests.Request) -> Decision:
+    async def commit(self, asked: Request | Asked, request: requests.Request) -> Decision:
         """Have what was asked for committed; returns when it is durable.
 
         Raises StoreUnavailableError; SpentError when the brain's budget is spent at the other servers.
         """
         assert self._writer is not None
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         waiting: asyncio.Future[Outcome] = loop.create_future()
-
-        def settle(outcome: Outcome) -> None:
-            if not waiting.done():
-                waiting.set_result(outcome)
-
         begun = time.monotonic()
         claim: Claim | None = getattr(asked.state, "claim", None)
-        self._writer.submit(request, lambda outcome: _tell(loop, settle, outcome), claim)
+        self._writer.submit(request, functools.partial(self._settle, waiting), claim)
         outcome = await waiting
         if isinstance(outcome, StoreUnavailableError):
             raise outcome
@@ -183,22 +189,33 @@ class Shared:
         self.committed(outcome, time.monotonic() - begun, now_us())
         return outcome
 
+    def _settle(self, waiting: asyncio.Future[Outcome], outcome: Outcome) -> None:
+        """On the writer's thread. The loop is woken once for all that were settled before it came to look."""
+        self._settled.append((waiting, outcome))
+        if self._waking:
+            return
+        self._waking = True
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._hand_over)
+        except RuntimeError:
+            log.warning("an answer came after the server had stopped")
 
-class SpentError(Exception):
-    """429, said by the store."""
+    def _hand_over(self) -> None:
+        self._waking = False  # first: what is settled from here on wakes the loop again
+        while self._settled:
+            waiting, outcome = self._settled.popleft()
+            if not waiting.done():
+                waiting.set_result(outcome)
+
+
+class SpentError(service.AnswerError):
+    """429, said by this process or by the store."""
 
     def __init__(self, verdict: Verdict) -> None:
-        super().__init__("the brain's request budget is spent")
-        self.answer = _spent(verdict)
+        super().__init__(_spent(verdict))
 
 
 def _spent(verdict: Verdict) -> service.Answer:
     headers = {"Retry-After": str(max(1, round(verdict.retry_after_s + 0.5)))}
     return service.problem(429, "rate_limited", "the brain's request budget is spent", headers=headers)
-
-
-def _tell(loop: asyncio.AbstractEventLoop, settle: Callable[[Outcome], None], outcome: Outcome) -> None:
-    try:
-        loop.call_soon_threadsafe(settle, outcome)
-    except RuntimeError:
-        log.warning("an answer came after the server had stopped")

@@ -1,0 +1,114 @@
+"""The edge of the server: answers without the framework, and heads that travel with their bodies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, cast
+
+import pytest
+
+from gradata.cloud.direct import Asked
+from gradata.cloud.edge import Edge
+from gradata.cloud.limits import Rate
+from gradata.cloud.protocol import Joining
+from gradata.cloud.service import Answer
+from replicator.errors import WireError
+from replicator.model import Limits
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"
+
+
+class Wire:
+    """What was sent, write by write."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+
+    def write(self, part: bytes) -> None:
+        self.writes.append(part)
+
+
+def written(*parts: bytes) -> list[bytes]:
+    wire = Wire()
+    joining = Joining(cast("asyncio.Transport", wire))
+    for part in parts:
+        joining.write(part)
+    return wire.writes
+
+
+def test_a_head_travels_with_its_body() -> None:
+    """One write for both; later parts go at once, whatever stands in them; a word to go on is never kept."""
+    assert written(HEAD, b"body") == [HEAD + b"body"]
+    assert written(HEAD, b"") == [HEAD]
+    assert written(HEAD, HEAD) == [HEAD + HEAD]
+    assert written(HEAD, b"bo", HEAD) == [HEAD + b"bo", HEAD]
+    assert written(b"HTTP/1.1 100 Continue\r\n\r\n", HEAD, b"body")[0] == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert written(b"HTTP/1.1 200 OK\r\n\r\n", b"chunk") == [b"HTTP/1.1 200 OK\r\n\r\n", b"chunk"]
+
+
+async def fine(asked: Asked) -> Answer:
+    return Answer(200, json.dumps([asked.headers["x-a"], asked.query_params["q"]]).encode())
+
+
+async def malformed(_: Asked) -> Answer:
+    raise WireError("no such field", code="malformed")
+
+
+async def broken(_: Asked) -> Answer:
+    raise KeyError("a bug")
+
+
+ROUTES = {"/fine": fine, "/malformed": malformed, "/broken": broken}
+
+
+def asked_at(path: str, method: str = "POST") -> tuple[dict[bytes, bytes], Any, list[tuple[str, int]]]:
+    """Headers and JSON of the answer, and what the edge told of it."""
+    sent: list[Any] = []
+    told: list[tuple[str, int]] = []
+
+    async def framework(scope: Any, _: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 405, "headers": []})
+        await send({"type": "http.response.body", "body": b'{"by": "the framework"}'})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    def answered(scope: Any, status: int, seconds: float | None) -> None:
+        assert seconds is not None
+        told.append((getattr(scope.get("endpoint"), "__name__", "none"), status))
+
+    edge = Edge(framework, direct=ROUTES, limits=Limits(), rate=Rate(600, burst=10), answered=answered)
+    headers = [(b"x-a", b"first"), (b"x-a", b"second")]
+    scope = {"type": "http", "method": method, "path": path, "headers": headers, "query_string": b"q=1", "state": {}}
+
+    async def receive() -> Any:
+        raise AssertionError("nobody wants the body")
+
+    try:
+        asyncio.run(edge(scope, receive, send))
+    except KeyError:
+        told.append(("raised on", 0))
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    return dict(sent[0]["headers"]), json.loads(sent[1]["body"]), told
+
+
+def test_a_route_is_answered_without_the_framework() -> None:
+    """Only for POST; of a header that came twice the first counts; each answer has an id and the budget's fields."""
+    fields, document, told = asked_at("/fine")
+    assert (document, told) == (["first", "1"], [("fine", 200)])
+    assert fields[b"ratelimit-policy"] == b'"brain";q=600;w=60'
+    assert fields[b"ratelimit"] == b'"brain";r=10;t=0'
+    assert len(fields[b"x-request-id"]) == 16
+    assert asked_at("/fine", "GET")[1:] == ({"by": "the framework"}, [("none", 405)])
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"), [("/malformed", 400, "malformed"), ("/broken", 500, "internal_error")]
+)
+def test_errors_of_a_route_are_problems(path: str, status: int, code: str) -> None:
+    """What a route raises is answered as problem+json; a bug is raised on as well, so that it is recorded."""
+    fields, document, told = asked_at(path)
+    assert (document["status"], document["code"]) == (status, code)
+    assert fields[b"content-type"] == b"application/problem+json"
+    assert told == [(path[1:], status)] + [("raised on", 0)] * (status == 500)
