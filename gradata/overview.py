@@ -221,18 +221,25 @@ def _clock_off_s(date: str | None) -> float | None:
 
 
 def _with_own(answer: Recalled, here: Local, settings: Settings, within_s: float) -> Recalled:
-    """With the log that the cursor is in, which another device may have begun: it was restored here."""
-    if here.standing is None or any(head.log_id == here.standing.cursor.log_id for head in answer.heads):
+    """With the log that the cursor is in, and its parent, which another device may have begun, or go on with now."""
+    cursor = here.standing.cursor if here.standing is not None else None
+    known = {head.log_id for head in answer.heads}
+    unknown = [name for name in (cursor.log_id, cursor.parent) if name not in known] if cursor is not None else []
+    if not any(unknown):
         return answer
     from replicator.sink.reader import HttpReader
 
     reader = HttpReader(endpoint=settings.endpoint, key=settings.read_key, read_s=within_s)
+    heads = list(answer.heads)
     try:
-        return Recalled((*answer.heads, reader.log(here.standing.cursor.log_id)[1].head))
+        for name in unknown:
+            if name is not None:
+                heads.append(reader.log(name)[1].head)  # noqa: PERF401 - those before a failure count
     except CloudError:  # the cloud has no such log
-        return answer
+        return Recalled(tuple(heads))
     finally:
         reader.close()
+    return Recalled(tuple(heads))
 
 
 def _compared(heads: tuple[Head, ...], here: Local, from_file: bool) -> CloudSide:

@@ -121,7 +121,8 @@ def _chosen(
 def _brain_id(wanted: Wanted, settings: Settings, reader: HttpReader) -> str:
     if wanted.brain is not None and not _is_path(wanted.brain):
         return wanted.brain
-    there = _id_in(settings.brain_dir)
+    usual = Settings.resolve(wanted.brain).brain_dir
+    there = _id_in(settings.brain_dir) or _id_in(usual)  # `-o FILE` elsewhere: the copy of the brain that is used here
     if there is not None:
         return there
     brains = reader.brains()

@@ -160,7 +160,8 @@ def _cloud_size(cloud: CloudSide, log: str) -> int:
         )
     if not cloud.in_step:
         raise CursorError(
-            "where the cloud stands is no place in this log: it has other records", hint="see which: gradata verify"
+            "where the cloud stands is no place in this log: it has other records, or more",
+            hint="see which: gradata verify",
         )
     here = recovery.standing(log)
     return cloud.head.size if here is None else min(cloud.head.size, here.cursor.size)

@@ -113,7 +113,7 @@ def _show_plan(todo: Plan, terminal: Terminal) -> None:
     )
     terminal.out(f"→ to {plan.path}: {WAS[plan.was]}")
     if todo.others:
-        terminal.out(f"the brain has {len(todo.others)} further logs; name one with --log ID:")
+        terminal.out(f"the brain's other logs ({len(todo.others)}); name one with --log ID:")
         rows = [(log.head.log_id, log.head.size, log.head.offset, log.stored_at or "-") for log in todo.others]
         terminal.table(("log", "records", "bytes", "stored at"), rows[:SHOWN_MAX])
 

@@ -78,6 +78,8 @@ def _show(answer: dict[str, Any], asked: bool, terminal: Terminal) -> None:
     if cloud is not None:
         step = "in step: the same root" if cloud["in_step"] else "NOT in step with this log"
         rows.append(("cloud", f"{cloud['size']:,} records, {step} {cloud['root'][:16]}…"))
+        if not cloud["in_step"]:
+            rows.append(("what to do", "gradata verify names the records that differ; nothing is overwritten"))
     else:
         rows.append(("cloud", answer["cloud_reason"] if asked else "not asked"))
     if trouble is not None:

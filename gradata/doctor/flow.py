@@ -132,7 +132,7 @@ def proof(facts: Facts, here: Local) -> Finding:
         only = cloud.parent.size - known.size
         return Finding(
             "proof", "warn", f"in step at size {cloud.head.size:,}; at least {only:,} records of the generation before "
-            f"({cloud.parent.log_id}) are only at the cloud"
+            f"({cloud.parent.log_id}) are only at the cloud; bring them back with: gradata restore --merge"
         )  # fmt: skip
     return Finding("proof", "ok", f"in step with the cloud at size {cloud.head.size:,}")
 
