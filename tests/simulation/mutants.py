@@ -226,6 +226,27 @@ MUTANTS: tuple[Mutant, ...] = (
         "            return act.Saved(None)\n",
     ),
     Mutant(
+        "orders never end",
+        "an order that was carried out stays in the sidecar",
+        "replicator/engine.py",
+        "done_reset=action.reset_id",
+        "done_reset=0",
+    ),
+    Mutant(
+        "tiles not kept",
+        "the hashes of new records are not stored",
+        COMMIT,
+        "    _write_tiles(connection, log_key, writes.tiles)\n",
+        "",
+    ),
+    Mutant(
+        "name synced by others",
+        "the reader ships a log whose name a power cut may take",
+        READING,
+        "                self._disk.sync_directory(os.path.dirname(self.path))\n",
+        "",
+    ),
+    Mutant(
         "no budget",
         "requests are made as fast as they can be",
         "replicator/pacing.py",

@@ -24,6 +24,7 @@ from replicator.progress import (
     RECORD_BYTES_LIMIT_MIN,
     Progress,
     Trouble,
+    _assert_no_gap,
     advance,
     next_action,
 )
@@ -753,3 +754,250 @@ def test_a_heartbeat_follows_a_failure_within_its_own_budget() -> None:
     """After a reconnection it comes first, at most 4 a minute."""
     p = after(sending(at(1, last_beat=-3.0)), act.Unavailable("down"))
     assert p.beat_at == 12.0
+
+
+# ------------------------------------------------------------------------------ what small changes showed unproven
+# Each of these tests objects to changes of `progress` that no other one noticed (python -m tests.mutation progress).
+
+EIO = act.ReadFailed("EIO", "no")
+
+
+def following(size: int, **fields: object) -> Progress:
+    """At `size` in a generation that follows another one."""
+    p = at(size)
+    standing = replace(standing_of(p), cursor=replace(p.cursor, parent="log-0"))
+    return replace(p, standing=standing, durable=standing, **fields)  # type: ignore[arg-type]
+
+
+def test_an_ack_keeps_where_the_log_comes_from_and_names_its_last_event() -> None:
+    """The cursor behind a batch is the one that the log itself would show there."""
+    p = after(sending(following(1, refused_in_a_row=2)), act.Acked(CLOUD, head(4)))
+    assert p.cursor == replace(cursor_at("log-1", LOG), parent="log-0")
+    assert p.refused_in_a_row == 0
+
+
+def test_the_ack_of_a_place_ends_what_its_record_had_made_smaller() -> None:
+    """Behind the culprit batches are full again, and the limits that came with the answer hold."""
+    p = replace(sending(refused_alone(at(1))), regrow_at=99, batch_records=1)
+    p = after(p, act.Acked(CLOUD, head(2), limits=Limits(records=9)))
+    assert (p.regrow_at, p.batch_records, p.limits) == (0, Limits().records, Limits(records=9))
+
+
+def test_each_disagreement_is_told_in_its_own_words() -> None:
+    """Who looks at night reads what was wrong with the answer."""
+    beating = at(2, beat_at=0.0)
+    told = [
+        (sending(at(2)), act.Acked(CLOUD, head(2)), "the answer's head is behind what it acknowledges"),
+        (sending(at(2)), act.Acked(CLOUD, Head("log-1", 4, JUNK)), "the answer's root is not that of the records sent"),
+        (beating, act.Heard(CLOUD, Head("log-9", 0, JUNK)), "the heartbeat's answer speaks of another log"),
+        (beating, act.Mismatch(Head("log-9", 0, JUNK)), "the conflict speaks of another log"),
+        (beating, act.TooLarge(), "an answer of 413 to a request without records"),
+        (
+            at(2, compare=(head(2),)),
+            act.Compared(cursor_at("log-1", LOG[:2])),
+            "the cloud refuses to go on from a head that it names itself",
+        ),
+    ]
+    for p, outcome, detail in told:
+        assert after(p, outcome).trouble == Trouble("unavailable", detail)  # type: ignore[arg-type]
+
+
+def test_a_place_that_is_too_large_is_told_in_its_own_words() -> None:
+    """413 to a request without a record's bytes is nonsense of a proxy; the record is tried again with them."""
+    p = after(sending(refused_alone(at(1))), act.TooLarge())
+    assert p.trouble == Trouble("malformed", "the place of a record without its bytes was refused", 413)
+    assert p.refusal is None
+    assert after(sending(refused_alone(at(1))), act.Refused(422, "no")).refusal is None
+
+
+def test_f35b_the_third_413_for_a_record_alone_pauses_from_now_on() -> None:
+    """As with 422: the status is told, the probe comes 5 s later."""
+    p = after(sending(at(2, refused_in_a_row=2, batch_bytes=1)), act.TooLarge(), now=7.0)
+    assert (p.trouble, p.not_before) == (Trouble("refusing", "413 for this record alone", 413), 12.0)
+
+
+def test_what_was_read_is_let_go_before_the_cursor_may_move() -> None:
+    """Evidence is checked afresh: no batch outlives an answer that casts doubt on its place."""
+    loaded = sending(at(1))
+    elsewhere = replace(loaded, endpoint="https://there/api/v1")
+    for p in (
+        after(replace(loaded, beat_at=0.0), act.Heard(CLOUD, head(3))),
+        after(loaded, act.Mismatch(head(3))),
+        after(sending(at(0, batch_bytes=4)), act.Acked(CLOUD, head(2))),
+        after(loaded, act.Gone("deleted")),
+        after(elsewhere, act.Heard("cloud-2", head(0))),
+        after(replace(loaded, durable=None), act.Saved(act.Reset(Cursor("-")))),
+    ):
+        assert p.load is None
+
+
+def test_a_head_of_a_single_record_is_compared() -> None:
+    """Recalled logs are left out only if nothing is in them."""
+    p = after(Progress.start(None, policy=POLICY, endpoint=HERE), act.Recalled((head(1), head(0))))
+    assert p.compare == (head(1),)
+
+
+def test_a_log_that_can_be_read_again_is_no_trouble() -> None:
+    """Whatever is read, or found out about it, ends what was told of an error."""
+    p = at(1, log_trouble=EIO)
+    assert sending(p).log_trouble is None
+    assert after(p, act.Nothing()).log_trouble is None
+    assert after(p, act.Broken("cut")).log_trouble is None
+    assert after(replace(p, compare=(head(3),)), act.Compared(cursor_at("log-1", LOG[:3]))).log_trouble is None
+
+
+def test_f19_checkpoints_that_fail_again_are_further_apart() -> None:
+    """Failures are counted, so that the backoff grows."""
+    p = after(replace(at(1), durable=None), act.SaveFailed("disk full"))
+    p = after(p, act.SaveFailed("disk full"), now=0.25)
+    assert (p.save_failures, p.save_not_before) == (2, 0.75)
+
+
+def test_no_other_outcome_moves_the_cursor_forward() -> None:
+    """The last line of defence says what did it; a new generation's cursor is none of its business."""
+    with pytest.raises(AssertionError, match="the cursor went forward by Nothing"):
+        _assert_no_gap(at(1), at(2), act.Nothing())
+    other = replace(at(2), standing=Standing(cursor_at("log-2", LOG[:2])))
+    _assert_no_gap(at(1), other, act.Nothing())
+
+
+def test_a_new_generation_stays_with_its_cloud_and_forgets_what_was_refused() -> None:
+    """The address at which the cloud is known stays; if none is, the present one is taken."""
+    p = after(at(1, renew="cut", regrow_at=50, endpoint="https://there/api/v1"), act.Began("log-2"))
+    assert (standing_of(p).endpoint, p.regrow_at) == (HERE, 0)
+    nameless = Standing(cursor_at("log-1", LOG[:1]), None, "https://there/api/v1")
+    p = after(replace(at(1, renew="cut"), standing=nameless, durable=nameless), act.Began("log-2"))
+    assert standing_of(p).endpoint == HERE
+
+
+def test_the_log_is_read_after_each_move_of_the_cursor() -> None:
+    """Back, forward, sent again, ordered or in a new generation: not caught up, and nothing left to compare."""
+    order = act.Reset(Cursor("-"))
+    moved = [
+        after(following(3, caught_up=True, compare=(head(1),)), act.Compared(cursor_at("log-1", LOG[:1]))),
+        after(at(1, caught_up=True, compare=(head(3),)), act.Compared(cursor_at("log-1", LOG[:3]))),
+        after(at(2, caught_up=True, durable=None, compare=(head(1),)), act.Saved(order)),
+        after(replace(resending(2, 4), caught_up=False), act.Nothing()),
+        after(at(2), act.Broken("cut")),
+    ]
+    for p in moved:
+        assert (p.caught_up, p.compare) == (False, ())
+    assert moved[0].cursor.parent == "log-0"
+    assert (moved[0].tally.rewinds, moved[0].tally.jumps) == (1, 0)
+    assert after(following(3, caught_up=True), act.Woken(reset=order)).cursor.parent == "log-0"
+
+
+def test_a_refusal_is_void_where_the_cursor_moved_or_the_cloud_spoke() -> None:
+    """The next record at that place was refused by nobody."""
+    why = Refusal(1, "refused")
+    p = after(at(1, compare=(head(3),), refusal=why), act.Compared(cursor_at("log-1", LOG[:3])))
+    assert p.refusal is None
+    assert after(at(2, caught_up=True, refusal=why), act.Woken(reset=act.Reset(Cursor("-")))).refusal is None
+
+
+def test_a_cloud_that_lost_more_while_records_are_sent_again_is_followed_back() -> None:
+    """The head that was to be passed is gone, here and with a cloud made anew."""
+    p = after(replace(resending(2, 4), compare=(head(1),)), act.Compared(cursor_at("log-1", LOG[:1])))
+    assert (p.cursor.size, standing_of(p).resend) == (1, None)
+    p = after(replace(resending(0, 2), beat_at=0.0), act.Heard("cloud-2", head(0)))
+    assert (standing_of(p).resend, p.compare) == (None, ())
+
+
+def test_f24_a_cursor_found_again_counts_as_one_jump() -> None:
+    """People see that the place was found, not begun."""
+    p = after(replace(Progress.start(None, policy=POLICY, endpoint=HERE), recalled=True, compare=(head(2),)), EIO)
+    p = after(replace(p, not_before=0.0), act.Compared(cursor_at("log-1", LOG[:2])))
+    assert p.tally.jumps == 1
+
+
+def test_batches_grow_only_when_they_come_back_full() -> None:
+    """Full is more than half; the number of records doubles from two on; a ceiling is tried only from above it."""
+    policy = Policy(batch_bytes=100, ceiling_successes=1)
+    for batch_bytes in (50, 2 * LOG_BYTES):
+        p = after(sending(at(0, batch_bytes=batch_bytes, policy=policy)), act.Acked(CLOUD, head(4)))
+        assert p.batch_bytes == batch_bytes
+    p = after(sending(at(0, batch_bytes=50, ceiling_bytes=40, policy=policy)), act.Acked(CLOUD, head(4)))
+    assert (p.ceiling_bytes, p.ceiling_successes) == (40, 0)
+    small = Policy(batch_bytes=16, ceiling_successes=9)
+    p = after(sending(at(0, batch_bytes=16, ceiling_bytes=16, policy=small)), act.Acked(CLOUD, head(3)))
+    assert p.ceiling_successes == 0
+    p = after(sending(at(0, batch_records=2, regrow_at=8)), act.Acked(CLOUD, head(2)))
+    assert p.batch_records == 4
+    p = after(sending(at(0, batch_records=1)), act.Acked(CLOUD, head(1)))
+    assert p.batch_records == 2
+
+
+def test_a_refused_number_just_behind_the_batch_is_nobodys() -> None:
+    """Neither in an ack nor in a refusal; what is said of a record within comes with its reason."""
+    refused = (Refusal(1, "record_too_large", "why"), Refusal(4, "record_too_large"))
+    p = after(sending(at(1)), act.Acked(CLOUD, head(4), refused=refused))
+    assert p.dead_letters == (DeadLetter("log-1", 1, 4, 4, "record_too_large", "why"),)
+    p = after(sending(at(0)), act.Refused(422, "no", 4))
+    assert (p.culprit, p.batch_records) == (None, 2)
+
+
+def test_the_smallest_limits_that_are_believed() -> None:
+    """Just as much as an ordinary record needs."""
+    least = Limits(body_bytes=ENVELOPE_BYTES_MAX + RECORD_BYTES_LIMIT_MIN, record_bytes=RECORD_BYTES_LIMIT_MIN)
+    assert after(sending(at(1)), act.Acked(CLOUD, head(4), limits=least)).limits == least
+
+
+def test_f28_a_head_just_a_batch_ahead_is_near() -> None:
+    """As many records and bytes as a batch may have: sent again, not jumped to."""
+    there = act.Compared(cursor_at("log-1", LOG[:3]))
+    for fields in ({"limits": Limits(records=2)}, {"policy": Policy(read_bytes_max=10)}):
+        assert after(at(1, compare=(head(3),), **fields), there).cursor.size == 1
+
+
+def test_a_failure_forgets_that_a_heartbeat_was_answered() -> None:
+    """It counts only until then, for pauses and for retries."""
+    assert after(sending(at(1, heard=True)), act.Denied(401, "")).heard is False
+    assert after(sending(at(1, heard=True)), act.Unavailable("down")).heard is False
+
+
+def test_a_read_takes_what_policy_and_limits_leave() -> None:
+    """The smallest of all bounds holds, for the batch and for a record."""
+    action = next_action(at(0, batch_bytes=100, policy=Policy(read_bytes_max=50)), 0.0)
+    assert isinstance(action, act.Read)
+    assert action.bytes_max == 50
+    limits = Limits(body_bytes=ENVELOPE_BYTES_MAX + 20_000, record_bytes=30_000)
+    action = next_action(at(0, limits=limits), 0.0)
+    assert isinstance(action, act.Read)
+    assert action.record_bytes_max == 20_000
+
+
+def test_a_confirmed_order_lets_a_stopped_client_go_on_at_once() -> None:
+    """Not later, whatever was waited for; what was about to begin or to be compared is dropped."""
+    order = act.Reset(Cursor("-"), confirmed=True, id=7)
+    gone = Trouble("gone", "deleted", 410)
+    for p in (
+        after(at(2, trouble=gone, not_before=50.0, renew="cut"), act.Woken(reset=order), now=3.0),
+        after(at(2, trouble=gone, not_before=50.0, durable=None), act.Saved(order), now=3.0),
+    ):
+        assert (p.trouble, p.not_before, p.beat_at, p.renew) == (None, 3.0, 3.0, None)
+    first = Progress.start(None, policy=POLICY, endpoint=HERE)
+    first = replace(first, trouble=gone, not_before=50.0, compare=(head(1),))
+    first = after(first, act.Woken(reset=order), now=3.0)
+    assert (first.not_before, first.compare) == (3.0, ())
+
+
+def test_a_confirmed_order_to_a_client_that_is_not_stopped_is_an_order_like_others() -> None:
+    """It knows its cloud still; and without a cursor it waits."""
+    order = act.Reset(Cursor("-"), confirmed=True, id=7)
+    assert standing_of(after(at(2, caught_up=True), act.Woken(reset=order))).cloud_id == CLOUD
+    waiting = replace(Progress.start(None, policy=POLICY, endpoint=HERE), not_before=1.0)
+    assert after(waiting, act.Woken(reset=order)) == waiting
+
+
+def test_f36_the_smallest_batch_is_halved_to_a_byte() -> None:
+    """Two empty lines are two records; what was counted below the old ceiling is forgotten."""
+    p = after(sending(at(0, ceiling_successes=1), log=(b"\n", b"\n")), act.TooLarge())
+    assert (p.ceiling_bytes, p.ceiling_successes) == (1, 0)
+
+
+def test_requests_say_which_cloud_they_mean() -> None:
+    """So that another one at the same address notices."""
+    assert next_action(at(1, beat_at=0.0), 0.0) == act.Beat(at(1).cursor, CLOUD)
+    action = next_action(sending(at(1)), 0.0)
+    assert isinstance(action, act.Send)
+    assert action.cloud_id == CLOUD
