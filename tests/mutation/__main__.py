@@ -143,6 +143,22 @@ def told(result: Score) -> str:
     )
 
 
+def row(result: Score, one: Survivor) -> str:
+    """A survivor as a row of the document's table."""
+    old, new = (f"`{text.replace('|', chr(92) + '|')}`" if text else "" for text in changed(one.old, one.new))
+    return f"| {result.target.name} | `{one.name}` | {old} | {new} | {one.why or '**unexplained**'} |"
+
+
+def changed(old: str, new: str) -> tuple[str, str]:
+    """What differs, with a few characters around it."""
+    start = next((place for place, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    tail = 0
+    while tail < min(len(old), len(new)) - start and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    begin = max(0, start - 24)
+    return old[begin : len(old) - max(0, tail - 16)].strip(), new[begin : len(new) - max(0, tail - 16)].strip()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """0: every score is high enough, every survivor explained; 1: not so."""
     parser = argparse.ArgumentParser(prog="tests.mutation", description="The mutation score of the pure core.")
@@ -150,6 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="tests at a time")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep mutmut's workspaces there")
     parser.add_argument("--explained", action="store_true", help="print the explained survivors too")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="write the rows of the document's tables there")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.targets if name not in TARGETS]
     if unknown:
@@ -163,6 +180,9 @@ def main(arguments: list[str] | None = None) -> int:
         for one in result.survivors:
             if one.why is None or options.explained:
                 print(f"\n{result.target.name}: {one.name}\n  - {one.old}\n  + {one.new}\n  {one.why or 'UNEXPLAINED'}")
+    if options.table is not None:
+        rows = [*map(told, results), "", *(row(result, one) for result in results for one in result.survivors)]
+        options.table.write_text("\n".join(rows) + "\n", encoding="utf-8")
     mutants, killed = sum(one.mutants for one in results), sum(one.killed for one in results)
     explained = sum(survivor.why is not None for one in results for survivor in one.survivors)
     print(f"\nall: {killed} of {mutants} found ({killed / mutants:.1%}), {explained} more cannot be noticed")
