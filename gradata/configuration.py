@@ -44,6 +44,8 @@ class Known:
 SETTINGS = (
     Known("brain", "text", "~/.gradata/brain", ("BRAIN_DIR", "GRADATA_BRAIN_DIR", "GRADATA_BRAIN"), False,
           "the brain's directory"),
+    Known("key_file", "text", "~/.gradata/key", ("GRADATA_KEY_FILE",), False,
+          "the file whose first line is the key"),
     Known("endpoint", "text", DEFAULT_ENDPOINT, ("GRADATA_ENDPOINT", "GRADATA_CLOUD_API_BASE"), False,
           "the cloud that brains replicate to"),
     Known("write_through", "switch", True, ("GRADATA_DISABLE_WRITE_THROUGH",), True,

@@ -35,7 +35,6 @@ __all__ = ["DEFAULT_ENDPOINT", "Forbidden", "Settings", "consent", "host_forbids
 
 BRAIN_VARIABLES = BY_NAME["brain"].variables
 KEY_VARIABLE = "GRADATA_API_KEY"
-KEY_FILE_VARIABLE = "GRADATA_KEY_FILE"
 WRITE_THROUGH_OFF = "GRADATA_DISABLE_WRITE_THROUGH"
 CLOUD_OFF = "GRADATA_CLOUD_SYNC_DISABLE"
 CONSENT_FILE = "cloud-config.json"
@@ -112,7 +111,7 @@ class Settings:
             brain_dir=directory,
             home=home,
             endpoint=str(found["endpoint"].value),
-            key_file=_expand(environ.get(KEY_FILE_VARIABLE, "").strip() or os.path.join(home, ".gradata", "key"), home),
+            key_file=_expand(str(found["key_file"].value), home),
             backlog_records_max=int(found["backlog_records_max"].value or 0),
             backlog_warn_s=float(found["backlog_warn_s"].value or 0),
             silent_s=float(found["silent_s"].value or 0),

@@ -91,7 +91,8 @@ class Terminal:
         shown = [(name, "-" if value is None else str(value)) for name, value in rows]
         width = max((len(name) for name, _ in shown), default=0)
         for name, value in shown:
-            self.out(f"{name:<{width}}  {value}")
+            text = _wrapped(clean(value), width + 2, self._columns()) if self._stdout.isatty() else value
+            self.out(f"{name:<{width}}  {text}")
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Rows under their heads, columns as wide as their widest cell."""
@@ -166,7 +167,7 @@ class Terminal:
     def _columns(self) -> int:
         import shutil  # here: only where somebody looks
 
-        return max(20, shutil.get_terminal_size().columns)
+        return max(2, shutil.get_terminal_size().columns)
 
     def _console(self, stream: IO[Any]) -> Console | None:
         if not stream.isatty():

@@ -46,7 +46,7 @@ def brain_says(home: Path, text: str) -> None:
 def test_a_file_sets_every_setting() -> None:
     """Each known name is taken with a value of its kind, and a BOM is no obstacle."""
     text = (
-        '\ufeffbrain = "~/b"\nendpoint = "https://c.example"\nwrite_through = false\ncloud_sync = true\n'
+        '\ufeffbrain = "~/b"\nkey_file = "/run/key"\nendpoint = "https://c.example"\nwrite_through = false\ncloud_sync = true\n'
         "backlog_records_max = 5\nbacklog_warn_s = 1.5\nsilent_s = 60\n"
     )
     config = parse(text.encode(), "/x", of_brain=False)
@@ -105,7 +105,7 @@ def test_odd_files_are_told() -> None:
     assert "\x1b" not in trouble('"a\\u001b[2J" = 1').why
 
 
-@pytest.mark.parametrize("name", ["brain", "endpoint"])
+@pytest.mark.parametrize("name", ["brain", "endpoint", "key_file"])
 def test_a_brain_says_neither_where_it_is_nor_where_its_owner_s_key_goes(name: str) -> None:
     """A brain that was copied from a stranger must not send the key to them."""
     assert f"`{name}` is not for a brain to say" in trouble(f'{name} = "https://evil.example"', of_brain=True).why
@@ -131,6 +131,15 @@ def test_the_user_s_file_says_where_the_brain_is(home: Path) -> None:
     user_says(home, 'brain = "~/elsewhere"')
     assert resolved(home).brain_dir == str(home / "elsewhere")
     assert resolved(home, GRADATA_BRAIN="/b").brain_dir == "/b"
+
+
+def test_the_key_file_may_be_elsewhere(home: Path) -> None:
+    """A path is no key: the user's file may name it, behind the variable."""
+    (home / "mounted").write_text(CANARY)
+    user_says(home, 'key_file = "~/mounted"')
+    assert resolved(home).read_key() == CANARY
+    assert resolved(home).key_source() == str(home / "mounted")
+    assert resolved(home, GRADATA_KEY_FILE="/nowhere").read_key() is None
 
 
 def test_a_wrong_file_keeps_everything_here_and_recording_goes_on(home: Path) -> None:

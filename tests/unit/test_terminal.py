@@ -102,3 +102,42 @@ def test_tables_and_facts_are_aligned() -> None:
     terminal.table(("id", "code"), [(1, "x"), (100, "y")])
     terminal.facts([("a", 1), ("long", None)])
     assert out.getvalue() == "id   code\n1    x\n100  y\na     1\nlong  -\n"
+
+
+@pytest.mark.parametrize("encoding", ["cp437", "cp1252", "ascii", "utf-8"])
+def test_a_console_of_another_encoding_shows_escapes_instead_of_failing(encoding: str) -> None:
+    """Windows consoles know few characters: the rest comes as what it is called, on stdout and stderr alike."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, errors="strict", newline="\n")
+    terminal = Terminal(stream, stream)
+    terminal.out("100 \u2192 200, \u00fcber, \U0001f9e0")
+    terminal.warn("\u2026")
+    stream.flush()
+    shown = raw.getvalue().decode(encoding)
+    assert shown.startswith("100 ")
+    assert ("\u2192" in shown) == (encoding == "utf-8")
+    assert "\\u2192" in shown or encoding == "utf-8"
+
+
+@pytest.mark.parametrize("columns", ["1", "10", "30"])
+def test_progress_never_fills_a_narrow_line(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line as wide as the terminal would go on below, where it could not be wiped any more."""
+    monkeypatch.setenv("COLUMNS", columns)
+    screen = Screen()
+    Terminal(screen, screen).progress("1,234 of 9,999 records, 3.1 of 12.9 MB")
+    assert len(screen.getvalue().removeprefix("\r")) < max(2, int(columns))
+
+
+def test_facts_go_on_below_their_column_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values wrap behind their name; paths and commands are not torn apart; a pipe gets one line each."""
+    rows = [("log", "/a/very/long/path/to/events.jsonl, 12 bytes, last written never"), ("state", "off")]
+    monkeypatch.setenv("COLUMNS", "40")
+    screen, pipe = Screen(), io.StringIO()
+    Terminal(screen, screen).facts(rows)
+    Terminal(pipe, pipe).facts(rows)
+    assert screen.getvalue().splitlines() == [
+        "log    /a/very/long/path/to/events.jsonl,",
+        "       12 bytes, last written never",
+        "state  off",
+    ]
+    assert len(pipe.getvalue().splitlines()) == 2
