@@ -46,7 +46,8 @@ def brain_says(home: Path, text: str) -> None:
 def test_a_file_sets_every_setting() -> None:
     """Each known name is taken with a value of its kind, and a BOM is no obstacle."""
     text = (
-        '\ufeffbrain = "~/b"\nkey_file = "/run/key"\nendpoint = "https://c.example"\nwrite_through = false\ncloud_sync = true\n'
+        '\ufeffbrain = "~/b"\nkey_file = "/run/key"\n'
+        'endpoint = "https://c.example"\nwrite_through = false\ncloud_sync = true\n'
         "backlog_records_max = 5\nbacklog_warn_s = 1.5\nsilent_s = 60\n"
     )
     config = parse(text.encode(), "/x", of_brain=False)
