@@ -79,12 +79,18 @@ def gradata(brain: Path, url: str, key: str, *arguments: str) -> tuple[dict[str,
 def scrubbed(url: str, key: str, log_id: str) -> float:
     """Seconds that the cloud takes to hash all that it stores of a log."""
     began = time.perf_counter()
-    answer = httpx.get(
-        f"{url}/logs/{log_id}?scrub=deep", headers={"Authorization": f"Bearer {key}"}, timeout=300, trust_env=False
-    ).json()
+    further: dict[str, Any] | None = {}
+    while further is not None:  # on a busy machine it may take several answers of 10 s
+        answer = httpx.get(
+            f"{url}/logs/{log_id}",
+            params={"scrub": "deep", **further},
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=300,
+            trust_env=False,
+        ).json()
+        further = answer["next"]
     took = time.perf_counter() - began
     assert answer["stored_root"] == answer["root"], answer
-    assert answer["next"] is None, answer
     return took
 
 
@@ -118,8 +124,8 @@ def main() -> None:
         brain = place / "brain"
         Brain.init(brain).close()
         log = brain / "events.jsonl"
-        if not log.stat().st_size:
-            write_log(log, args.records, args.length)
+        there = log.stat().st_size // args.length
+        write_log(log, max(0, args.records - there), args.length, start=there)
         with Brain(brain, endpoint=url, key=key) as open_brain:
             assert open_brain.replicator is not None
             assert open_brain.replicator.drain(1200.0).reason == "caught_up"

@@ -29,6 +29,11 @@ def spoil(cloud: LiveCloud, records: dict[int, bytes]) -> None:
     )
 
 
+def fall_silent(cloud: LiveCloud) -> None:
+    """As if no device had been heard of for an hour."""
+    _change(cloud, [("UPDATE {logs} SET heard_at = heard_at - 3600000000", ())])
+
+
 def empty(cloud: LiveCloud) -> None:
     """Delete everything but the keys and the cloud's name, while the server is down."""
     _change(cloud, [(f"DELETE FROM {{{table}}}", ()) for table in TABLES])

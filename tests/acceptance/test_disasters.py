@@ -279,6 +279,32 @@ def test_the_machine_is_gone(make_world: MakeWorld, cloud: LiveCloud) -> None:
     assert verified(fresh)[0] == 0
 
 
+def test_a_log_brought_to_a_new_machine_by_hand_goes_on_when_the_old_one_is_silent(
+    make_world: MakeWorld, cloud: LiveCloud
+) -> None:
+    """With curl, and the brain's id: while the old device is heard of, a log of its own; else the same log goes on."""
+    world = make_world(cloud)
+    with world.brain():
+        world.append(*[line(number) for number in range(3)])
+        world.settle()
+    log_id = world.standing.cursor.log_id
+
+    def by_hand(number: int) -> tuple[int, int, bool]:
+        fresh = make_world(cloud)
+        fresh.directory.mkdir()
+        fresh.log.write_bytes(world.replica(log_id))
+        (fresh.directory / ".tenant_id").write_text(world.brain_id)
+        with fresh.brain() as brain:
+            fresh.append(line(number))
+            fresh.settle()
+            status = status_of(brain)
+            return status.accepted, status.duplicates, status.log_id == log_id
+
+    assert by_hand(10) == (1, 3, False)
+    stores.fall_silent(cloud)
+    assert by_hand(11) == (1, 0, True)
+
+
 def test_a_restored_log_with_a_place_without_bytes_says_so_and_goes_on(world: World, make_world: MakeWorld) -> None:
     """A record was too long for the cloud: its place holds a line that says so; nothing is sent again."""
     long = line(3, "x" * 1_100_000)
