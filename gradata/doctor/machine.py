@@ -156,7 +156,8 @@ def hooks(facts: Facts, _: Local) -> Finding:
     silent = facts.thresholds.silent_s
     never = [
         hook for hook in found.hooks
-        if hook.last_fired_at is None and hook.installed_at is not None and facts.now - hook.installed_at > silent
+        if hook.kind != "session-close"  # no session may ever end
+        and hook.last_fired_at is None and hook.installed_at is not None and facts.now - hook.installed_at > silent
     ]  # fmt: skip
     if never:
         first = never[0]

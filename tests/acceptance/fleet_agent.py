@@ -22,6 +22,7 @@ from tests.acceptance.world import CLI, World, eventually
 from tests.cloud_fixture import LiveCloud
 
 PACE_JITTER = 0.3
+MIGRATED_S = 60.0
 
 HOST = """
 import json, random, re, subprocess, sys, time
@@ -139,7 +140,10 @@ class Agent:
         end = self.world.log.stat().st_size
         began = time.monotonic()
         self.world.keep_key(self.world.cloud.key)
-        eventually(lambda: self.acknowledged >= end, 60)
+        try:
+            eventually(lambda: self.acknowledged >= end, MIGRATED_S)
+        except AssertionError:
+            raise AssertionError(f"agent {self.number}, {self.process.poll()}: {self.doctor()}") from None
         return time.monotonic() - began
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
