@@ -89,6 +89,11 @@ class LiveCloud:
         return self._process.pid
 
     @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def said(self) -> str:
         """What the server wrote on stderr so far."""
         return "".join(self._said)

@@ -18,7 +18,7 @@ from gradata.cloud.alerts import Alerts, poster
 from gradata.cloud.auth import Principal
 from gradata.cloud.dashboard.pages import Pages, add_pages
 from gradata.cloud.direct import Asked, Direct
-from gradata.cloud.documents import BASE, heartbeat_document, ingest_document
+from gradata.cloud.documents import BASE, complete, heartbeat_document, ingest_document
 from gradata.cloud.edge import Answered, Edge, add_error_answers, response
 from gradata.cloud.eyes import Eyes
 from gradata.cloud.journal import note_answer, route_of
@@ -76,6 +76,7 @@ def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
     pages = Pages(eyes)
     add_fleet_views(app, eyes, pages.correction)
     add_pages(app, pages)
+    complete(app)
     app.edge = Edge(
         app.framework,
         direct={f"{BASE}/{name}": route for name, route in direct.items()},

@@ -1,8 +1,11 @@
-"""What /openapi.json says of the routes that take raw bodies, and of errors."""
+"""What /openapi.json says of the routes that take raw bodies, of errors, and of what holds for all of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from fastapi import FastAPI
 
 from replicator.wire import BATCH_TYPE, JSON_TYPE, LOOSE_TYPE, PROBLEM_TYPE
 
@@ -63,3 +66,53 @@ def problems(*statuses: int) -> dict[int | str, Any]:
     }
     content = {PROBLEM_TYPE: {"schema": schema}}
     return {str(status): {"description": "problem", "content": content} for status in statuses}
+
+
+OPEN = ("/health", "/ready")
+"""Routes that need no key."""
+
+
+def complete(app: FastAPI) -> None:
+    """Have the document say what holds for every route: who may ask, and what any answer may be."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        _complete(document)
+        return document
+
+    app.openapi = _once(openapi)  # type: ignore[method-assign]  # FastAPI's own way to change it
+
+
+def _once(make: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+
+    def get() -> dict[str, Any]:
+        if not found:
+            found.append(make())
+        return found[0]
+
+    return get
+
+
+def _complete(document: dict[str, Any]) -> None:
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            answers = operation["responses"]
+            # 400: no HTTP, or a NUL in the address; 503: too many requests at work, or the store is away; 429: too
+            # many keys that do not work came from this address.
+            answers |= {status: answers.get(status, answer) for status, answer in problems(400, 503).items()}
+            if not path.endswith(OPEN):
+                operation["security"] = [{"key": []}]
+                answers |= {status: answers.get(status, answer) for status, answer in problems(429).items()}
+            for answer in answers.values():
+                content = answer.get("content", {})
+                if len(content) > 1 and content.get(JSON_TYPE) in ({}, {"schema": {}}):
+                    del content[JSON_TYPE]  # put there by the framework, beside what the route says itself
+
+
+def binary(media_type: str, what: str) -> dict[int | str, Any]:
+    """The 200 of a route that answers with bytes of its own type."""
+    return {"200": {"description": what, "content": {media_type: {"schema": {"type": "string"}}}}}

@@ -90,6 +90,9 @@ class Edge:
             if self._at_work >= self._requests_max and not is_feed:
                 await _send(busy(), send_with_fields)
                 return
+            if b"%00" in scope["query_string"] or "\0" in scope["path"]:  # no store's texts can hold it
+                await _send(problem(400, "malformed", "a NUL in the address"), send_with_fields)
+                return
             self._at_work += not is_feed
             try:
                 if direct is None or asked is None:

@@ -27,6 +27,8 @@ from replicator.model import MIB, Limits
 
 BODIES_BYTES_MAX = 512 * MIB
 """Bodies held in memory at one time, by their largest possible size."""
+GUESS_RATE = Rate(600, burst=100)
+"""Keys that nobody ever had, from one address. More are not even told that they are wrong."""
 HEARTBEAT_RATE = Rate(4, burst=4, slack=4)
 REFUSALS_NOTED_S = 10.0
 REFUSALS_TRACKED_MAX = 10_000
@@ -65,6 +67,7 @@ class Shared:
         self._writer: GroupWriter | None = None
         self._requests = RateLimiter(options.rate, clock=time.monotonic)
         self._beats = RateLimiter(None if options.rate is None else HEARTBEAT_RATE, clock=time.monotonic)
+        self._guesses = RateLimiter(GUESS_RATE, clock=time.monotonic)
         self._noted: dict[tuple[str, str], float] = {}
         self._body_bytes = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -84,17 +87,27 @@ class Shared:
         self.store.close()
 
     async def principal(self, request: Request | Asked, *scopes: str) -> Principal:
-        """Who asks, with one of the scopes. Raises WireError 401, DeniedError."""
+        """Who asks, with one of the scopes. Raises WireError 401, SpentError for too many guesses, DeniedError."""
         authorization = request.headers.get("authorization")
         found: Principal | Unknown | None = self.keys.remembered(authorization)
         if found is None:  # the store is asked, which may take its time
             found = await asyncio.to_thread(self.keys.principal, authorization)
         if isinstance(found, Unknown):
+            self._count_guess(request, found)
             await self._note(found.prefix, request.headers.get(BRAIN_HEADER, ""), "key_unknown")
             raise WireError("the API key is unknown or was revoked", status=401, code="key_unknown")
         if not any(found.may(scope) for scope in scopes):
             raise service.DeniedError("scope_missing", f"the key needs the scope {' or '.join(scopes)}")
         return found
+
+    def _count_guess(self, request: Request | Asked, unknown: Unknown) -> None:
+        """A working key passes whatever others do from its address; one that was revoked is told so."""
+        verdict = None
+        if not unknown.prefix:
+            address = request.scope.get("client") or ("",)
+            verdict = self._guesses.admit(str(address[0]))
+        if verdict is not None and not verdict.passed:
+            raise SpentError(verdict, "too many keys that do not work came from here")
 
     async def _note(self, prefix: str, brain_id: str, code: str) -> None:
         """Remember a refusal of a key that exists or existed, at most once in a while for each pair."""
@@ -212,10 +225,10 @@ class Shared:
 class SpentError(service.AnswerError):
     """429, said by this process or by the store."""
 
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(_spent(verdict))
+    def __init__(self, verdict: Verdict, words: str = "the brain's request budget is spent") -> None:
+        super().__init__(_spent(verdict, words))
 
 
-def _spent(verdict: Verdict) -> service.Answer:
+def _spent(verdict: Verdict, words: str = "the brain's request budget is spent") -> service.Answer:
     headers = {"Retry-After": str(max(1, round(verdict.retry_after_s + 0.5)))}
-    return service.problem(429, "rate_limited", "the brain's request budget is spent", headers=headers)
+    return service.problem(429, "rate_limited", words, headers=headers)

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Path, Query, Request, Response
 from starlette.responses import StreamingResponse
 
 from gradata.cloud.auth import now_us
-from gradata.cloud.documents import BASE, problems
+from gradata.cloud.documents import BASE, binary, problems
 from gradata.cloud.edge import response, unavailable
 from gradata.cloud.living import refuse_deleted_log, require_living
 from gradata.cloud.replica import log_bytes, wanted_span
@@ -124,7 +124,9 @@ def _add_replica(app: FastAPI, shared: Shared) -> None:
             return Response(None, status, headers, LOOSE_TYPE)
         return StreamingResponse(log_bytes(shared.store, log, span), status, headers, LOOSE_TYPE)
 
-    @app.get(f"{BASE}/logs/{{log_id}}/tile/{{level}}/{{index}}", responses=problems(401, 403, 404, 410, 422, 503))
+    tile_document = binary("application/octet-stream", "the hashes") | problems(401, 403, 404, 410, 422, 503)
+
+    @app.get(f"{BASE}/logs/{{log_id}}/tile/{{level}}/{{index}}", response_class=Response, responses=tile_document)
     async def tile(
         request: Request,
         log_id: LogName,

@@ -20,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from gradata.cloud.auth import Principal, now_us
 from gradata.cloud.dashboard.shown import SEVERITIES
 from gradata.cloud.days import DayKind
-from gradata.cloud.documents import BASE, problems
+from gradata.cloud.documents import BASE, binary, problems
 from gradata.cloud.edge import response, unavailable
 from gradata.cloud.eyes import Eyes
 from gradata.cloud.feed import CLIENTS_MAX, FeedResponse, Rendered, brain_feed, fleet_feed
@@ -63,7 +63,9 @@ def _add_fleet(app: FastAPI, eyes: Eyes) -> None:
         }
         return response(Answer(200, orjson.dumps(document), headers={"Cache-Control": "no-store"}))
 
-    @app.get(f"{BASE}/metrics", responses=problems(401, 403, 503))
+    metrics_document = binary("text/plain", "in the form of Prometheus") | problems(401, 403, 503)
+
+    @app.get(f"{BASE}/metrics", response_class=Response, responses=metrics_document)
     @app.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
         """Prometheus: counters of this process, states of the key's brains."""
@@ -73,7 +75,9 @@ def _add_fleet(app: FastAPI, eyes: Eyes) -> None:
 
 
 def _add_feed(app: FastAPI, eyes: Eyes, rendered: Rendered) -> None:
-    @app.get(f"{BASE}/feed", responses=problems(401, 403, 410, 422, 503))
+    feed_document = binary("text/event-stream", "server-sent events, for ever") | problems(401, 403, 410, 422, 503)
+
+    @app.get(f"{BASE}/feed", response_class=Response, responses=feed_document)
     async def feed(
         request: Request,
         brain: Annotated[str | None, Query(min_length=1, max_length=128)] = None,
