@@ -23,7 +23,9 @@ from replicator.log import LogWriter
 
 DRAIN_S = 1.0
 AGAIN_S = 30.0
-"""After a drain that did not get through, the hooks of this long do not try: each would cost the host DRAIN_S."""
+LATE_AGAIN_S = 3.0
+"""After a drain that did not get through, the hooks of this long do not try: each would cost the host DRAIN_S. The
+shorter one: nothing was wrong but the time."""
 SAME_S = 2.0
 """The same edit told twice within this long is one: some hosts run hooks under an old and a new name."""
 CONTEXT_CHARACTERS = 400
@@ -91,19 +93,22 @@ def told_before(told: Edits, known: Mapping[str, Any]) -> tuple[bool, dict[str, 
     return same, {"edit": digest, "edit_at": time.time()}
 
 
-def replicate(settings: Settings, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave it to the lease's holder, or replicate for DRAIN_S; what to remember of it."""
+def replicate(settings: Settings, known: Mapping[str, Any], *, drain_s: float = DRAIN_S) -> dict[str, Any]:
+    """Leave it to the lease's holder, or replicate for `drain_s`; what to remember of it."""
     place = directory.Directory(settings.brain_dir)
     if Lease.holder(lease_path(place.log)) is not None:
         return {"replication": "left to the replicator"}
     if (forbidden := why_local(settings)) is not None:
         return {"replication": f"off: {forbidden.why}"}
-    tried = known.get("drained_in_vain_at")
-    if isinstance(tried, int | float) and 0 <= time.time() - tried < AGAIN_S:
+    again_at = known.get("drain_again_at")
+    if isinstance(again_at, int | float) and 0 < again_at - time.time() < AGAIN_S:
         return {"replication": "waits: the cloud did not answer the hook before"}
-    from gradata import foreground  # here: httpx and SQLite, only where nobody else replicates
+    import httpx  # noqa: F401  here, so that loading it is not taken from the drain's second
 
-    result = foreground.drain(settings, place, timeout_s=DRAIN_S)
+    from gradata import foreground  # SQLite and more, only where nobody else replicates
+
+    result = foreground.drain(settings, place, timeout_s=drain_s)
     if result.reason == "caught_up":
-        return {"replication": "acknowledged", "drained_in_vain_at": None}
-    return {"replication": f"waits: {result.reason}", "drained_in_vain_at": time.time()}
+        return {"replication": "acknowledged", "drain_again_at": None}
+    wait_s = LATE_AGAIN_S if result.trouble is None else AGAIN_S
+    return {"replication": f"waits: {result.reason}", "drain_again_at": time.time() + wait_s}

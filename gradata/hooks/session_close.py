@@ -49,7 +49,7 @@ def graduate(command: str, raw: bytes, environ: Mapping[str, str]) -> str | None
     return f"graduation ended with {done.returncode}: {command}" if done.returncode else None
 
 
-def replicate(settings: Settings) -> dict[str, Any]:
+def replicate(settings: Settings, *, drain_s: float = DRAIN_S) -> dict[str, Any]:
     """The rollback path: replicate what waits, only while write-through is switched off."""
     if settings.write_through:
         return {"replication": "left to the replicator"}
@@ -57,7 +57,7 @@ def replicate(settings: Settings) -> dict[str, Any]:
         return {"replication": "off"}
     from gradata import foreground  # here: httpx and SQLite, only where something is sent
 
-    result = foreground.drain(settings, directory.find(settings.brain_dir), timeout_s=DRAIN_S)
+    result = foreground.drain(settings, directory.find(settings.brain_dir), timeout_s=drain_s)
     return {"replication": "acknowledged" if result.reason == "caught_up" else f"waits: {result.reason}"}
 
 
