@@ -11,7 +11,7 @@ from gradata.cloud.postgres_facts import LOG_BITS, Connection
 from gradata.cloud.postgres_listen import Listening
 from gradata.cloud.postgres_read import EVENT_COLUMNS, LOG, PostgresReads, stored_events, stored_log
 from gradata.cloud.store import EVENTS_MAX, StoredEvent, StoredLog, StoredRow
-from gradata.cloud.store_watch import RECENT_SCANNED_MAX, Notice, StoredAlert, StoredBrain, Told
+from gradata.cloud.store_watch import CURSOR_END, RECENT_SCANNED_MAX, Notice, StoredAlert, StoredBrain, Told
 
 SECRET_BYTES = 32
 _BRAIN = """(SELECT brain_key FROM gradata.brains
@@ -78,15 +78,18 @@ class PostgresWatching(PostgresReads):
         )
         return {name: [day for _, day in found] for name, found in groupby(rows, key=lambda row: str(row[0]))}
 
-    def recent(self, workspace: str, brain_id: str, *, kind: str | None = None, limit: int = 50) -> list[StoredEvent]:
+    def recent(
+        self, workspace: str, brain_id: str, *, kind: str | None = None, limit: int = 50, before: int = CURSOR_END
+    ) -> list[StoredEvent]:
         """See `store_watch.Watched`."""
         query = (
             f"{EVENT_COLUMNS} FROM (SELECT e.* FROM gradata.brains b JOIN gradata.events e USING (brain_key)"
             " WHERE b.brain_id = %(brain)s AND b.workspace = %(space)s AND b.deleted_at IS NULL"
-            " AND e.cursor > b.events - %(scanned)s AND e.gone IS NULL"
+            " AND e.cursor < %(before)s AND e.cursor > least(b.events, %(before)s - 1) - %(scanned)s AND e.gone IS NULL"
             " AND (%(kind)s::text IS NULL OR e.type = %(kind)s) ORDER BY e.cursor DESC LIMIT %(limit)s) e"
         )
-        wanted = {"brain": brain_id, "space": workspace, "scanned": RECENT_SCANNED_MAX, "kind": kind}
+        bounds = {"scanned": RECENT_SCANNED_MAX, "before": before}
+        wanted = {"brain": brain_id, "space": workspace, "kind": kind, **bounds}
         with self._paging(query, "DESC", wanted | {"limit": min(limit, EVENTS_MAX)}) as rows:
             return stored_events(rows)
 

@@ -14,7 +14,7 @@ from gradata.cloud.days import DayKind
 from gradata.cloud.sqlite_commit import NUMBER_BITS
 from gradata.cloud.sqlite_read import EVENT_COLUMNS, LOG, Reads, stored_events, stored_log
 from gradata.cloud.store import EVENTS_MAX, StoredEvent, StoredLog, StoredRow
-from gradata.cloud.store_watch import RECENT_SCANNED_MAX, Notice, StoredAlert, StoredBrain, Told
+from gradata.cloud.store_watch import CURSOR_END, RECENT_SCANNED_MAX, Notice, StoredAlert, StoredBrain, Told
 
 SECRET_BYTES = 32
 
@@ -78,7 +78,9 @@ class Watching(Reads):
             ).fetchall()
         return {name: [day for _, day in found] for name, found in groupby(rows, key=lambda row: str(row[0]))}
 
-    def recent(self, workspace: str, brain_id: str, *, kind: str | None = None, limit: int = 50) -> list[StoredEvent]:
+    def recent(
+        self, workspace: str, brain_id: str, *, kind: str | None = None, limit: int = 50, before: int = CURSOR_END
+    ) -> list[StoredEvent]:
         """See `store_watch.Watched`."""
         with self._reading() as connection:
             brain = connection.execute(
@@ -88,10 +90,11 @@ class Watching(Reads):
             if brain is None:
                 return []
             base, events = brain
+            last = min(events, before - 1)
             rows = connection.execute(
                 f"{EVENT_COLUMNS} WHERE e.cursor > ? AND e.cursor <= ? AND e.gone IS NULL AND (? IS NULL OR e.type = ?)"
                 " ORDER BY e.cursor DESC LIMIT ?",
-                (base + max(events - RECENT_SCANNED_MAX, 0), base + events, kind, kind, min(limit, EVENTS_MAX)),
+                (base + max(last - RECENT_SCANNED_MAX, 0), base + last, kind, kind, min(limit, EVENTS_MAX)),
             )
             return stored_events(rows)
 

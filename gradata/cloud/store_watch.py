@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from gradata.cloud.store import StoredEvent, StoredLog, StoredRow
 
 RECENT_SCANNED_MAX = 20_000
+CURSOR_END = 2**40
+"""No event has this cursor."""
 """How far back `recent` looks: a type that did not come up within so many events is not recent."""
 
 Told = Callable[[Collection[str]], None]
@@ -71,8 +73,13 @@ class Watched(Protocol):
     def active_days(self, workspace: str, first: str) -> dict[str, list[str]]:
         """For each brain the days from `first` on that have events, sorted."""
 
-    def recent(self, workspace: str, brain_id: str, *, kind: str | None = None, limit: int = 50) -> list[StoredEvent]:
-        """The newest events, newest first, of the last RECENT_SCANNED_MAX; bounded as `Store.events` is."""
+    def recent(
+        self, workspace: str, brain_id: str, *, kind: str | None = None, limit: int = 50, before: int = CURSOR_END
+    ) -> list[StoredEvent]:
+        """The newest events with a cursor below `before`, newest first; bounded as `Store.events` is.
+
+        Of the RECENT_SCANNED_MAX places below it: fewer than `limit` of a `kind` do not say that there are no more.
+        """
 
     def holes(self, log: StoredLog, limit: int = 50) -> list[StoredRow]:
         """Places of the log without bytes, the last ones first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,8 @@ from gradata.cloud.replica import log_bytes, wanted_span
 from gradata.cloud.scrub import scrub_deep, scrub_shallow
 from gradata.cloud.service import Answer, problem
 from gradata.cloud.shared import Shared
-from gradata.cloud.store import EVENTS_MAX, EventQuery, StoredEvent, StoredLog, StoreUnavailableError
+from gradata.cloud.store import EVENTS_MAX, EventQuery, Store, StoredEvent, StoredLog, StoreUnavailableError
+from gradata.cloud.store_watch import CURSOR_END, RECENT_SCANNED_MAX
 from replicator.errors import WireError
 from replicator.model import Head
 from replicator.proof import HASH_BYTES, CompactRange
@@ -149,12 +151,22 @@ def _add_events(app: FastAPI, shared: Shared) -> None:
         request: Request,
         brain: BrainName,
         type: Annotated[str | None, Query(max_length=128)] = None,  # noqa: A002 - the parameter's name in the protocol
-        after: Annotated[int, Query(ge=0, lt=2**40)] = 0,
+        after: Annotated[int, Query(ge=0, lt=CURSOR_END)] = 0,
+        before: Annotated[int | None, Query(ge=1, le=CURSOR_END)] = None,
         limit: Annotated[int, Query(ge=1, le=EVENTS_MAX)] = 100,
     ) -> Response:
-        """The brain's events, each once, in the order of their first storing; `next` continues behind the page."""
+        """The brain's events, each once, in the order of their first storing; `next` is the `after` of the next page.
+
+        With `before` newest first, from below it; `next` is the `before` of the next page, null at the end.
+        """
         principal = await shared.principal(request, "read")
         await require_living(shared.store, principal, brain)
+        if before is not None:
+            older = await asyncio.to_thread(
+                older_page, shared.store, principal.workspace, brain, kind=type, before=before, limit=limit
+            )
+            document = {"events": [event_json(event) for event in older.events], "next": older.before}
+            return response(Answer(200, orjson.dumps(document)))
         query = EventQuery(brain, type, after, limit)
         found = await asyncio.to_thread(shared.store.events, principal.workspace, query)
         page = {"events": [event_json(event) for event in found], "next": found[-1].cursor if found else None}
@@ -216,6 +228,26 @@ def _entry(log: StoredLog) -> LogEntry:
     heard_at = log.heard_at if log.heard_at is not None else log.created_at
     silent_s = max(0, (now_us() - heard_at) // 1_000_000)
     return LogEntry(head, log.device_id, log.parent, iso(log.created_at), iso(log.stored_at), log.holes, silent_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Older:
+    """A page of events, newest first; `before`: where the next one begins, None if there is nothing older."""
+
+    events: list[StoredEvent]
+    before: int | None
+
+
+def older_page(store: Store, workspace: str, brain_id: str, *, kind: str | None, before: int, limit: int) -> Older:
+    """The events below `before`, as far as one read looks: a page may be empty and not the last."""
+    newest = store.recent(workspace, brain_id, limit=1, before=before)
+    if not newest:
+        return Older([], None)
+    top = newest[0].cursor + 1
+    found = store.recent(workspace, brain_id, kind=kind, limit=limit, before=top)
+    scanned_to = max(top - RECENT_SCANNED_MAX, 1)
+    reached = found[-1].cursor if len(found) == min(limit, EVENTS_MAX) else scanned_to
+    return Older(found, reached if reached > 1 else None)
 
 
 def event_json(event: StoredEvent) -> dict[str, Any]:

@@ -184,6 +184,13 @@ def test_a_long_history_stays_quick(tab: Tab, cloud: LiveCloud) -> None:
     assert time.monotonic() - begun < 3.0
     expect(tab.page.locator("#feed-note")).to_contain_text("The newest 50 of 100,000 events")
     assert tab.page.locator("#feed > li").count() == 50
+    tab.page.get_by_role("link", name="Older corrections").focus()
+    tab.page.keyboard.press("Enter")
+    tab.page.wait_for_selector("#event-99950")
+    expect(tab.page.locator("#feed-note")).to_contain_text("50 older ones, newest first")
+    assert agent.send([*whole, correction(20_001, "a b", "a d")], sent, status=STATUS).status_code == 200
+    tab.page.get_by_role("link", name="Newest").press("Enter")
+    tab.page.wait_for_selector("#event-100001")
     tab.check()
 
 

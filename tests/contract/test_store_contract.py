@@ -15,6 +15,7 @@ from gradata.cloud.ingest import Done, Forbidden, Gap
 from gradata.cloud.replica import Span, log_bytes
 from gradata.cloud.requests import Append, Beat, Claim, Loose, Request
 from gradata.cloud.store import EventQuery, Store, StoreError, StoreUnavailableError
+from gradata.cloud.views import older_page
 from gradata.cloud.writer import GroupWriter, Outcome
 from replicator.proof import leaf_hash, leaf_hashes
 from tests.cloud_batches import LOG, OTHER_LOG, append, event, lines, tree
@@ -363,6 +364,28 @@ def test_recent_events_are_the_newest_first(store: Store) -> None:
     newest, *_ = found = store.recent("default", "brain", kind="CORRECTION")
     assert ([each.event_id for each in found], newest.record, newest.cursor) == (["4", "2", "0"], log[4], 5)
     assert store.recent("elsewhere", "brain") == store.recent("default", "nobody") == []
+    assert [each.cursor for each in store.recent("default", "brain", before=4, limit=2)] == [3, 2]
+    assert [each.cursor for each in store.recent("default", "brain", kind="CORRECTION", before=5)] == [3, 1]
+    assert store.recent("default", "brain", before=1) == []
+
+
+def test_older_pages_reach_every_event_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever their type and however few there are among others: no page is the last before the beginning."""
+    for module in ("sqlite_watch", "postgres_watch", "views"):
+        monkeypatch.setattr(f"gradata.cloud.{module}.RECENT_SCANNED_MAX", 7)
+    log = [event(str(number), kind="NOTE" if number % 10 else "CORRECTION") for number in range(40)]
+    ingest(store, append(log))
+    for kind, wanted in ((None, 40), ("CORRECTION", 4), ("NOTE", 36), ("NONE", 0)):
+        before: int | None = 2**40
+        seen: list[int] = []
+        pages = 0
+        while before is not None:
+            page = older_page(store, "default", "brain", kind=kind, before=before, limit=3)
+            assert page.before is None or page.before < before
+            seen += [each.cursor for each in page.events]
+            before, pages = page.before, pages + 1
+            assert pages < 40
+        assert (len(seen), seen) == (wanted, sorted(set(seen), reverse=True))
 
 
 def test_holes_are_listed_last_first(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import html
 import json
 import queue
 import re
@@ -145,6 +146,29 @@ def test_a_feed_tells_of_each_event_once_and_resumes(shared_cloud: LiveCloud) ->
         assert events_of(heard, 1) == [("251", "note")]
     wrong = agent.ask("GET", f"/feed?brain={agent.brain}", **{"Last-Event-ID": "x"})
     assert problem(wrong) == (422, "invalid_parameter")
+
+
+def test_older_corrections_are_pages_without_script(shared_cloud: LiveCloud) -> None:
+    """From link to link down to the first one; the newest are one link away, and programs page the same way."""
+    agent = Agent(shared_cloud)
+    log = [event(str(number), kind="CORRECTION") for number in range(120)]
+    assert agent.send(log, status=STATUS).status_code == 200
+    seen: list[int] = []
+    with browser(shared_cloud) as client:
+        client.post("/sign-in", data={"key": shared_cloud.key}, headers=HERE)
+        address: str | None = f"/brain?id={agent.brain}"
+        while address is not None:
+            text = client.get(address).text
+            seen += map(int, re.findall(r'id="event-(\d+)"', text))
+            assert ("New ones do not appear" in text) == ("before=" in address)
+            assert (">Newest</a>" in text) == ("before=" in address)
+            older = re.search(r'rel="next" href="([^"]+)"', text)
+            address = None if older is None else html.unescape(older[1]).partition("#")[0]
+    assert seen == list(range(120, 0, -1))
+    page = agent.ask("GET", f"/events?brain={agent.brain}&before=50&limit=40").json()
+    assert [each["cursor"] for each in page["events"]] == list(range(49, 9, -1))
+    assert page["next"] == 10
+    assert agent.ask("GET", f"/events?brain={agent.brain}&before=10&limit=40").json()["next"] is None
 
 
 def test_the_fleets_feed_tells_when_something_changes(shared_cloud: LiveCloud) -> None:

@@ -28,6 +28,8 @@ from gradata.cloud.limits import Rate, RateLimiter
 from gradata.cloud.service import DeniedError, problem
 from gradata.cloud.session import COOKIE, SESSION_S, make_session
 from gradata.cloud.store import StoredEvent, StoredRow, StoreUnavailableError
+from gradata.cloud.store_watch import CURSOR_END
+from gradata.cloud.views import older_page
 from gradata.cloud.views_fleet import CORRECTION
 from replicator.errors import WireError
 
@@ -212,8 +214,12 @@ def _add_fleet(app: FastAPI, pages: Pages) -> None:
 def _add_brain(app: FastAPI, pages: Pages) -> None:
     @app.get("/brain", include_in_schema=False)
     @app.get("/parts/brain", include_in_schema=False)
-    async def brain_page(request: Request, name: Annotated[str, Query(alias="id", max_length=128)] = "") -> Response:
-        """One brain: state, proof, charts, live corrections."""
+    async def brain_page(
+        request: Request,
+        name: Annotated[str, Query(alias="id", max_length=128)] = "",
+        before: Annotated[int | None, Query(ge=1, le=CURSOR_END)] = None,
+    ) -> Response:
+        """One brain: state, proof, charts, live corrections; with `before` older ones, which stand still."""
         part = request.url.path != "/brain"
         try:
             principal = await pages.eyes.signed_in(request)
@@ -225,7 +231,10 @@ def _add_brain(app: FastAPI, pages: Pages) -> None:
             # The newest event first: what is stored between the two reads comes twice, and the script knows it by id.
             recent = functools.partial(pages.eyes.store.recent, principal.workspace, name)
             newest = await asyncio.to_thread(recent, limit=1)
-            corrections = await asyncio.to_thread(recent, kind=CORRECTION, limit=CORRECTIONS_SHOWN)
+            older = await asyncio.to_thread(
+                older_page, pages.eyes.store, principal.workspace, name,
+                kind=CORRECTION, before=before or CURSOR_END, limit=CORRECTIONS_SHOWN,
+            )  # fmt: skip
         except StoreUnavailableError:
             return _away(pages)
         except WireError:
@@ -237,7 +246,9 @@ def _add_brain(app: FastAPI, pages: Pages) -> None:
             page="brain",
             title=name,
             signed_in=True,
-            corrections=[correction_of(event) for event in corrections],
+            corrections=[correction_of(event) for event in older.events],
+            before=before,
+            older=older.before,
             after=newest[0].cursor if newest else 0,
             **values,
         )

@@ -120,6 +120,7 @@ function brainPage() {
     ready: () => {},
     state,
     event: (event) => {
+      if ("older" in feed.dataset) return charts(); // a page of the past stands still
       const fresh = parsed(JSON.parse(event.data)).firstElementChild;
       if (document.getElementById(fresh.id)) return;
       fresh.classList.add("fresh");
