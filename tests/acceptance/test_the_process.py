@@ -197,6 +197,29 @@ def test_f45_an_interpreter_that_ends_with_a_backlog_ends_at_once(world: World, 
     assert len(world.event_ids()) == 50
 
 
+HOLD = """
+import sys
+from replicator.lease import Lease, lease_path
+lease = Lease(lease_path(sys.argv[1] + "/events.jsonl"))
+assert lease.acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_f45_where_another_process_leads_an_interpreter_that_ends_waits_for_nothing(world: World) -> None:
+    """The workers of a preloading server end at once: who leads has their records in its log. Bound far above."""
+    with world.brain() as brain:
+        world.settle()
+    assert hear(world.start(HOLD)) == "held"
+    brain = world.brain()
+    brain.emit("NOTE", "worker", {})
+    began = time.monotonic()
+    left = brain.replicator.leave(60.0)
+    assert left.remaining_bytes > 0
+    assert time.monotonic() - began < 30
+
+
 WORK = """
 import sys
 from gradata import Brain

@@ -24,6 +24,7 @@ from tests.acceptance.world import ROOT, World, eventually
 from tests.cloud_fixture import LiveCloud
 
 HANGS_S = 90.0
+TASKS = 8
 BRAIN = """
 import os
 def note(kind):
@@ -50,7 +51,8 @@ import sys
 from celery import Celery
 folder = os.environ["FOLDER"]
 app = Celery("app", broker="filesystem://")
-app.conf.broker_transport_options = {{"data_folder_in": folder, "data_folder_out": folder, "control_folder": folder}}
+outbox = os.environ.get("OUTBOX", folder)
+app.conf.broker_transport_options = {{"data_folder_in": folder, "data_folder_out": outbox, "control_folder": folder}}
 app.conf.worker_hijack_root_logger = False
 brain = None
 if "worker" in sys.argv:
@@ -182,14 +184,18 @@ def _celery(world: World, place: Path, brain: bool) -> tuple[Hosted, Callable[[]
     command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     host = Hosted(world, place, CELERY, command, brain=brain)
     host.hear("ready.")
-    environ = world.environ(FOLDER=str(place / "queue"), PYTHONPATH=str(ROOT))
+    outbox = place / "outbox"
+    outbox.mkdir()
+    environ = world.environ(FOLDER=str(place / "queue"), OUTBOX=str(outbox), PYTHONPATH=str(ROOT))
 
     def work() -> None:
-        send = "from app import app\nfor _ in range(20): app.send_task('work')"
+        had = len(host.emitted("child"))
+        send = f"from app import app\nfor _ in range({TASKS}): app.send_task('work')"
         subprocess.run([sys.executable, "-c", send], cwd=place, env=environ, check=True, timeout=60)
+        for message in outbox.iterdir():  # whole at once: the worker of this transport takes half-written ones
+            message.rename(place / "queue" / message.name)
         if brain:
-            had = len(host.emitted("child"))
-            eventually(lambda: len(host.emitted("child")) >= had + 20, 60)
+            eventually(lambda: len(host.emitted("child")) >= had + TASKS, HANGS_S)
 
     return host, work
 
@@ -223,12 +229,13 @@ def try_host(name: str, world: World, place: Path) -> Row:
         named = host.emitted("parent") + host.emitted("child")
         eventually(lambda: set(named) <= set(world.event_ids()), 60)
         arrived = len(named)
-        world.cloud.kill()
+        world.cloud.stop()
         work()
         exit_s = host.end(how)
     finally:
         if host.process.poll() is None:
             host.process.kill()
+        world.cloud.close()
         world.cloud.start()
     with world.brain():
         world.settle(60)
