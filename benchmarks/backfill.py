@@ -1,8 +1,9 @@
 """Backfill of a large log: against a sink that does nothing, and against the real server on SQLite.
 
 Run: python benchmarks/backfill.py [--records 1000000] [--length 1200]
-Baseline: reading the file and hashing each record once, in the same process. Memory is that of this process above
-what it held before the replicator began to read.
+Baselines: reading the file and hashing each record once, in the same process; and the same bytes written to a file
+in pieces of 16 MiB, durable each, which a store does twice (its WAL and its file). Memory is that of this process
+above what it held before the replicator began to read.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import resource
 import threading
 import time
 from pathlib import Path
@@ -18,8 +20,10 @@ from benchmarks.figures import cloud, tell, workplace, write_log
 from gradata import Brain
 from replicator.actions import Acked, Beat, Heard, Recalled, Send
 from replicator.loop import Replicator
-from replicator.model import Head, Limits
+from replicator.model import MIB, Head, Limits
 from replicator.wire import Report
+
+BATCH_BYTES_MAX = 16 * MIB
 
 
 class NullSink:
@@ -82,6 +86,24 @@ def hashed(log: Path) -> float:
     return time.perf_counter() - began
 
 
+def written(log: Path, copy: Path) -> float:
+    """Seconds to write the log's bytes to another file, durable after each piece as large as the largest batch."""
+    began = time.perf_counter()
+    with log.open("rb", buffering=0) as source, copy.open("wb", buffering=0) as target:
+        while piece := source.read(BATCH_BYTES_MAX):
+            target.write(piece)
+            os.fdatasync(target.fileno())
+    took = time.perf_counter() - began
+    copy.unlink()
+    return took
+
+
+def children_cpu_s() -> float:
+    """CPU seconds of the processes that this one started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def run(replicator: Replicator, name: str, records: int, baseline_s: float) -> None:
     """Replicate the whole log and print the rate."""
     memory = Memory()
@@ -107,21 +129,31 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--length", type=int, default=1200)
     args = parser.parse_args()
-    with workplace() as place, cloud(place / "cloud") as (url, key):
+    with workplace() as place:
+        measure(place, args.records, args.length)
+
+
+def measure(place: Path, records: int, length: int) -> None:
+    """Both sinks, and what the server cost."""
+    with cloud(place / "cloud") as (url, key):
+        cpu = children_cpu_s()
         Brain.init(place / "brain").close()
         log = place / "brain" / "events.jsonl"
-        write_log(log, args.records, args.length)
+        write_log(log, records, length)
         hashed(log)
         baseline_s = hashed(log)
-        tell(f"read and hash {log.stat().st_size / 1e9:.2f} GB (baseline)", args.records / baseline_s, "records/s")
+        tell(f"read and hash {log.stat().st_size / 1e9:.2f} GB (baseline)", records / baseline_s, "records/s")
+        durable_s = written(log, place / "copy")
+        tell("the same bytes to a file, durable each 16 MiB (baseline)", records / durable_s, "records/s")
         null = Replicator(str(log), endpoint="null:", open_sink=NullSink)
-        run(null, "null sink", args.records, baseline_s)
+        run(null, "null sink", records, baseline_s)
         null.close(0.0)
         for name in (".replicator.db", ".replicator.db-wal", ".replicator.db-shm"):
             (place / "brain" / name).unlink(missing_ok=True)
         with Brain(place / "brain", endpoint=url, key=key) as brain:
             assert isinstance(brain.replicator, Replicator)
-            run(brain.replicator, "real server, SQLite", args.records, baseline_s)
+            run(brain.replicator, "real server, SQLite", records, baseline_s)
+    tell("real server, SQLite: CPU of the server", (children_cpu_s() - cpu) / records * 1e6, "us a record")
 
 
 if __name__ == "__main__":

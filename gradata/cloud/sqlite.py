@@ -34,11 +34,11 @@ BUSY_S = 5.0
 PAGE_BYTES = 4096
 """Small pages: a single event touches five or six of them, each of which goes through the WAL whole."""
 CACHE_KIB = 128 * 1024
-REST_PAGES = 16 * MIB // PAGE_BYTES
-"""So many pages that are only in the WAL make `rest` fold it into the file: about what one large batch writes.
+REST_PAGES = 8 * MIB // PAGE_BYTES
+"""So many pages that are only in the WAL make `rest` fold it into the file: less than one large batch writes.
 
-Folding takes as long as the client takes to bring the next one, and a WAL that begins again from its start is
-written to blocks that the file has already, which spares each commit the file system's own journal."""
+Folding one batch takes less time than the next one takes to come and to be interpreted; folding several at once would
+keep it waiting. And a WAL that begins again from its start is written to blocks that it has already."""
 FORCED_CHECKPOINT_PAGES = 256 * MIB // PAGE_BYTES
 SCHEMA_VERSION = 3
 READERS_MAX = 16

@@ -18,11 +18,13 @@ from itertools import islice
 
 from replicator.log.disk import READ, Disk
 from replicator.log.scan import Bounds, Scan
-from replicator.model import Batch
+from replicator.model import MIB, Batch
 from replicator.proof import leaf_hashes
 
 WORTH_S = 0.02
 """A request that took less leaves no time to work ahead: handing over between threads would cost more."""
+BYTES_MAX = 8 * MIB
+"""Larger batches are not guessed: the one on its way and the guess are in memory together."""
 LEAVES_A_STEP = 64
 STEP_PAUSE_S = 50e-6
 """Between steps the interpreter is left to whoever sends: it would wait up to 5 ms for each 64 KiB otherwise."""
@@ -67,7 +69,7 @@ class Ahead:
     def begin(self, first: int, offset: int, bounds: Bounds) -> None:
         """A batch was found and will be sent; guess what is read after it, at this place, if requests take long."""
         self._given_at = self._clock()
-        if not self._worth:
+        if not self._worth or bounds.bytes > BYTES_MAX:
             return
         guess = self._guess = _Guess(first, offset, bounds)
         thread = threading.Thread(target=self._work, args=(guess,), name="replicator-ahead", daemon=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
+from typing import Any
 
 import pytest
 from backports import zstd
@@ -14,6 +16,7 @@ from gradata.cloud.limits import Rate, RateLimiter, policy_field, state_field
 from gradata.cloud.meaning import Meaning, correction_line, meaning_of, read_lines, storable
 from gradata.cloud.reading import Inflater
 from gradata.cloud.replica import Span, filler, wanted_span
+from gradata.cloud.requests import Lines
 from replicator.errors import WireError
 from replicator.framing import Uninterpretable, event_id_of, interpret, split
 
@@ -124,6 +127,14 @@ def test_a_body_arrives_in_any_pieces(encoding: str | None, step: int) -> None:
     assert refused.value.status == 413
 
 
+def columns_of(lines: Lines) -> tuple[Any, ...]:
+    columns = lines.columns
+    return tuple(
+        column[0]
+        for column in (columns.types, columns.categories, columns.severities, columns.sessions, columns.timestamps)
+    )
+
+
 RECORDS = [
     b'{"event_id": "a", "type": "T", "session": 3, "ts": "2026", "data": {"category": "C", "severity": "S"}}\n',
     b'{"event_id": "", "type": null, "data": null}\n',
@@ -156,6 +167,37 @@ def test_f14_f16_the_fast_path_means_what_framing_means(record: bytes) -> None:
     assert meaning.event_id == event_id_of(record)
     for text in (meaning.type, meaning.category, meaning.severity, meaning.session, meaning.ts):
         assert not isinstance(text, str) or storable(text) == text
+
+
+NUL = "\\u0000"
+PLAIN = RECORDS[0]
+NULS = [
+    f'{{"event_id": "{NUL}", "type": "T"}}\n',
+    f'{{"event_id": "x", "type": "a{NUL}"}}\n',
+    f'{{"event_id": "x", "data": {{"category": "{NUL}"}}}}\n',
+    f'{{"event_id": "x", "data": {{"severity": "{NUL}"}}}}\n',
+    f'{{"event_id": "x", "ts": "{NUL}"}}\n',
+    f'{{"event_id": "x", "session": "{NUL}"}}\n',
+    f'{{"event_id": "x", "text": "{NUL}", "data": {{"draft_text": "{NUL}"}}}}\n',
+    '{"event_id": "x", "text": "carriage\\rreturn"}\r\n',
+    '{"event_id": "x", "text": "\r inside"}\n',
+]
+
+
+@pytest.mark.parametrize("odd", [*RECORDS, *map(str.encode, NULS)])
+def test_f14_f16_f59_a_batch_means_what_its_records_mean_one_by_one(odd: bytes) -> None:
+    """Whatever stands among plain neighbours: ids, flags, contents and columns are those of each record alone."""
+    records = [PLAIN, odd, PLAIN]
+    together = read_lines(b"".join(records), tuple(itertools.accumulate(map(len, records))))
+    for place, record in enumerate(records):
+        alone = read_lines(record, (len(record),))
+        meaning = meaning_of(record)
+        assert together.records[place] == record
+        assert (together.leaves[place], together.contents[place]) == (alone.leaves[0], alone.contents[0])
+        assert together.event_ids[place] == alone.event_ids[0]
+        assert together.flags.get(place) == alone.flags.get(0) == (meaning if isinstance(meaning, str) else None)
+        assert together.columns.of([place]) == alone.columns.of([0])
+        assert isinstance(meaning, str) or Meaning(alone.event_ids[0] or "", *columns_of(alone)) == meaning
 
 
 def test_f14_an_odd_neighbour_changes_nothing_for_the_others() -> None:

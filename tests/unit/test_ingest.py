@@ -426,6 +426,27 @@ def test_a_lost_tile_is_an_error_and_no_answer() -> None:
         tree_at(255, lambda *_: b"")
 
 
+ANY = st.sampled_from([event("a"), event("a", "other"), event("b"), event("c"), b"no json\n", event("d", "x" * LIMIT)])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(ANY, max_size=6), st.lists(ANY, min_size=1, max_size=6))
+def test_f16_a_batch_is_decided_as_its_records_one_by_one(before: list[bytes], after: list[bytes]) -> None:
+    """New or known, once or twice, conflicting, odd or too long: the same counts, rows and events."""
+    log = before + after
+    cut, single = Memory(), Memory()
+    whole = [
+        done(cut.ingest(batch(log, *span))) for span in ((0, len(before)), (len(before), None)) if log[slice(*span)]
+    ]
+    each = [done(single.ingest(batch(log, number, number + 1))) for number in range(len(log))]
+    for some in (whole, each):
+        assert sum(result.accepted for result in some) == len(cut.events["brain"])
+    assert sum(result.duplicates for result in whole) == sum(result.duplicates for result in each)
+    assert [flag for result in whole for flag in result.flagged] == [flag for result in each for flag in result.flagged]
+    assert [item for result in whole for item in result.refused] == [item for result in each for item in result.refused]
+    assert (cut.rows, cut.events, cut.event_numbers) == (single.rows, single.events, single.event_numbers)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 900), st.lists(st.tuples(st.integers(0, 900), st.integers(0, 900)), max_size=12))
 def test_batches_in_any_cut_build_the_same_tree(size: int, cuts: list[tuple[int, int]]) -> None:

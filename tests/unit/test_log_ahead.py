@@ -13,7 +13,7 @@ import pytest
 
 from replicator.actions import Broken, Found, Read
 from replicator.log import LogReader, PosixDisk
-from replicator.log.ahead import WORTH_S, Ahead
+from replicator.log.ahead import BYTES_MAX, WORTH_S, Ahead
 from replicator.log.disk import POSIX
 from replicator.log.scan import Bounds
 from replicator.model import MIB, Anchor, Batch, Cursor
@@ -168,6 +168,15 @@ def test_nothing_is_guessed_while_requests_are_quick(path: Path) -> None:
     for _ in range(3):
         ahead.begin(0, 0, BOUNDS)
         assert ahead.take(0, 0, BOUNDS) is None
+
+
+def test_f48_no_two_of_the_largest_batches_are_in_memory_together(path: Path) -> None:
+    """Batches beyond 8 MiB are not guessed."""
+    for bytes_max, guesses in ((BYTES_MAX, True), (BYTES_MAX + 1, False)):
+        bounds = Bounds(bytes_max, 1_000, MIB)
+        ahead = ahead_of(path)
+        ahead.begin(0, 0, bounds)
+        assert (ahead.take(0, 0, bounds) is not None) == guesses
 
 
 def test_nothing_is_guessed_at_the_end_of_the_log(path: Path) -> None:
