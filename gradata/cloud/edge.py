@@ -80,7 +80,7 @@ class Edge:
                 status = message["status"]
                 fields = [*message["headers"], (b"x-request-id", name.encode()), *self._fixed]
                 if self._rate is not None:
-                    verdict: Verdict | None = scope["state"].get("verdict") if asked is None else asked.state.verdict
+                    verdict: Verdict | None = scope.get("state", {}).get("verdict") if asked is None else asked.state.verdict
                     fields.append((b"ratelimit", state_field(self._rate, verdict).encode()))
                 message["headers"] = fields
             await send(message)
