@@ -80,7 +80,8 @@ class Edge:
                 status = message["status"]
                 fields = [*message["headers"], (b"x-request-id", name.encode()), *self._fixed]
                 if self._rate is not None:
-                    verdict: Verdict | None = scope.get("state", {}).get("verdict") if asked is None else asked.state.verdict
+                    state = scope.get("state", {}) if asked is None else vars(asked.state)
+                    verdict: Verdict | None = state.get("verdict")
                     fields.append((b"ratelimit", state_field(self._rate, verdict).encode()))
                 message["headers"] = fields
             await send(message)
