@@ -23,6 +23,8 @@ class Remaining(Protocol):
 
     @property
     def remaining_bytes(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
 
 
 class Embedded(Protocol):
@@ -73,7 +75,8 @@ class Process:
         running = [embedded for embedded in list(self._embedded) if embedded.running]
         for embedded in running:
             embedded.wake()
-        remaining = sum(embedded.leave(max(0.0, deadline - time.monotonic())).remaining_bytes for embedded in running)
+        drained = [embedded.leave(max(0.0, deadline - time.monotonic())) for embedded in running]
+        remaining = sum(each.remaining_bytes for each in drained if each.reason != "off")
         if remaining and sys.stderr is not None:
             text = f"gradata: {remaining} bytes of corrections wait in the log; they are replicated at the next start"
             print(text, file=sys.stderr)
