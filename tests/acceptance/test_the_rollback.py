@@ -128,3 +128,25 @@ def test_f50_end_session_drains_also_where_no_replicator_ever_was(world: World) 
     assert world.event_ids() == ["e-1", ended["event_id"]]
     with world.brain(GRADATA_CLOUD_SYNC_DISABLE="1") as brain:
         assert brain.end_session()["replication"] is None
+
+
+LEAVE_OFF = """
+import os, sys
+from gradata import Brain
+brain = Brain(sys.argv[1])
+brain.emit("NOTE", "rollback", {})
+brain.replicator.drain(20)
+os.environ["GRADATA_DISABLE_WRITE_THROUGH"] = "1"
+print(brain.emit("NOTE", "rollback", {})["event_id"], flush=True)
+"""
+
+
+def test_f50_f45_the_exit_of_a_switched_off_process_sends_and_says_nothing(world: World, front: Front) -> None:
+    """What waits is the hook's now: no request at the exit, and no line that promises one."""
+    world.brain(**OFF).close()
+    program = world.start(LEAVE_OFF)
+    said, errors = program.communicate(timeout=60)
+    assert (program.returncode, errors) == (0, "")
+    assert said.strip() not in world.event_ids()
+    assert drained(world).reason == "caught_up"
+    assert said.strip() in world.event_ids()
