@@ -37,7 +37,7 @@ def endpoint(facts: Facts, _: Local) -> Finding:
 def write_through(facts: Facts, _: Local) -> Finding:
     """Whether programs replicate by themselves."""
     if facts.write_through:
-        return Finding("write_through", "ok", "on")
+        return Finding("write_through", "ok", "on, as this shell and the config files say")
     if facts.config_trouble is not None:
         return Finding("write_through", "warn", "off: a setting is wrong, and nothing is sent until it is mended")
     hint = "while it is off, cron does: gradata replicate --once --quiet"
@@ -70,10 +70,11 @@ def replicator(facts: Facts, here: Local) -> Finding:
     if here.status is not None:
         last = f"; last seen: pid {here.status.pid} at {short(here.status.updated_at)}"
     if here.backlog.bytes:
-        return Finding(
-            "replicator", "warn", f"no process replicates this log, and records wait{last}; run: gradata replicate"
-            " --follow (hosts under gevent, eventlet, or uWSGI without threads always need it beside them)"
-        )  # fmt: skip
+        run = "gradata replicate --follow (hosts under gevent, eventlet, or uWSGI without threads need it beside them)"
+        if not facts.write_through:
+            run = "gradata replicate --once, which hook and cron do while write-through is off"
+        said = f"no process replicates this log, and records wait{last}; run: {run}"
+        return Finding("replicator", "warn", said)
     return Finding("replicator", "ok", f"not running, and nothing waits{last}")
 
 
