@@ -57,7 +57,12 @@ def test_the_forms_of_a_brain_s_commands(cli: CommandLine, shared_cloud: LiveClo
             cli("dead-letters", "retry", "--all", "--json").json,
             cli("dead-letters", "drop", "--all", "--yes", "--json").json,
         ],
-        "doctor": [cli("doctor", "--json").json],
+        "doctor": [
+            cli("doctor", "--json").json,
+            cli("doctor", "--json", "--no-cloud", "--all-brains", str(cli.brain), GRADATA_BRAIN="").json,
+        ],
+        "config": [cli("config", "--json").json],
+        "completion": [cli("completion", "bash", "--json").json],
     }
     for command, answers in real.items():
         for shown, answer in zip(documented(command), answers, strict=True):
