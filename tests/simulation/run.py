@@ -19,6 +19,8 @@ from .reactions import never_seen
 from .world import Figures, World
 
 TRACE_LINES = 60
+CHUNK = 20
+TOLD_EVERY = 200
 SEEDS_FOR_ALL = 300
 """From so many seeds on, each reaction must have been seen."""
 
@@ -155,14 +157,27 @@ def main(arguments: list[str] | None = None) -> int:
         campaign = run_seeds(seeds, hours=options.hours, until_found=options.until_found)
         _tell(campaign, options.hours)
     else:
-        with ProcessPoolExecutor(options.jobs) as pool:
-            chunks = [seeds[start : start + 20] for start in range(0, len(seeds), 20)]
-            for part in pool.map(partial(run_seeds, hours=options.hours), chunks):
-                campaign.merge(part)
-                _tell(part, options.hours)
+        campaign = _in_processes(seeds, options.jobs, options.hours)
     print(figures(campaign, time.monotonic() - began_s))
     incomplete = len(seeds) >= SEEDS_FOR_ALL and never_seen(campaign.seen)
     return 1 if campaign.failures or incomplete else 0
+
+
+def _in_processes(seeds: range, jobs: int, hours: float | None) -> Campaign:
+    """The seeds in chunks, in order. Ctrl-C ends it early: the figures are those of the chunks that are done."""
+    campaign = Campaign()
+    chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
+    with ProcessPoolExecutor(jobs) as pool:
+        try:
+            for part in pool.map(partial(run_seeds, hours=hours), chunks):
+                campaign.merge(part)
+                _tell(part, hours)
+                if campaign.seeds % TOLD_EVERY == 0:
+                    print(f"{campaign.seeds} seeds, {len(campaign.failures)} failed", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            print(f"stopped after {campaign.seeds} of {len(seeds)} seeds")
+    return campaign
 
 
 def _tell(campaign: Campaign, hours: float | None) -> None:
