@@ -138,8 +138,9 @@ class LogWriter:
         except FileNotFoundError:
             return False
         except OSError:
-            # The path cannot be looked at now (EACCES, EIO): the log that is open is the best there is.
-            return True
+            # The path cannot be looked at now (EACCES, EIO): the log that is open is the best there is, unless it
+            # has no name any more. Then another one took its place, and nobody would ever read what is put here.
+            return self._disk.fstat(opened.fd).links > 0
         return (facts.device, facts.inode) == (opened.device, opened.inode)
 
     def _open(self) -> _Opened:

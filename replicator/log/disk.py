@@ -39,6 +39,8 @@ class FileFacts(NamedTuple):
     size: int
     mtime_ns: int
     mode: int
+    links: int = 1
+    """Names that the file has; 0: it was removed or replaced, and only descriptors hold it."""
 
 
 class Disk(Protocol):
@@ -178,7 +180,7 @@ POSIX = PosixDisk()
 
 
 def _facts(found: os.stat_result) -> FileFacts:
-    return FileFacts(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode)
+    return FileFacts(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_mode, found.st_nlink)
 
 
 def check_regular(facts: FileFacts, path: str) -> None:

@@ -169,14 +169,14 @@ class SimDisk:
     def fstat(self, fd: int) -> FileFacts:
         """As `os.fstat`."""
         self._call("fstat")
-        return _facts(self._open[fd].file)
+        return self._facts(self._open[fd].file)
 
     def stat(self, path: str) -> FileFacts:
         """As `os.lstat`."""
         self._call("stat")
         if path not in self._files:
             raise _error(errno.ENOENT)
-        return _facts(self._files[path])
+        return self._facts(self._files[path])
 
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         """As `os.pread`."""
@@ -262,6 +262,10 @@ class SimDisk:
                 del self._faults[name]
             raise _error(fault.code)
 
+    def _facts(self, file: SimFile) -> FileFacts:
+        links = sum(one is file for one in self._files.values())
+        return FileFacts(1, file.inode, len(file.seen), file.mtime_ns, file.mode, links)
+
     def _create(self, path: str) -> SimFile:
         self._inodes += 1
         file = self._files[path] = SimFile(self._inodes)
@@ -298,7 +302,3 @@ class SimDisk:
 
 def _error(code: int) -> OSError:
     return OSError(code, os.strerror(code))
-
-
-def _facts(file: SimFile) -> FileFacts:
-    return FileFacts(1, file.inode, len(file.seen), file.mtime_ns, file.mode)

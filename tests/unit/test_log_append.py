@@ -22,6 +22,7 @@ from replicator.actions import Found, Read
 from replicator.errors import AppendError, LogError, NotDurableError
 from replicator.framing import split
 from replicator.log import Appended, FileFacts, LogReader, LogWriter
+from replicator.log.disk import POSIX
 from replicator.model import MIB, Cursor
 from replicator.testing import SimDisk
 
@@ -395,6 +396,31 @@ def test_f18_an_open_log_is_appended_to_although_its_path_cannot_be_looked_at(di
     disk.fail("open", errno.EMFILE, times=1)
     sim.append(OTHER)
     assert disk.content(PATH) == RECORD + OTHER
+
+
+def test_f07_f18_a_log_replaced_while_its_path_cannot_be_looked_at_takes_no_record(
+    disk: SimDisk, sim: LogWriter
+) -> None:
+    """A file without a name is nobody's log: refused while the path cannot be opened, else the new log gets it."""
+    sim.append(RECORD)
+    disk.replace(PATH, OTHER)
+    disk.fail("stat", errno.EIO)
+    disk.fail("open", errno.EIO)
+    with pytest.raises(AppendError):
+        sim.append(RECORD)
+    disk.fail("stat", errno.EIO)
+    assert sim.append(RECORD).offset == len(OTHER)
+    assert disk.content(PATH) == OTHER + RECORD
+
+
+def test_f07_the_system_tells_a_file_without_a_name(path: Path) -> None:
+    """The real disk counts names as the simulated one does."""
+    path.write_bytes(RECORD)
+    fd = POSIX.open(str(path), os.O_RDONLY)
+    assert POSIX.fstat(fd).links == 1
+    path.unlink()
+    assert POSIX.fstat(fd).links == 0
+    POSIX.close(fd)
 
 
 @pytest.mark.parametrize("call", ["fdatasync", "sync_directory"])
