@@ -10,6 +10,7 @@ import pytest
 from replicator.errors import CloudError, CursorError
 from replicator.model import Anchor, Cursor, Standing
 from replicator.proof import CompactRange, leaf_hash, leaf_hashes
+from replicator.recovery import local as local_module
 from replicator.recovery.local import LocalTree
 from replicator.recovery.verify import Comparison, Verdict
 from replicator.testing.replica import LOG_ID, MemoryReplica
@@ -91,9 +92,13 @@ def tiles_of(leaves: list[bytes]) -> object:
     return lambda level, index: b"".join(levels[level][index * 256 : (index + 1) * 256])
 
 
+@pytest.mark.parametrize("step", [3000, 1 << 20])
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 1025])
-def test_the_own_log_as_a_tree_is_that_of_its_records(log: Path, size: int) -> None:
-    """Root, tiles, earlier trees, single records and cursors, from a file with a torn tail."""
+def test_the_own_log_as_a_tree_is_that_of_its_records(
+    log: Path, size: int, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root, tiles, earlier trees, single records and cursors, from a file with a torn tail, however it is read."""
+    monkeypatch.setattr(local_module, "HASH_STEP_BYTES", step)
     records = [record(number, "x" * (number % 40)) for number in range(size)]
     log.write_bytes(b"".join(records) + b"torn")
     local = LocalTree.of(str(log))
