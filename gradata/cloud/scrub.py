@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from operator import itemgetter
 
 from gradata.cloud.store import PlainRow, Store, StoredLog
 from gradata.cloud.tiles import tile_parts
-from replicator.proof import HASH_BYTES, TILE_HASHES, CompactRange, extend, leaf_hashes
+from replicator.proof import HASH_BYTES, TILE_HASHES, TILE_HEIGHT, CompactRange, extend, leaf_hashes
 from replicator.tiles import Tile, hashes_of
 from replicator.wire.replica import Scrub
 
@@ -22,6 +23,8 @@ NAMED_MAX = 1_200
 """Gaps and damaged records in one answer: each takes at most 45 bytes of it."""
 SECONDS_MAX = 10.0
 TILES_KEPT = 16
+_COLUMNS = (itemgetter(1), itemgetter(2), itemgetter(4))
+"""Offset, length, bytes of a PlainRow. Three looks cost half of what `zip(*rows)` does."""
 
 
 @dataclass(slots=True)
@@ -137,8 +140,7 @@ class _Deep:
 
     def _take(self, rows: Sequence[PlainRow]) -> None:
         found, first = self.found, rows[0][0]
-        numbers, offsets, lengths, _, records = zip(*rows, strict=True)
-        del numbers
+        offsets, lengths, records = (list(map(column, rows)) for column in _COLUMNS)
         stored = self._stored(first, first + len(rows))
         if None in records:
             kept = hashes_of(stored)
@@ -153,8 +155,8 @@ class _Deep:
             leaves = leaf_hashes(records)
             written = list(map(len, records))
         before = offsets[0] if self._offset is None else self._offset
-        ends = tuple(accumulate(lengths, initial=before))
-        if b"".join(leaves) != stored or tuple(written) != lengths or ends[:-1] != offsets:
+        ends = list(accumulate(lengths, initial=before))
+        if b"".join(leaves) != stored or written != lengths or ends[:-1] != offsets:
             behind = [*offsets[1:], None]
             found.damaged += [
                 first + place
@@ -180,10 +182,12 @@ class _Deep:
         self.tree, completed = extend(self.tree, leaves)
         if self.found.damaged:
             return  # what stands above a damaged record differs because of it
+        if len(completed) <= TILE_HEIGHT:
+            return
+        completed[0] = []  # the leaves were compared before they were given
         for level, index, slot, hashes in tile_parts(size, completed):
-            if level:
-                at = slot * HASH_BYTES
-                self.found.tiles_damaged += self._tile(level, index)[at : at + len(hashes)] != hashes
+            at = slot * HASH_BYTES
+            self.found.tiles_damaged += self._tile(level, index)[at : at + len(hashes)] != hashes
 
     def _stored(self, first: int, end: int) -> bytes:
         """The kept leaves of records of one tile; zeros where they are lost."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from operator import itemgetter
 from typing import Any
 
 from gradata.cloud.sqlite_commit import NUMBER_BITS, tile_reader
@@ -28,6 +29,7 @@ from replicator.proof import CompactRange
 ROWS_FIRST_READ = 64
 ROWS_A_READ = 1_024
 NUMBERS_A_READ = 8_192
+_LENGTH = itemgetter(2)
 _NUMBER_MASK = (1 << NUMBER_BITS) - 1
 
 LOG = """
@@ -107,7 +109,7 @@ class Reads:
             if len(rows) < limit:
                 return
             first = rows[-1][0] + 1
-            longest = max(row[2] for row in rows)
+            longest = max(map(_LENGTH, rows))
             limit = max(1, min(ROWS_A_READ, 4 * limit, READ_BYTES // max(longest, 1)))
 
     def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
