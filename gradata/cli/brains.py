@@ -202,7 +202,9 @@ def _readmit(store: Store, options: Options, terminal: Terminal) -> int:
             return PROBLEM
         removal.readmit(store, workspace, options.brain)
         if not options.json:
-            terminal.say("on the brain's machine run: gradata cursor reset --to-offset 0 --yes")
+            terminal.say(
+                "its client uploads it at its next start; a running one by: gradata cursor reset --to-offset 0"
+            )
     if options.json:
         terminal.json({"brain_id": options.brain, "readmitted": not options.dry_run, "dry_run": options.dry_run})
     return FINE

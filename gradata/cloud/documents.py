@@ -40,7 +40,19 @@ def ingest_document() -> dict[str, Any]:
 
 def heartbeat_document() -> dict[str, Any]:
     """What POST /heartbeat takes and answers."""
-    content = {JSON_TYPE: {"schema": {"type": "object"}}}
+    schema = {
+        "type": "object",
+        "required": ["brain_id", "device_id", "log_id", "size", "root"],
+        "properties": {
+            "brain_id": {"type": "string", "minLength": 1, "maxLength": 128},
+            "device_id": {"type": "string", "minLength": 1, "maxLength": 128},
+            "log_id": {"type": "string", "pattern": _UUID},
+            "cloud_id": {"type": ["string", "null"]},
+            "size": {"type": "integer", "minimum": 0, "maximum": 2**53},
+            "root": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        },
+    }
+    content = {JSON_TYPE: {"schema": schema}}
     return _documented({"required": True, "content": content}, 400, 401, 403, 408, 410, 413, 415, 429, 503)
 
 
@@ -68,6 +80,7 @@ def problems(*statuses: int) -> dict[int | str, Any]:
     return {str(status): {"description": "problem", "content": content} for status in statuses}
 
 
+_UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 OPEN = ("/health", "/ready")
 """Routes that need no key."""
 

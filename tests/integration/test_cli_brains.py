@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from gradata.cloud.store import EventQuery, open_store
 from tests.cli_runner import CommandLine
 from tests.cloud_batches import LOG, append, event
+from tests.cloud_fixture import LiveCloud
 
 
 @pytest.fixture
@@ -98,3 +100,47 @@ def test_f59_a_brains_name_is_inert_in_the_terminal(cli: CommandLine, url: str) 
     assert "\r" not in cli("brains", "list", "--store", url).out
     assert "\\u001b" in cli("brains", "list", "--json", "--store", url).out
     assert json.loads(cli("brains", "list", "--json", "--store", url).out)
+
+
+def test_a_deleted_brains_client_stops_until_it_is_readmitted(cli: CommandLine, live_cloud: LiveCloud) -> None:
+    """410: it says so, keeps its log, sends nothing; after `readmit` the next start uploads the whole of it."""
+    environ = {"GRADATA_ENDPOINT": live_cloud.url, "GRADATA_API_KEY": live_cloud.key}
+    store = ("--store", live_cloud.store_url)
+
+    def once() -> dict[str, Any]:
+        return cli("replicate", "--once", "--json", "--timeout", "20", **environ).json
+
+    assert cli("init").code == 0
+    correct = ("correct", "--draft", "Dear Sir", "--final", "Hi", "--json")
+    cli(*correct, **environ)
+    assert once()["remaining_records"] == 0
+    (brain,) = cli("brains", "list", "--json", *store).json["brains"]
+    assert cli("brains", "delete", brain["brain_id"], "--yes", *store).code == 0
+    cli(*correct, **environ)
+    stopped = once()
+    assert (stopped["reason"], stopped["trouble"]["code"], stopped["dead_letters"]) == ("trouble", "gone", 0)
+    assert once()["trouble"]["code"] == "gone"
+    assert cli("brains", "readmit", brain["brain_id"], "--yes", *store).code == 0
+    again = once()
+    assert (again["reason"], again["remaining_records"], again["accepted"]) == ("caught_up", 0, 2)
+
+
+def test_an_erased_record_is_acknowledged_and_stays_away(cli: CommandLine, live_cloud: LiveCloud) -> None:
+    """The client sends everything again: duplicates, no trouble, and nothing of it comes back."""
+    environ = {"GRADATA_ENDPOINT": live_cloud.url, "GRADATA_API_KEY": live_cloud.key}
+    store = ("--store", live_cloud.store_url)
+    assert cli("init").code == 0
+    draft = ("--draft", "Dear Sir", "--final", "a secret, pasted by accident", "--json")
+    event_id = cli("correct", *draft, **environ).json["event_id"]
+    assert cli("replicate", "--once", "--json", **environ).json["remaining_records"] == 0
+    (brain,) = cli("brains", "list", "--json", *store).json["brains"]
+    erased = cli("brains", "erase", brain["brain_id"], "--event", event_id, "--yes", "--json", *store).json
+    assert len(erased["places"]) == 1
+    again = cli("replicate", "--from-offset", "0", "--once", "--json", **environ).json
+    assert (again["reason"], again["accepted"], again["trouble"]) == ("caught_up", 0, None)
+    assert again["duplicates"] >= 1
+    assert (
+        cli("brains", "erase", brain["brain_id"], "--event", event_id, "--yes", "--json", *store).json["places"] == []
+    )
+    (left,) = cli("brains", "list", "--json", *store).json["brains"]
+    assert left["events"] == brain["events"] - 1
