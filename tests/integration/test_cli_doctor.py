@@ -171,10 +171,10 @@ def test_a_cloud_that_does_not_answer_is_asked_once_for_all_brains(
     assert [facts.cloud and facts.cloud.code for facts in found] == ["unavailable"] * 3
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a terminal of POSIX")
-@pytest.mark.parametrize(("columns", "no_color"), [(40, ""), (200, "1")])
-def test_on_a_terminal_lines_fit_and_colours_can_be_refused(cli: CommandLine, columns: int, no_color: str) -> None:
-    """Narrow terminals get texts that go on below themselves; NO_COLOR gets no escape at all."""
+def shown_on_a_terminal(
+    cli: CommandLine, columns: int, *arguments: str, until: bytes | None = None, **environ: str
+) -> tuple[int, str]:
+    """Exit code and everything that a command prints on a terminal; Ctrl-C once `until` was seen."""
     import fcntl
     import pty
     import struct
@@ -182,19 +182,39 @@ def test_on_a_terminal_lines_fit_and_colours_can_be_refused(cli: CommandLine, co
 
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    environ = {**cli.environ, "TERM": "xterm", "COLUMNS": str(columns)} | ({"NO_COLOR": no_color} if no_color else {})
-    command = cli._command(("doctor", "--no-cloud"))
-    process = subprocess.Popen(command, env=environ, stdin=theirs, stdout=theirs, stderr=theirs)
+    environ = {**cli.environ, "TERM": "xterm", "COLUMNS": str(columns), **environ}
+    process = subprocess.Popen(cli._command(arguments), env=environ, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = b""
     try:
         while piece := os.read(ours, 4096):
             shown += piece
+            if until is not None and until in shown:
+                process.send_signal(signal.SIGINT)
+                until = None
     except OSError:
         pass  # EIO: the other end is closed
     os.close(ours)
-    assert process.wait(60) == 0
-    assert (b"\x1b[" in shown) == (not no_color)
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).replace("\r\n", "\n").split("\n")
+    return process.wait(60), shown.decode()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a terminal of POSIX")
+@pytest.mark.parametrize(("columns", "no_color"), [(40, ""), (200, "1")])
+def test_on_a_terminal_lines_fit_and_colours_can_be_refused(cli: CommandLine, columns: int, no_color: str) -> None:
+    """Narrow terminals get texts that go on below themselves; NO_COLOR gets no escape at all."""
+    wanted = {"NO_COLOR": no_color} if no_color else {}
+    code, shown = shown_on_a_terminal(cli, columns, "doctor", "--no-cloud", **wanted)
+    assert code == 0
+    assert ("\x1b[" in shown) == (not no_color)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).replace("\r\n", "\n").split("\n")
     assert any(line.startswith("  [!] key") for line in lines)
     assert any(line.startswith(" " * 20) for line in lines) == (columns < 100)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a terminal of POSIX")
+def test_watching_on_a_terminal_is_one_page(cli: CommandLine) -> None:
+    """The page begins anew instead of scrolling away; Ctrl-C ends it without an error."""
+    code, shown = shown_on_a_terminal(cli, 100, "doctor", "--no-cloud", "--watch", until=b"degraded")
+    assert code == 0
+    assert shown.startswith(("\x1b[2J", "\x1b[H"))
+    assert "error" not in shown
