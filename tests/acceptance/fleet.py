@@ -3,7 +3,7 @@
     python -m tests.acceptance.fleet --agents 27 [--outage-seconds 120] [--steady-seconds 60]
 
 Each agent is a process of its own with a home and a brain of its own, and Hermes and Claude Code configurations that
-still hold an older version's cloud-sync hooks. It corrects every second or so, and now and then makes an edit, for
+still hold an older version's cloud-sync hooks. It corrects every two seconds or so, and now and then makes an edit, for
 which it runs the capture hook of its configuration as its host would. No session ever ends, so the older sync never
 runs. Then: `gradata install --agent all` for one agent, for the rest; a cloud that is killed for a while; a key that
 is rotated; agents that are killed and started again. At each moment `gradata doctor` of each must say what is true,
@@ -35,7 +35,7 @@ from tests.cloud_fixture import LiveCloud
 Judge = Callable[[dict[str, tuple[str, str]]], str | None]
 """Says what is untrue in a doctor's answer; None: it is true."""
 ARRIVES_S = 5.0
-SETTLE_S = 90.0
+SETTLE_S = 240.0
 SEVERAL = 2
 """How many doctors are asked at once: each is a process of half a second."""
 
@@ -80,6 +80,8 @@ class Fleet:
         self, directory: Path, count: int, *, pace_s: float, hook_every: int, asked_max: int | None = None
     ) -> None:
         self.asked_max = asked_max
+        self.talks = asked_max is None
+        self._began = time.monotonic()
         (directory / "cloud").mkdir()
         self.cloud = LiveCloud(directory / "cloud", {"limits": {"requests_per_minute": None}})
         self.figures = Figures(count)
@@ -91,6 +93,11 @@ class Fleet:
         for agent in self.agents:
             agent.close()
         self.cloud.close()
+
+    def tell(self, what: str) -> None:
+        """Progress, for whoever watches."""
+        if self.talks:
+            print(f"{time.monotonic() - self._began:6.1f} s  {what}", file=sys.stderr, flush=True)
 
     def wait(self, seconds: float) -> None:
         """Let the fleet run."""
@@ -112,6 +119,7 @@ class Fleet:
             ]
         self.figures.untrue.extend(wrong)
         self.figures.doctors[moment] = f"{len(asked) - len(wrong)} of {len(asked)} true"
+        self.tell(f"{moment}: doctors {self.figures.doctors[moment]}")
 
     def settled(self, agents: list[Agent] | None = None, within_s: float = SETTLE_S) -> float:
         """Seconds until everything that each agent had in its log at this moment is acknowledged."""
@@ -147,8 +155,18 @@ def no_old_entries(found: dict[str, tuple[str, str]]) -> str | None:
     return next((f"{name}: {detail}" for name, (_, detail) in found.items() if "session_close" in detail), None)
 
 
-MIGRATED = all_of(says("trouble", "none"), says("key", "from "), says("replicator", "leads"), no_old_entries)
-BEFORE = all_of(says("key", "none:", status="missing"), says("last_event", "ago", status="ok"))
+MIGRATED = all_of(
+    says("trouble", "none"),
+    says("key", "from "),
+    says("replicator", "leads"),
+    says("old_hooks", "none", status="ok"),
+    no_old_entries,
+)
+BEFORE = all_of(
+    says("key", "none:", status="missing"),
+    says("last_event", "ago", status="ok"),
+    says("old_hooks", "session_close", "never runs it", status="warn"),
+)
 AWAY = all_of(says("trouble", "does not answer"), says("backlog", "pending"))
 DENIED = all_of(says("trouble", "key"), says("backlog", "pending"))
 DEAD = says("replicator", "no process replicates", "not running")
@@ -193,9 +211,10 @@ def migrate(fleet: Fleet, steady_s: float) -> None:
     figures.backlog_s.append(first.migrate())
     fleet.doctors("one agent moved", MIGRATED, [first])
     assert not any(agent.logs() for agent in rest), "another agent's corrections were sent, too"
-    for agent in rest:
-        figures.backlog_s.append(agent.migrate())
+    with ThreadPoolExecutor(SEVERAL) as pool:
+        figures.backlog_s += pool.map(Agent.migrate, rest)
     moved_at = time.time()
+    fleet.tell("all moved")
     fleet.wait(steady_s)
     until = time.time()
     fleet.settled()
@@ -324,11 +343,18 @@ def main() -> int:
     parser.add_argument("--agents", type=int, default=27)
     parser.add_argument("--outage-seconds", type=float, default=120.0)
     parser.add_argument("--steady-seconds", type=float, default=60.0)
+    parser.add_argument("--pace-seconds", type=float, default=2.0, help="between two corrections of one agent")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="gradata-fleet-"))
     try:
-        figures = run(directory, chosen.agents, outage_s=chosen.outage_seconds, steady_s=chosen.steady_seconds)
+        figures = run(
+            directory,
+            chosen.agents,
+            outage_s=chosen.outage_seconds,
+            steady_s=chosen.steady_seconds,
+            pace_s=chosen.pace_seconds,
+        )
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     if chosen.json:
