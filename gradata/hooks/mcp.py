@@ -8,7 +8,6 @@ everything else is answered as an unknown method, notifications not at all.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from typing import IO, Any
@@ -44,7 +43,7 @@ TOOLS = (
 
 def serve(settings: Settings, agent: str, environ: Mapping[str, str], *, stdin: IO[bytes] | None = None) -> int:
     """Answer until stdin ends; always 0. One JSON value a line, both ways."""
-    home = environ.get("HOME") or os.path.expanduser("~")
+    home = settings.home
     entry = f"gradata:{agent}:{settings.brain_dir}"
     fired.note(home, entry, "mcp", trouble=None)
     brain: Brain | None = None

@@ -65,7 +65,7 @@ def _stdin_bytes() -> int:
 
 
 def _run(asked: Asked, settings: Settings, raw: bytes, environ: Mapping[str, str]) -> int:
-    home = environ.get("HOME") or os.path.expanduser("~")
+    home = settings.home
     entry = f"gradata:{asked.agent}:{settings.brain_dir}"
     known = fired.last(home, entry, asked.kind)
     said: dict[str, Any] = {"trouble": None}
