@@ -1,6 +1,6 @@
 """How fast the cloud takes records in: batches of one client, and single events of many, over real sockets.
 
-Run: python -m benchmarks.ingest [--records 300000] [--batch 13000] [--singles 40000] [--clients 27]
+Run: python -m benchmarks.ingest [--records 300000] [--batch 13000] [--batch-clients 1] [--singles 40000] [--clients 27]
        [--store postgresql://…] [--workers 1] [--limited]
 
 `--store`: an empty PostgreSQL database instead of SQLite in a temporary directory; `--store tests`: a server that is
@@ -23,8 +23,9 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from replicator.proof import CompactRange, leaf_hashes
@@ -155,45 +156,74 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=300_000)
     parser.add_argument("--batch", type=int, default=13_000)
+    parser.add_argument("--batch-clients", type=int, default=1)
     parser.add_argument("--singles", type=int, default=40_000)
     parser.add_argument("--clients", type=int, default=27)
-    parser.add_argument("--store", default="", metavar="URL")
+    add_store_option(parser)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--limited", action="store_true")
     wanted = parser.parse_args()
+    with served(wanted.store, wanted.workers, limited=wanted.limited) as server:
+        run(server, wanted)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"server: {used.ru_utime + used.ru_stime:.1f} CPU s, {used.ru_maxrss / 1024:.0f} MiB at most")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server, an admin key of its store, and a directory that goes with it."""
+
+    port: int
+    key: str
+    pid: int
+    directory: Path
+
+
+def add_store_option(parser: argparse.ArgumentParser) -> None:
+    """The option that `served` takes."""
+    parser.add_argument("--store", default="", metavar="URL", help="a PostgreSQL store, or: tests")
+
+
+@contextmanager
+def served(store: str, workers: int = 1, *, limited: bool = False) -> Iterator[Served]:
+    """A server on this store ("": SQLite of its own, "tests": a PostgreSQL of its own)."""
     with ExitStack() as places:
         directory = Path(places.enter_context(tempfile.TemporaryDirectory()))
-        store = wanted.store or f"sqlite:{directory}/cloud.db"
-        if wanted.store == "tests":
+        url = store or f"sqlite:{directory}/cloud.db"
+        if store == "tests":
             place = Path(places.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
             postgres = Postgres(place, DURABLE)
             places.callback(postgres.stop)
-            store = postgres.url("postgres")
-        command = [sys.executable, "-c", SERVE, store, str(wanted.workers), str(PLENTY_A_MINUTE * wanted.limited)]
+            url = postgres.url("postgres")
+        command = [sys.executable, "-c", SERVE, url, str(workers), str(PLENTY_A_MINUTE * limited)]
         environment = os.environ | {"HOME": str(directory)}
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as server:
             assert server.stderr is not None
             line = server.stderr.readline()
             port = int(line.split("/api/v1")[0].rpartition(":")[2])
             server.stderr.readline()
-            key = server.stderr.readline().strip()
             try:
-                run(port, key, directory, wanted)
+                yield Served(port, server.stderr.readline().strip(), server.pid, directory)
             finally:
                 server.terminate()
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        print(f"server: {used.ru_utime + used.ru_stime:.1f} CPU s, {used.ru_maxrss / 1024:.0f} MiB at most")
 
 
-def run(port: int, key: str, directory: Path, wanted: argparse.Namespace) -> None:
+def run(server: Served, wanted: argparse.Namespace) -> None:
     """Both measurements."""
+    port, key, directory = server.port, server.key, server.directory
     lines = records(wanted.records)
-    made = requests(key, "brain-of-batches", lines, wanted.batch)
+    share = -(-len(lines) // wanted.batch_clients)
+    many = [
+        requests(key, f"brain-of-batches-{number}", lines[number * share : (number + 1) * share], wanted.batch)
+        for number in range(wanted.batch_clients)
+    ]
+    made = [request for each in many for request in each]
     mean = sum(map(len, lines)) / len(lines)
     for what in ("batches", "the same again (all duplicates)"):
-        accepted, seconds, took = measure(port, [made])
+        accepted, seconds, took = measure(port, many)
         print(
-            f"{what}: {len(lines)} records of {mean:.0f} bytes in {len(made)} requests, {accepted} accepted:"
+            f"{what}: {len(lines)} records of {mean:.0f} bytes in {len(made)} requests of {wanted.batch_clients}"
+            f" clients, {accepted} accepted:"
             f" {len(lines) / seconds:,.0f} records/s, p50 {took[len(took) // 2] * 1e3:.0f} ms a request"
         )
     print(f"  baseline, file and fdatasync: {len(lines) / baseline(directory, made):,.0f} records/s")
