@@ -3,6 +3,8 @@
 import signal
 import threading
 
+from hypothesis import HealthCheck, settings
+
 from tests.cloud_fixture import live_cloud, shared_cloud, start_cloud
 from tests.postgres_fixture import own_postgres, postgres_database, postgres_server, postgres_url
 
@@ -20,3 +22,7 @@ __all__ = [
 # inherit that: the tests of Ctrl-C would wait for ever.
 if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says more of who else is at work on the machine than of the code: timings are benchmarks.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
