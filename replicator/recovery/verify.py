@@ -8,14 +8,14 @@ what the replica lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
 from replicator import actions as act
-from replicator.errors import CloudError, CursorError
+from replicator.errors import CloudError, CursorError, ReplicatorError
 from replicator.log import LogReader
 from replicator.model import Head, Standing
 from replicator.proof import EMPTY_ROOT
@@ -112,10 +112,9 @@ class Comparison:
         cloud_id, log = self._stored(here, brain_id)
         size = log.head.size
         acknowledged = here.cursor.size if here is not None and here.cursor.log_id == log.head.log_id else 0
-        with ThreadPoolExecutor(1) as threads:
-            scrubbing = threads.submit(self._scrub, log.head.log_id, size)
-            self.tree = LocalTree.of(self._path, max(size, acknowledged), self._on_progress)
-            scrub = scrubbing.result()
+        scrubbing = _Beside(lambda: self._scrub(log.head.log_id, size))
+        self.tree = LocalTree.of(self._path, max(size, acknowledged), self._on_progress)
+        scrub = scrubbing.result()
         same = min(size, self.tree.size)
         edited, more = self._edited(log, same)
         lost = max(0, min(acknowledged, self.tree.size) - size)
@@ -211,6 +210,31 @@ class Comparison:
                 yield Difference(record.number, what, record.offset, record.event_id)
         for number in range(self.tree.size, self.tree.size + verdict.only_at_cloud):
             yield Difference(number, "only_at_cloud")
+
+
+class _Beside(threading.Thread):
+    """Has the cloud hash while the log is hashed here. A daemon: who is interrupted does not wait for the cloud."""
+
+    def __init__(self, scrub: Callable[[], _Scrubbed]) -> None:
+        super().__init__(name="replicator-scrub", daemon=True)
+        self._scrub = scrub
+        self._found: _Scrubbed | ReplicatorError | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Keep what comes of it."""
+        try:
+            self._found = self._scrub()
+        except ReplicatorError as error:
+            self._found = error
+
+    def result(self) -> _Scrubbed:
+        """Wait for it; raises what it raised."""
+        self.join()
+        assert self._found is not None, "the scrub ended by a bug, which its thread has printed"
+        if isinstance(self._found, ReplicatorError):
+            raise self._found
+        return self._found
 
 
 @dataclass(slots=True)

@@ -211,3 +211,17 @@ def test_tiles_that_are_not_those_of_the_head_are_not_believed(log: Path) -> Non
     replica.tile = lambda log_id, level, index: bytes(32) + whole(log_id, level, index)[32:]  # type: ignore[method-assign]
     with pytest.raises(CloudError, match="tiles are damaged"):
         verdict(log, replica, standing(records))
+
+
+def test_a_scrub_that_fails_is_told(log: Path) -> None:
+    """What the other thread met is raised where the verdict was asked for."""
+    records = [record(number) for number in range(3)]
+    log.write_bytes(b"".join(records))
+    replica = MemoryReplica(records)
+
+    def away(*_: object) -> None:
+        raise CloudError("the cloud cannot be reached")
+
+    replica.scrub = away  # type: ignore[assignment, method-assign]
+    with pytest.raises(CloudError, match="cannot be reached"):
+        verdict(log, replica, standing(records))
