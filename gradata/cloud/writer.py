@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,6 +21,8 @@ from gradata.cloud.store import Store, StoreUnavailableError
 
 GROUP_REQUESTS_MAX = 512
 GROUP_RECORDS_MAX = 40_000
+REST_S = 0.02
+"""Between two rests of the store, while there is work: telling other processes costs as much as a small commit."""
 
 log = logging.getLogger("gradata.cloud")
 
@@ -78,19 +81,27 @@ class GroupWriter:
         self._thread.join()
 
     def _run(self) -> None:
+        rest_due: float | None = None
+        rested = -REST_S
         while not self._stopping or self._put_off:
-            group = self._admitted(self._next_group())
+            group = self._admitted(self._next_group(rest_due))
             if group:
                 self._commit(group)
+                rest_due = rest_due or rested + REST_S
+            if rest_due is not None and (time.monotonic() >= rest_due or self._stopping):
                 self._store.rest()
+                rest_due, rested = None, time.monotonic()
 
-    def _next_group(self) -> list[_Job]:
-        """What is queued, up to the limits, in order; a log's second batch waits for the next group."""
+    def _next_group(self, until: float | None) -> list[_Job]:
+        """What is queued, up to the limits, in order; a log's second batch waits for the next group.
+
+        Waits for the first one, at most until then.
+        """
         waiting, self._put_off = self._put_off, []
         if not waiting and not self._stopping:
-            waiting = self._taken(block=True)
+            waiting = self._taken(None if until is None else max(0.0, until - time.monotonic()))
         while len(waiting) < GROUP_REQUESTS_MAX and not self._stopping:
-            more = self._taken(block=False)
+            more = self._taken(0.0)
             if not more:
                 break
             waiting += more
@@ -111,9 +122,9 @@ class GroupWriter:
             records += job.records
         return group
 
-    def _taken(self, *, block: bool) -> list[_Job]:
+    def _taken(self, within_s: float | None) -> list[_Job]:
         try:
-            job = self._queue.get(block=block)
+            job = self._queue.get(block=within_s != 0.0, timeout=within_s)
         except queue.Empty:
             return []
         if job is None:
