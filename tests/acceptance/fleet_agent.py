@@ -147,7 +147,9 @@ class Agent:
             eventually(lambda: self.acknowledged >= end, MIGRATED_S)
         except AssertionError:
             raise AssertionError(f"agent {self.number}, {self.process.poll()}: {self.doctor()}") from None
-        return time.monotonic() - began
+        took_s = time.monotonic() - began
+        eventually(lambda: self.leads, MIGRATED_S)  # a hook may have sent it all before the agent looked for a key
+        return took_s
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command of this user, outside the agent."""
