@@ -6,6 +6,7 @@ belongs to whichever brain asks. Nothing that is not gradata's is ever returned.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -89,12 +90,12 @@ def _brain(node: Mapping[Any, Any]) -> str | None:
     tokens = [token for word in _words(node) for token in _tokens(word)]
     for index, token in enumerate(tokens):
         if found := _ID.match(token.removeprefix("--entry=")):
-            return _SUFFIX.sub("", found.group(2))
+            return os.path.normpath(_SUFFIX.sub("", found.group(2)))
         name, equals, value = token.partition("=")
         if equals and value and name in _BRAIN_NAMES:
-            return value
+            return os.path.normpath(value)
         if token in _BRAIN_OPTIONS and index + 1 < len(tokens):
-            return tokens[index + 1]
+            return os.path.normpath(tokens[index + 1])
     return None
 
 

@@ -63,6 +63,14 @@ def test_f53_an_event_that_its_host_never_runs_is_found(tmp_path: Path) -> None:
     assert "never runs it" in found[0].words
 
 
+def test_a_brains_path_is_the_same_however_it_was_written(tmp_path: Path) -> None:
+    """A slash behind it, as older installers and people write it, makes no other brain."""
+    command = "python -m gradata.hooks.session_close --brain-dir /b/"
+    put(tmp_path, "opencode", json.dumps({"hooks": {"sessionEnd": [{"command": command}]}}))
+    (found,) = findings(str(tmp_path), "/b").old
+    assert (found.brain, found.sync) == ("/b", True)
+
+
 def test_entries_of_other_brains_are_left_out(tmp_path: Path) -> None:
     """Doctor examines one brain; an entry that names none is everybody's."""
     put(tmp_path, "hermes", OLD_HERMES)
