@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_brain, add_json, add_order, settled
+from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_brain, add_json, settled
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
@@ -45,7 +45,8 @@ def add_parser(commands: Subparsers) -> None:
     add_agent(parser, "which agent; all: those that are on this machine")
     add_brain(parser)
     add_json(parser)
-    add_order(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show the diff, and change nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask on a terminal; elsewhere nothing is asked")
     parser.add_argument(
         "--session-close",
         action="store_true",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gradata.cli.commands import Subparsers, add_brain, add_json, add_order
+from gradata.cli.commands import Subparsers, add_brain, add_json
 from gradata.cli.install import Options, add_agent, carry_out, home_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def add_parser(commands: Subparsers) -> None:
     add_agent(parser, "which agent, or all")
     add_brain(parser)
     add_json(parser)
-    add_order(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show the diff, and change nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask on a terminal; elsewhere nothing is asked")
     parser.set_defaults(
         run=lambda chosen, terminal: run(
             Options(chosen.agent, chosen.brain, chosen.json, chosen.dry_run, chosen.yes), terminal
