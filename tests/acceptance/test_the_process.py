@@ -296,6 +296,20 @@ def test_f46_follow_ends_on_sigterm_and_says_what_waits(world: World, front: Fro
         world.settle()
 
 
+def test_f46_a_machine_that_sleeps_and_wakes_goes_on(world: World) -> None:
+    """The replicator is stopped, records come meanwhile, it is continued: it sends them, nobody does anything."""
+    world.brain().close()
+    world.append(line(0))
+    follower = world.follow()
+    eventually(world.in_step)
+    follower.send_signal(signal.SIGSTOP)
+    world.append(line(1), line(2))
+    assert world.event_ids() == ["e-0"]
+    follower.send_signal(signal.SIGCONT)
+    eventually(world.in_step)
+    assert world.event_ids() == ["e-0", "e-1", "e-2"]
+
+
 def test_f46_os_exit_loses_nothing(world: World) -> None:
     """`os._exit` right behind correct(): no exit handler runs, and the next process sends it."""
     world.brain().close()
