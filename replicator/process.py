@@ -14,8 +14,9 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-EXIT_DRAIN_S = 0.9
-"""How long all replicators of a process together may drain at its exit: with the end of a thread, below a second."""
+EXIT_DRAIN_S = 0.7
+"""How long all replicators of a process together may drain at its exit. The end of the thread, and of the modules that
+it loaded, takes 0.1 to 0.3 s more: below a second in all (`benchmarks.leaving`)."""
 
 
 class Remaining(Protocol):

@@ -82,13 +82,17 @@ def soak(minutes: float, seed: int, directory: Path) -> tuple[list[Course], bool
         world.endpoint = f"{chaos.url}/api/v1"
         try:
             world.brain(GRADATA_DISABLE_WRITE_THROUGH="1").close()
-            processes = {"a brain": world.start(WRITER).pid, "replicate --follow": world.follow().pid}
-            courses = [Course(name) for name in (*processes, "the server")]
+            running = {"a brain": world.start(WRITER), "replicate --follow": world.follow()}
+            courses = [Course(name) for name in (*running, "the server")]
             began, trouble_at = time.monotonic(), TROUBLE_S
             while (at_s := time.monotonic() - began) < minutes * 60:
                 pause.wait(SAMPLE_S)
                 for course in courses:
-                    course.sample(processes.get(course.name, cloud.pid), at_s)
+                    process = running.get(course.name)
+                    if process is not None and process.poll() is not None:
+                        said = "".join(process.communicate())
+                        raise AssertionError(f"{course.name} ended after {at_s:.0f} s: {process.returncode}: {said}")
+                    course.sample(cloud.pid if process is None else process.pid, at_s)
                 if at_s > trouble_at:
                     trouble_at = at_s + TROUBLE_S
                     chaos.fault = NONE if chaos.fault != NONE else dice.choice(TROUBLES)
