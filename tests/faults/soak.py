@@ -56,6 +56,7 @@ class Course:
         status = Path(f"/proc/{pid}/status").read_text()
         facts = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
         self.at_s.append(at_s)
+        assert "VmRSS" in facts, f"{self.name} has ended after {at_s:.0f} s"
         self.kib.append(float(facts["VmRSS"].split()[0]))
         self.threads.append(float(facts["Threads"]))
         self.descriptors.append(float(len(os.listdir(f"/proc/{pid}/fd"))))
@@ -107,6 +108,9 @@ def soak(minutes: float, seed: int, directory: Path) -> tuple[list[Course], bool
             with world.brain():
                 world.settle(120)
             return courses, True, world.whole.count(b"\n")
+        except AssertionError:
+            print(cloud.said, file=sys.stderr)
+            raise
         finally:
             world.close()
             cloud.close()
