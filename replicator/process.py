@@ -16,7 +16,7 @@ from typing import Protocol
 
 EXIT_DRAIN_S = 0.7
 """How long all replicators of a process together may drain at its exit. The end of the thread, and of the modules that
-it loaded, takes 0.1 to 0.3 s more: below a second in all (`benchmarks.leaving`)."""
+it loaded, comes on top: up to 0.3 s on a busy machine (`benchmarks.leaving`)."""
 
 
 class Remaining(Protocol):
