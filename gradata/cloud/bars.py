@@ -39,13 +39,20 @@ class Barred:
 NOTHING_BARRED = Barred()
 
 
-def withheld(lines: Lines, barred: Barred) -> dict[int, str]:
-    """The places of `lines` whose bytes are not to be kept, and why."""
+def withheld(lines: Lines, barred: Barred, known: Mapping[str, bytes]) -> dict[int, str]:
+    """The places of `lines` whose bytes are not to be kept, and why. `known`: the contents of events by their ids.
+
+    Other bytes under the id of an expired event are another record, in conflict with it, and kept as such; under an
+    erased one's they are not.
+    """
     if not barred:
         return {}
     found: dict[int, str] = {}
     for place, (event_id, content) in enumerate(zip(lines.event_ids, lines.contents, strict=True)):
         reason = ERASED if content in barred.contents else barred.events.get(event_id or "")
+        if reason == EXPIRED and event_id is not None:
+            first = known.get(event_id, content)
+            reason = EXPIRED if first == content or incomparable(first, content) else None
         if reason is not None:
             found[place] = reason
     return found

@@ -319,7 +319,7 @@ def _sort_out(
     lost it, or its bytes come only now) is stored. What is refused is said again on every resend: the client's
     dead letter depends on it. What was erased or has expired is a duplicate of which nothing is kept.
     """
-    kept_away = withheld(lines, barred)
+    kept_away = withheld(lines, barred, known)
     if not overlap and not kept_away and _all_new(lines, known, record_bytes):
         return _Found(len(lines.records), events=_new_events(lines, first, range(len(lines.records))))
     flagged: list[Refusal] = []
