@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+import pytest
+
 from gradata.cloud.ingest import Decision, Done
 from gradata.cloud.requests import Beat, Loose, Request
 from gradata.cloud.sqlite import SqliteStore
@@ -57,4 +59,42 @@ def test_what_waits_is_one_transaction_with_each_log_once() -> None:
         [waiting[3]],
     ]
     assert len(answered) == len(waiting)
+    store.close()
+
+
+class Resting(SqliteStore):
+    """Notes what it does."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.did: list[str] = []
+        self.rested = threading.Event()
+
+    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
+        self.did.append("commit")
+        return [Done(CompactRange.EMPTY, 0, None)] * len(requests)
+
+    def rest(self) -> None:
+        self.did.append("rest")
+        self.rested.set()
+
+
+def test_the_store_rests_after_the_last_commit_and_not_after_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once after the first, then only when it is due; what is owed is paid at the end, and by itself when idle."""
+    monkeypatch.setattr("gradata.cloud.writer.REST_S", 3600.0)
+    store = Resting()
+    writer = GroupWriter(store, now=lambda: 1)
+    for _ in range(5):
+        done = threading.Event()
+        writer.submit(append([event("a")]), lambda _, done=done: done.set())  # type: ignore[misc]
+        assert done.wait(10)
+    writer.close()
+    assert store.did == ["commit", "rest", *["commit"] * 4, "rest"]
+    monkeypatch.setattr("gradata.cloud.writer.REST_S", 0.02)
+    writer = GroupWriter(store, now=lambda: 1)
+    for _ in range(2):
+        store.rested.clear()
+        writer.submit(append([event("a")]), lambda _: None)
+        assert store.rested.wait(10)
+    writer.close()
     store.close()
