@@ -123,7 +123,14 @@ RULES: tuple[Rule, ...] = (
         "caught_up=None|heard=None",
         "None is no more true than False",
     ),
-    Rule("progress", "_new_generation|_reset", r"compare=\(\)", "compare=None", "None is as empty as ()"),
+    Rule("progress", "_reset", r"compare=\(\)", "compare=None", "None is as empty as ()"),
+    Rule(
+        "progress",
+        "_new_generation",
+        r"compare=\(\)",
+        r"compare=None|renew=reason, caught_up",
+        "a log is read, and a head found to be foreign, only when nothing is left to compare: it is empty already",
+    ),
     Rule(
         "progress",
         "_nothing",
