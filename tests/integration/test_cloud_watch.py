@@ -39,11 +39,15 @@ def beat(agent: Agent, **status: object) -> httpx.Response:
 
 
 def of(agent: Agent, **query: str) -> dict[str, Any]:
-    """The agent's brain in the fleet."""
-    brains = agent.ask("GET", f"/fleet?{httpx.QueryParams(query)}").json()["brains"]
-    (found,) = [brain for brain in brains if brain["brain_id"] == agent.brain]
-    assert isinstance(found, dict)
-    return found
+    """The agent's brain in the fleet, which is read anew at most twice a second."""
+    deadline = time.monotonic() + 5
+    while True:
+        brains = agent.ask("GET", f"/fleet?{httpx.QueryParams(query)}").json()["brains"]
+        found = [brain for brain in brains if brain["brain_id"] == agent.brain]
+        if found:
+            assert isinstance(found[0], dict)
+            return found[0]
+        assert time.monotonic() < deadline, f"the brain is not among the {len(brains)} of the fleet"
 
 
 @contextmanager
@@ -93,7 +97,7 @@ def test_the_fleet_has_each_brain_with_its_state(shared_cloud: LiveCloud) -> Non
     agent.send([event("a")], status=STATUS)
     found = of(agent)
     assert (found["state"], found["events"], found["devices"][0]["size"]) == ("live", 1, 1)
-    beat(agent, state="paused", trouble="misconfigured", backlog_bytes=77)
+    beat(agent, state="paused", trouble="misconfigured", log_bytes=10_000, backlog_bytes=77)
     deadline = time.monotonic() + 5
     while (found := of(agent))["state"] != "paused":  # a fleet is read anew at most twice a second
         assert time.monotonic() < deadline
