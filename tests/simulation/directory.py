@@ -54,7 +54,8 @@ class Directory:
         differ for good."""
         self.foreign = False
         """The cloud is another one than before, and nobody has confirmed it."""
-        self.refused_in_a_row = 0
+        self.refused_in_a_row: Counter[str] = Counter()
+        """By the one who leads: where two do at one time, each meets the same records for itself."""
         self.shared = False
         """Two led it at one time, and overwrote each other's sidecar."""
         self.letters_lost = False

@@ -215,8 +215,8 @@ class Oracle:
         missing = notice.code == "log_unreadable" and not notice.grave
         self._react(directory, "log missing" if missing else notice.code)
 
-    def stepped(self, directory: Directory, before: Progress, action: act.Action, after: Progress) -> None:
-        """The engine did a step."""
+    def stepped(self, directory: Directory, leader: str, before: Progress, action: act.Action, after: Progress) -> None:
+        """The engine of one who leads did a step."""
         world = self._world
         if isinstance(action, act.Compare):
             world.count("compared")
@@ -233,22 +233,24 @@ class Oracle:
         resend = after.standing.resend if after.standing is not None else None
         if resend is not None and (before.standing is None or before.standing.resend is None):
             world.count("sends up to a near head again")
-        self._count_refusals(directory, before, action, after)
+        self._count_refusals(directory.refused_in_a_row, leader, before, action, after)
         self._judge_pace(directory, after)
         if not isinstance(action, act.Checkpoint):
             for letter in after.dead_letters[len(before.dead_letters) :]:
                 self._judge_letter(before, letter.record, letter.length)
 
-    def _count_refusals(self, directory: Directory, before: Progress, action: act.Action, after: Progress) -> None:
+    def _count_refusals(
+        self, in_a_row: Counter[str], leader: str, before: Progress, action: act.Action, after: Progress
+    ) -> None:
         """Several records refused alone in a row are no bad records, but a bad cloud: no dead letters wholesale."""
         if after.standing == before.standing or isinstance(action, act.Checkpoint):
             return
         if not isinstance(action, act.Send):
-            directory.refused_in_a_row = 0  # what was refused is met again where the cursor went: counted anew
+            in_a_row[leader] = 0  # what was refused is met again where the cursor went: counted anew
             return
         refused = isinstance(action.load, Hole) and before.refusal is not None
-        directory.refused_in_a_row = directory.refused_in_a_row + 1 if refused else 0
-        self._check(directory.refused_in_a_row < POLICY.refused_in_a_row_max, "dead letters are made wholesale", "lost")
+        in_a_row[leader] = in_a_row[leader] + 1 if refused else 0
+        self._check(in_a_row[leader] < POLICY.refused_in_a_row_max, "dead letters are made wholesale", "lost")
 
     def _judge_pace(self, directory: Directory, after: Progress) -> None:
         """Before anything went wrong every record is acknowledged within seconds, if batches travel fast."""

@@ -119,7 +119,7 @@ class Process:
             new_log_id=world.new_uuid,
         )
         self._read_version = -1
-        directory.refused_in_a_row = 0
+        directory.refused_in_a_row.pop(self.name, None)
         if standing is None or standing.cloud_id is None:
             directory.foreign = False  # with the sidecar went what is known of the cloud before
         self._turn_after(0.0)
@@ -222,7 +222,7 @@ class Process:
         engine.perform(action)
         if world.trace is not None:
             self._note(f"{_said(action)} -> {_place(engine.progress.standing)} {engine.status.state}")
-        world.oracle.stepped(self.directory, before, action, engine.progress)
+        world.oracle.stepped(self.directory, self.name, before, action, engine.progress)
 
     def _wait_s(self, action: act.Wait) -> float:
         """How long to sleep. Looks of the timer at a directory in which nothing changed are left out, for speed."""
