@@ -13,7 +13,6 @@ import contextlib
 import os
 import queue
 import sqlite3
-import sys
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from gradata.cloud.ingest import Decision
 from gradata.cloud.limits import Rate, Verdict
 from gradata.cloud.requests import Request
 from gradata.cloud.sqlite_commit import commit_group
+from gradata.cloud.sqlite_index import WalIndex
 from gradata.cloud.sqlite_remove import SqliteRemoving
 from gradata.cloud.store import Key, StoreError, StoreUnavailableError
 from gradata.cloud.tiles import TileLostError
@@ -43,7 +43,6 @@ FORCED_CHECKPOINT_PAGES = 256 * MIB // PAGE_BYTES
 SCHEMA_VERSION = 3
 READERS_MAX = 16
 RECORD_BYTES = Limits().record_bytes
-_INDEX_HEADER_BYTES = 136
 _BUGS = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError)
 """Errors that trying again does not heal: the request at fault is found and the others are committed without it."""
 
@@ -59,6 +58,7 @@ class SqliteStore(SqliteRemoving):
         self._writing = threading.RLock()
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._closed = False
+        self._index = None if path is None else WalIndex(path)
         self._connection = _connect(path)
         try:
             _migrate(self._connection)
@@ -108,9 +108,11 @@ class SqliteStore(SqliteRemoving):
 
     def rest(self) -> None:
         """See `store.Store`: fold a large WAL into the file."""
-        if self._path is None or self._closed or _unfolded_pages(f"{self._path}-shm") < REST_PAGES:
+        if self._index is None:
             return
         with self._writing:
+            if self._closed or self._index.unfolded_pages() < REST_PAGES:
+                return
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def forget_traces(self) -> None:
@@ -166,6 +168,8 @@ class SqliteStore(SqliteRemoving):
             while not self._readers.empty():
                 self._readers.get().close()
             self._connection.close()
+            if self._index is not None:
+                self._index.close()
         if self._lease is not None:
             self._lease.release()
 
@@ -271,15 +275,22 @@ def _cloud_id(connection: sqlite3.Connection) -> str:
 
 
 def _create_private(path: str) -> None:
-    """Make the file 0600 before SQLite would make it readable for everybody. Never through a symlink."""
+    """Make the file 0600 before SQLite would make it readable for everybody. Never through a symlink.
+
+    One that is there is not opened: to close it would end the locks of this process's other connections to it.
+    """
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if os.path.islink(path):
+            raise StoreError(
+                f"the store {path} cannot be opened: it is a symlink", hint="name the file itself: --store sqlite:PATH"
+            ) from None
     except OSError as error:
         raise StoreError(
             f"the store {path} cannot be opened: {error.strerror}", hint="name another place with --store sqlite:PATH"
         ) from error
-    os.close(descriptor)
 
 
 def _lease(path: str) -> Lease:
@@ -307,20 +318,3 @@ def _opening_error(path: str, error: sqlite3.Error) -> StoreError:
     return StoreError(
         f"the store {path} cannot be used: {error}", hint="restore it from a backup, or name another file"
     )
-
-
-def _unfolded_pages(index: str) -> int:
-    """How many pages are in the WAL and not yet in the file, by the index of the WAL; 0 if there is none.
-
-    SQLite's "WAL-mode File Format": mxFrame is at byte 16, nBackfill at byte 96, each 32 bits of this machine. Asking
-    SQLite itself would be a checkpoint, and the WAL's size says nothing once it was large.
-    """
-    try:
-        with open(index, "rb", buffering=0) as file:
-            header = file.read(_INDEX_HEADER_BYTES)
-    except FileNotFoundError:
-        return 0
-    if len(header) < _INDEX_HEADER_BYTES:
-        return 0
-    written, folded = (int.from_bytes(header[at : at + 4], sys.byteorder) for at in (16, 96))
-    return max(0, written - folded)

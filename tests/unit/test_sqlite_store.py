@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 
 from gradata.cloud.meaning import read_lines
 from gradata.cloud.requests import Append
-from gradata.cloud.sqlite import REST_PAGES, SqliteStore, _unfolded_pages
+from gradata.cloud.sqlite import REST_PAGES, SqliteStore
+from gradata.cloud.sqlite_index import WalIndex
 from gradata.cloud.sqlite_insert import ROWS_A_STATEMENT, insert_rows
 from replicator.framing import split
 from replicator.model import MIB
@@ -51,20 +54,21 @@ def batch(size_bytes: int) -> Append:
 def test_rest_folds_a_large_wal_and_leaves_a_small_one(tmp_path: Path) -> None:
     """Until REST_PAGES nothing is folded; then all of it; and then, although the WAL is a large file, nothing again."""
     store = SqliteStore.open(str(tmp_path / "cloud.db"))
-    index = str(tmp_path / "cloud.db-shm")
+    index = WalIndex(str(tmp_path / "cloud.db"))
     store.ingest([batch(64 * 1024)], now=1)
-    small = _unfolded_pages(index)
+    small = index.unfolded_pages()
     store.rest()
-    assert 0 < small == _unfolded_pages(index) < REST_PAGES
+    assert 0 < small == index.unfolded_pages() < REST_PAGES
     store.ingest([batch(9 * MIB)], now=2)
-    assert _unfolded_pages(index) >= REST_PAGES
+    assert index.unfolded_pages() >= REST_PAGES
     store.rest()
-    assert _unfolded_pages(index) == 0
+    assert index.unfolded_pages() == 0
     store.ingest([batch(64 * 1024)], now=3)
     store.rest()
-    assert 0 < _unfolded_pages(index) <= small + 10
+    assert 0 < index.unfolded_pages() <= small + 10
     store.close()
-    assert _unfolded_pages(index) == 0
+    index.close()
+    assert index.unfolded_pages() == 0  # there is none any more
 
 
 def test_folding_loses_nothing_that_a_reader_still_holds(tmp_path: Path) -> None:
@@ -81,5 +85,42 @@ def test_folding_loses_nothing_that_a_reader_still_holds(tmp_path: Path) -> None
     assert reader.execute("SELECT count(*) FROM records").fetchone() > before
     reader.close()
     store.rest()
-    assert _unfolded_pages(str(tmp_path / "cloud.db-shm")) == 0
+    index = WalIndex(str(tmp_path / "cloud.db"))
+    assert index.unfolded_pages() == 0
+    store.close()
+    index.close()
+
+
+LOCKED = """
+import fcntl, sys
+locked = []
+for path, first, count in ((sys.argv[1] + "-shm", 128, 1), (sys.argv[1], 0x40000002, 510)):
+    with open(path, "r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, count, first)
+        except BlockingIOError:
+            locked.append(path.rpartition(".")[2])
+print(*locked)
+"""
+"""Whether somebody holds SQLite's locks: the one that says "the index is in use", and the shared one on the file."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX locks")
+def test_an_open_store_never_looks_abandoned_to_other_processes(tmp_path: Path) -> None:
+    """Nothing that a store does ends its locks. Found by the soak: `rest` opened and closed the index, the next
+    process that made a key cut the index to nothing, and the server died of SIGBUS."""
+    path = tmp_path / "cloud.db"
+
+    def locked() -> str:
+        command = [sys.executable, "-c", LOCKED, str(path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+    store = SqliteStore.open(str(path))
+    assert locked() == "db-shm db"
+    store.ingest([batch(64 * 1024)], now=1)
+    store.rest()
+    store.forget_traces()
+    assert locked() == "db-shm db"
+    SqliteStore.open(str(path)).close()
+    assert locked() == "db-shm db"
     store.close()
