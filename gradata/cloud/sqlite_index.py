@@ -3,7 +3,7 @@
 The index is SQLite's own file (`-shm`), and POSIX takes all locks that a process has on a file away when the process
 closes *any* descriptor of it (SQLite, "How To Corrupt An SQLite Database File", 2.2). Without its lock the store looks
 abandoned: the next process that opens it, `gradata keys create` for one, cuts the index to nothing under the server's
-feet, which dies of SIGBUS. So the descriptor is opened once and closed behind the store's last connection, never before.
+feet, which dies of SIGBUS. So it is opened once, and closed behind the store's last connection, never before.
 """
 
 from __future__ import annotations
