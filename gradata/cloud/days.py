@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from gradata.cloud.requests import Columns
 
 _DATE = re.compile(r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])", re.ASCII)
 _DATE_CHARACTERS = 10
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_US = 86_400_000_000
 
 
 class DayKind(NamedTuple):
@@ -27,15 +30,21 @@ class DayKind(NamedTuple):
     severity: str
 
 
-def day_counts(columns: Columns, now: int) -> Counter[DayKind]:
+def day_counts(columns: Columns, now: int) -> dict[DayKind, int]:
     """How many of the events in `columns` are of each day and kind. `now` in microseconds since 1970."""
     kinds = zip(_days(columns.timestamps, now), columns.types, columns.categories, columns.severities, strict=True)
-    counted = Counter(kinds)
-    return Counter({DayKind(day, kind, a or "", b or ""): count for (day, kind, a, b), count in counted.items()})
+    # A Counter costs a batch less, and a single event three times as much.
+    counted = dict.fromkeys(kinds, 1) if len(columns.types) == 1 else Counter(kinds)
+    return {DayKind(day, kind, a or "", b or ""): count for (day, kind, a, b), count in counted.items()}
+
+
+@lru_cache(maxsize=8)
+def _date(day: int) -> str:
+    return (EPOCH + timedelta(days=day)).date().isoformat()
 
 
 def _days(timestamps: Sequence[str | None], now: int) -> list[str]:
-    today = datetime.fromtimestamp(now / 1e6, UTC).date().isoformat()
+    today = _date(now // DAY_US)
     known: dict[str, str] = {"": today}
     days = []
     for timestamp in timestamps:

@@ -15,6 +15,9 @@ from starlette.types import Receive, Scope
 
 from gradata.cloud.service import Answer
 
+WHOLE = "gradata.whole"
+"""In a scope whose request's last byte has come: its body can be had without waiting, and without a time-out."""
+
 
 class Asked:
     """One request. `headers` by lower-case name; of a header that came twice the first counts."""
@@ -33,6 +36,15 @@ class Asked:
     def query_params(self) -> Mapping[str, str]:
         """Of the query."""
         return QueryParams(self.scope["query_string"])
+
+    async def whole(self) -> bytes:
+        """The body, where the scope says that it is WHOLE. Raises ClientDisconnect."""
+        message = await self._receive()
+        if message["type"] != "http.request":
+            raise ClientDisconnect
+        assert not message.get("more_body")
+        body: bytes = message["body"]
+        return body
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises ClientDisconnect."""

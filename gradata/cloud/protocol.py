@@ -13,6 +13,7 @@ from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gradata.cloud.direct import WHOLE
 from replicator.wire import PROBLEM_TYPE, problem_body
 
 HEAD_S = 15.0
@@ -99,6 +100,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The last byte of a request."""
         self._body_is_over()
+        cast("dict[str, object]", self.scope)[WHOLE] = True
         super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:

@@ -111,6 +111,17 @@ def too_large(bytes_max: int) -> WireError:
     return WireError(f"the body is larger than {bytes_max} bytes", status=413, code="body_too_large")
 
 
+def whole_body(body: bytes, *, encoding: str | None, bytes_max: int) -> bytes:
+    """As `read_body`, of a body that is all there: nothing to wait for, and mostly nothing to decompress."""
+    if encoding is None:
+        if len(body) > bytes_max:
+            raise too_large(bytes_max)
+        return body
+    inflater = Inflater(encoding, bytes_max=bytes_max)
+    inflater.feed(body)
+    return inflater.body()
+
+
 async def read_body(
     chunks: AsyncIterator[bytes], *, encoding: str | None, declared: str | None, bytes_max: int, seconds: float = BODY_S
 ) -> bytes:

@@ -14,12 +14,12 @@ from fastapi import Request, Response
 
 from gradata.cloud import requests, service
 from gradata.cloud.auth import Authenticator, Principal, Unknown, now_us
-from gradata.cloud.direct import Asked
+from gradata.cloud.direct import WHOLE, Asked
 from gradata.cloud.edge import response
 from gradata.cloud.fleet import Alerting
 from gradata.cloud.ingest import Decision
 from gradata.cloud.limits import Rate, RateLimiter, Verdict
-from gradata.cloud.reading import BODY_S, ENCODINGS, read_body
+from gradata.cloud.reading import BODY_S, ENCODINGS, read_body, whole_body
 from gradata.cloud.store import Store, StoreUnavailableError
 from gradata.cloud.writer import Claim, GroupWriter, Outcome, Spent
 from replicator.errors import WireError
@@ -127,6 +127,8 @@ class Shared:
     async def body(self, request: Request | Asked, bytes_max: int) -> bytes:
         """The request's body. Raises WireError."""
         headers = request.headers
+        if isinstance(request, Asked) and WHOLE in request.scope:
+            return whole_body(await request.whole(), encoding=headers.get("content-encoding"), bytes_max=bytes_max)
         return await read_body(
             request.stream(),
             encoding=headers.get("content-encoding"),

@@ -297,7 +297,8 @@ def _write_events(
         constants=(cursor, brain.key, now),
     )
     brain.events += len(events.event_ids)
-    brain.days += day_counts(columns, now)
+    for kind, count in day_counts(columns, now).items():
+        brain.days[kind] += count
 
 
 def _write_days(connection: sqlite3.Connection, touched: _Touched) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -257,13 +258,18 @@ def ack_body(acked: Acked) -> bytes:
         "refused_count": max(acked.refused_count, len(acked.refused)),
     }
     if acked.limits is not None:
-        body["limits"] = limits_json(acked.limits)
+        body["limits"] = _limits_fragment(acked.limits)
     encoded = orjson.dumps(body)
     if len(encoded) <= ANSWER_BYTES_MAX:
         return encoded
     refused, room = _fitting((_bare(item) for item in acked.refused), _ANSWER_ROOM)
     flagged, _ = _fitting((_bare(item) for item in acked.flagged), room)
     return orjson.dumps(body | {"flagged": flagged, "refused": refused})
+
+
+@lru_cache(maxsize=16)
+def _limits_fragment(limits: Limits) -> orjson.Fragment:
+    return orjson.Fragment(orjson.dumps(limits_json(limits)))
 
 
 def _bare(refusal: Refusal) -> dict[str, Any]:
