@@ -15,6 +15,14 @@ from gradata.cloud.reading import read_body, whole_body
 from gradata.cloud.tally import REQUEST_BOUNDS_S, Tallies
 from replicator.errors import WireError
 
+BODIES = {
+    "empty": b"",
+    "full": b"12345678",
+    "longer": b"123456789",
+    "packed": gzip.compress(b"12345678", mtime=0),
+    "packed-longer": gzip.compress(b"9" * 9, mtime=0),
+}
+
 
 def told(registry: CollectorRegistry) -> list[str]:
     """A scrape, without the times of making, which differ."""
@@ -47,7 +55,7 @@ async def _read(body: bytes, encoding: str | None) -> bytes:
 
 
 @pytest.mark.parametrize("encoding", [None, "identity", "gzip", "br"])
-@pytest.mark.parametrize("body", [b"", b"12345678", b"123456789", gzip.compress(b"12345678"), gzip.compress(b"9" * 9)])
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
 def test_a_whole_body_is_read_as_one_that_comes(body: bytes, encoding: str | None) -> None:
     """The same bytes, or the same refusal, whatever the encoding and the length."""
     outcomes: list[object] = []
