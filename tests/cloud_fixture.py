@@ -37,12 +37,16 @@ OF_SERVER = ("burst", "burst_slack", "body_s", "webhook", "silent_s")
 class LiveCloud:
     """A server on a free port of this machine with a store of its own. Same port and store after `start`."""
 
-    def __init__(self, directory: Path, options: dict[str, object], store_url: str | None = None) -> None:
+    def __init__(
+        self, directory: Path, options: dict[str, object], store_url: str | None = None, *, prelude: str = ""
+    ) -> None:
+        """`prelude`: Python that the server's process runs before it serves."""
         self.directory = directory
         self.store_url = store_url or f"sqlite:{directory}/cloud.db"
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}/api/v1"
         self._options = options
+        self._program = prelude + SERVE
         self._process: subprocess.Popen[str] | None = None
         self._said: list[str] = []
         self.start()
@@ -55,7 +59,16 @@ class LiveCloud:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADATA_")}
         environment["HOME"] = str(self.directory)
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", SERVE, str(self.port), self.store_url, json.dumps(self._options)],
+            [
+                sys.executable,
+                "-W",
+                "error",
+                "-c",
+                self._program,
+                str(self.port),
+                self.store_url,
+                json.dumps(self._options),
+            ],
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
@@ -92,6 +105,11 @@ class LiveCloud:
     def alive(self) -> bool:
         """Whether it still runs."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def status(self) -> int | None:
+        """How it ended by itself; None while it runs."""
+        return self._process.poll() if self._process is not None else None
 
     @property
     def said(self) -> str:
