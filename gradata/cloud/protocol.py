@@ -24,16 +24,43 @@ _ANNOUNCED = b"\r\ncontent-length: "
 _CONTINUE = b"HTTP/1.1 100"
 
 
+class Outbox:
+    """What one loop's answers have written, sent when all that is to be answered now is answered.
+
+    The requests of one commit are answered in one turn of the loop. Sent one by one, each answer wakes its client,
+    which takes the processor from the next answer. Order holds for each transport.
+    """
+
+    __slots__ = ("_later", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._later = loop.call_soon
+        self._waiting: list[tuple[asyncio.Transport, bytes]] = []
+
+    def put(self, transport: asyncio.Transport, part: bytes) -> None:
+        """Have it sent in the next turn of the loop."""
+        if not self._waiting:
+            self._later(self.send)
+        self._waiting.append((transport, part))
+
+    def send(self) -> None:
+        """Send all."""
+        waiting, self._waiting = self._waiting, []
+        for transport, part in waiting:
+            transport.write(part)
+
+
 class Joining:
     """The transport of one answer, which sends its head together with the first of its body.
 
     Two writes are two system calls and two packets, and wake the client twice.
     """
 
-    __slots__ = ("_head", "_transport")
+    __slots__ = ("_head", "_outbox", "_transport")
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, outbox: Outbox) -> None:
         self._transport = transport
+        self._outbox = outbox
         self._head: bytes | None = b""
 
     def write(self, part: bytes) -> None:
@@ -42,11 +69,15 @@ class Joining:
             if not self._head and _ANNOUNCED in part:
                 self._head = part
                 return
-            part, self._head = self._head + part, None
+            self._outbox.put(self._transport, self._head + part)
+            self._head = None
+            return
+        self._outbox.send()
         self._transport.write(part)
 
     def close(self) -> None:
         """End the connection when all is sent. A head without its body is worth nothing."""
+        self._outbox.send()
         self._transport.close()
 
     def is_closing(self) -> bool:
@@ -65,6 +96,10 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """A connection: its first head is awaited."""
         super().connection_made(transport)
+        shared = vars(self.server_state)
+        if "outbox" not in shared:
+            shared["outbox"] = Outbox(self.loop)
+        self._outbox: Outbox = shared["outbox"]
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -84,7 +119,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_is_there()
         super().on_headers_complete()
         if self.scope["method"] != "HEAD":  # nothing would follow the head
-            self.cycle.transport = cast("asyncio.Transport", Joining(self.transport))
+            self.cycle.transport = cast("asyncio.Transport", Joining(self.transport, self._outbox))
 
     def on_body(self, body: bytes) -> None:
         """A part of the body; one that nobody wants any more ends the connection after a while."""
@@ -119,8 +154,14 @@ class BoundedHttp(HttpToolsProtocol):
             "HTTP/1.1 400 Bad Request\r\n"
             f"content-type: {PROBLEM_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
+        self._outbox.send()
         self.transport.write(head.encode("ascii") + body)
         self.transport.close()
+
+    def shutdown(self) -> None:
+        """The server ends: what is answered is sent before."""
+        self._outbox.send()
+        super().shutdown()
 
     def _await_head(self) -> None:
         self._head_bytes = 0

@@ -11,12 +11,27 @@ import pytest
 from gradata.cloud.direct import Asked
 from gradata.cloud.edge import Edge
 from gradata.cloud.limits import Rate
-from gradata.cloud.protocol import Joining
+from gradata.cloud.protocol import Joining, Outbox
 from gradata.cloud.service import Answer
 from replicator.errors import WireError
 from replicator.model import Limits
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"
+
+
+class Turn:
+    """A loop that does what is left for its next turn when it is told to."""
+
+    def __init__(self) -> None:
+        self.left: list[Any] = []
+
+    def call_soon(self, work: Any) -> None:
+        self.left.append(work)
+
+    def next(self) -> None:
+        left, self.left = self.left, []
+        for work in left:
+            work()
 
 
 class Wire:
@@ -28,13 +43,41 @@ class Wire:
     def write(self, part: bytes) -> None:
         self.writes.append(part)
 
+    def close(self) -> None:
+        self.writes.append(b"(closed)")
+
 
 def written(*parts: bytes) -> list[bytes]:
-    wire = Wire()
-    joining = Joining(cast("asyncio.Transport", wire))
+    wire, turn = Wire(), cast("Any", Turn())
+    joining = Joining(cast("asyncio.Transport", wire), Outbox(turn))
     for part in parts:
         joining.write(part)
+    turn.next()
     return wire.writes
+
+
+def test_answers_of_one_turn_are_sent_together_in_their_order() -> None:
+    """Nothing before the turn is over; then all; and at once when more of an answer, or the connection's end, comes."""
+    one, other, turn = Wire(), Wire(), cast("Any", Turn())
+    outbox = Outbox(turn)
+    first, second = (Joining(cast("asyncio.Transport", wire), outbox) for wire in (one, other))
+    for joining in (first, second):
+        joining.write(HEAD)
+        joining.write(b"body")
+    assert one.writes == other.writes == []
+    turn.next()
+    assert one.writes == other.writes == [HEAD + b"body"]
+    third = Joining(cast("asyncio.Transport", one), outbox)
+    third.write(HEAD)
+    third.write(b"bo")
+    third.write(b"dy")
+    assert one.writes[1:] == [HEAD + b"bo", b"dy"]
+    last = Joining(cast("asyncio.Transport", other), outbox)
+    last.write(HEAD)
+    last.write(b"body")
+    last.close()
+    turn.next()
+    assert other.writes[1:] == [HEAD + b"body", b"(closed)"]
 
 
 def test_a_head_travels_with_its_body() -> None:
