@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from replicator.model import Batch, Cursor, DeadLetter, Head, Hole, Limits, Refusal, Standing
 from replicator.proof import CompactRange
+from replicator.values import value
 
 # ---------------------------------------------------------------- actions: the caller's next duty
 
@@ -166,7 +167,7 @@ class Reset:
 # ---------------------------------------------------------------- outcomes of an exchange with the cloud
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Acked:
     """The cloud's durable acceptance of the batch in flight. `head` is what the cloud now has.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from replicator.proof import CompactRange
+from replicator.values import value
 
 MIB = 1024 * 1024
 
@@ -68,7 +69,7 @@ class TreeHead:
     root: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Head:
     """The cloud's own cursor for a log."""
 
@@ -93,7 +94,7 @@ class Record:
     bytes: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Batch:
     """Whole consecutive records, exactly as they stand in the log.
 

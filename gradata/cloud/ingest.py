@@ -18,9 +18,10 @@ from gradata.cloud.tiles import TilePart, tile_parts
 from replicator.framing import event_id_of
 from replicator.model import Refusal
 from replicator.proof import CompactRange, extend
+from replicator.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LogFacts:
     """What is stored of a log, and of the places that a request wants to write again.
 
@@ -41,7 +42,7 @@ class LogFacts:
 UNKNOWN_LOG = LogFacts()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Facts:
     """What is stored about everything that a group of requests touches.
 
@@ -67,7 +68,7 @@ class Row(NamedTuple):
     record: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Run:
     """Consecutive rows from record `first` on, in columns as in `Row`."""
 
@@ -92,7 +93,7 @@ class Run:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class NewEvents:
     """Events new to their brain, in columns. `numbers`: of their records; within the request for loose ones."""
 
@@ -102,7 +103,7 @@ class NewEvents:
     columns: Columns = NO_COLUMNS
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Writes:
     """What a store writes for one request. `rows` are new places, `mended` ones replace what is there.
 
@@ -115,7 +116,7 @@ class Writes:
     tiles: Sequence[TilePart] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Done:
     """To be committed, then answered 200. `tree`, `offset` and `event_id` are the head afterwards."""
 
@@ -296,7 +297,7 @@ def _last_event_id(load: Lines | Claim) -> str | None:
     return None if isinstance(load, Claim) else load.event_ids[-1] or event_id_of(load.records[-1])
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Found:
     accepted: int = 0
     duplicates: int = 0

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from replicator.values import value
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Columns:
     """What is interpreted of records that are events, one list for each field: they go into tables as they are."""
 
@@ -30,7 +32,7 @@ class Columns:
 NO_COLUMNS = Columns()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Lines:
     """Records with what was computed from each, in columns of equal length.
 
@@ -58,7 +60,7 @@ class Claim:
     leaf: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Append:
     """A batch of one log, as its envelope says. `status` is kept beside the head, uninterpreted."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import orjson
@@ -22,6 +22,7 @@ from replicator.actions import Acked, Heard
 from replicator.errors import WireError
 from replicator.framing import split
 from replicator.model import Batch, Head, Limits
+from replicator.values import value
 from replicator.wire import (
     JSON_TYPE,
     PROBLEM_TYPE,
@@ -39,7 +40,7 @@ from replicator.wire import (
 from replicator.wire.common import report_json
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """Status, body and media type of a response, with headers of its own."""
 

@@ -18,6 +18,7 @@ from gradata.cloud.ingest import Decision
 from gradata.cloud.limits import Rate, Verdict
 from gradata.cloud.requests import Loose, Request
 from gradata.cloud.store import Store, StoreUnavailableError
+from replicator.values import value
 
 GROUP_REQUESTS_MAX = 512
 GROUP_RECORDS_MAX = 40_000
@@ -47,7 +48,7 @@ class Claim:
     told: Callable[[Verdict], None] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Job:
     request: Request
     done: Callable[[Outcome], None] = field(repr=False)

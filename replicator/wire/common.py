@@ -16,6 +16,7 @@ import orjson
 
 from replicator.errors import WireError
 from replicator.model import Head, Limits, Refusal
+from replicator.values import value
 
 SCHEMA = 2
 SCHEMAS = (1, 2)
@@ -65,7 +66,7 @@ def is_name(text: str) -> bool:
     return 0 < len(text) <= NAME_CHARACTERS_MAX and text.isprintable()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Fields:
     """A JSON object read field by field, each with its type. Raises WireError that names the field."""
 

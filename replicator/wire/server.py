@@ -18,6 +18,7 @@ from replicator.actions import Acked, Heard
 from replicator.errors import WireError
 from replicator.framing import interpret, split
 from replicator.model import Batch, Head, Limits, Refusal
+from replicator.values import value
 from replicator.wire.common import (
     ANSWER_BYTES_MAX,
     ENVELOPE_BYTES_MAX,
@@ -41,7 +42,7 @@ _ANSWER_ROOM = ANSWER_BYTES_MAX - 2_048
 """For the lists of an answer: what is left of its limit beside its other fields."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Envelope:
     """The first line of a batch: whose records these are, and where in their log they belong.
 
@@ -76,7 +77,7 @@ class Place:
         return self.offset + self.length
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BatchRequest:
     """A batch that is whole: `count` records, or one place without bytes."""
 
