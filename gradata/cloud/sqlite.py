@@ -14,6 +14,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -31,6 +32,7 @@ from replicator.lease import Lease
 from replicator.model import MIB, Limits
 
 BUSY_S = 5.0
+RETRY_S = 0.005
 PAGE_BYTES = 4096
 """Small pages: a single event touches five or six of them, each of which goes through the WAL whole."""
 CACHE_KIB = 128 * 1024
@@ -233,7 +235,7 @@ def _connect(path: str | None, *, reading: bool = False) -> sqlite3.Connection:
         return connection
     try:
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        _use_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         connection.execute(f"PRAGMA wal_autocheckpoint = {FORCED_CHECKPOINT_PAGES}")
@@ -242,6 +244,19 @@ def _connect(path: str | None, *, reading: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Where several open a new file at once, SQLite refuses the switch to WAL without waiting its busy time-out."""
+    deadline_s = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline_s:
+                raise
+        time.sleep(RETRY_S)
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
