@@ -73,19 +73,28 @@ class Balancer:
                 there = await asyncio.open_connection("127.0.0.1", self._ports[(turn + place) % len(self._ports)])
             except OSError:
                 continue
-            await asyncio.gather(_pipe(reader, there[1]), _pipe(there[0], writer))
+            try:
+                await asyncio.gather(_pipe(reader, there[1]), _pipe(there[0], writer))
+            finally:
+                there[1].transport.abort()
+                writer.transport.abort()
             return
         writer.transport.abort()
 
     def close(self) -> None:
-        """End it."""
-        self.loop.call_soon_threadsafe(self._server.close)
+        """End it, and whoever watches on its loop; no connection is left to be found by the garbage collector."""
+        asyncio.run_coroutine_threadsafe(self._end(), self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
-        for task in asyncio.all_tasks(self.loop):
-            task.cancel()
-        self.loop.run_until_complete(asyncio.sleep(0))
         self.loop.close()
+
+    async def _end(self) -> None:
+        self._server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.05)  # an aborted transport closes its socket in a later turn of the loop
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
