@@ -33,6 +33,7 @@ from tests.cloud_fixture import LiveCloud
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 POLL_S = 0.02
+CLOSE_S = 10.0
 
 QUICK = Policy(backoff_s_first=0.05, backoff_s_max=0.3, probe_s_first=0.2, probe_s_max=0.4, heartbeats_per_minute=600)
 """The documented policy with short waits, for tests that are about something else."""
@@ -76,7 +77,12 @@ class World:
         for process in self._processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
-            process.communicate()
+            try:
+                process.communicate(timeout=CLOSE_S)
+            except subprocess.TimeoutExpired:  # a child that it forked lives on, and holds its pipes
+                for pipe in (process.stdin, process.stdout, process.stderr):
+                    if pipe is not None:
+                        pipe.close()
         for brain in self._brains:
             brain.close(timeout_s=0)
         self._http.close()
