@@ -31,9 +31,9 @@ FLAGS = [
 WAIT_MS = 20_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser, one for all tests of a worker."""
+    """The browser, one for the tests of a file: while it lives, no other loop runs in this thread."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         missing = "no chromium here: run tests/browser/setup.sh"
