@@ -24,6 +24,7 @@ from gradata.cloud.store import (
     StoredRow,
 )
 from gradata.cloud.tiles import hashes_of
+from gradata.cloud.whole import Joined, WholeRun, whole_run
 from replicator.proof import CompactRange
 
 ROWS_FIRST_READ = 64
@@ -40,6 +41,13 @@ SELECT l.log_key, b.workspace, b.brain_id, l.device_id, l.log_id, l.parent, l.si
   FROM logs l JOIN brains b ON b.brain_key = l.brain_key AND b.deleted_at IS NULL
 """
 
+_JOINED = """
+SELECT min(place) - ?, max(place) - min(place) + 1, count(*), sum(typeof(record) = 'blob' AND length(record) = length),
+       group_concat("offset"), group_concat(length), CAST(group_concat(record, '') AS BLOB)
+  FROM records
+ WHERE place >= ? AND place < ? AND "offset" < (SELECT "offset" FROM records WHERE place = ?) + ?
+"""
+"""The last condition bounds the memory where records become long; what it cuts off is read next."""
 
 EVENT_COLUMNS = """
 SELECT e.cursor & ((1 << 40) - 1), e.event_id, e.type, e.category, e.severity, e.session, e.ts, e.stored_at,
@@ -110,6 +118,24 @@ class Reads:
                 return
             first = rows[-1][0] + 1
             longest = max(map(_LENGTH, rows))
+            limit = max(1, min(ROWS_A_READ, 4 * limit, READ_BYTES // max(longest, 1)))
+
+    def whole_runs(self, log: StoredLog, first: int, end: int) -> Iterator[WholeRun | Sequence[PlainRow]]:
+        """See `store.Store`."""
+        base = log.key << NUMBER_BITS
+        limit = ROWS_FIRST_READ
+        while first < end:
+            stop = min(end, first + limit)
+            with self._reading() as connection:
+                bounds = (base, base + first, base + stop, base + first, READ_BYTES)
+                row = connection.execute(_JOINED, bounds).fetchone()
+            run = whole_run(first, Joined(*row))
+            if run is None:
+                yield from self.row_runs(log, first, stop)
+                first, longest = stop, 1
+            else:
+                yield run
+                first, longest = run.end, max(run.lengths)
             limit = max(1, min(ROWS_A_READ, 4 * limit, READ_BYTES // max(longest, 1)))
 
     def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:

@@ -19,6 +19,7 @@ from gradata.cloud.limits import Rate, Verdict
 from gradata.cloud.requests import Request
 from gradata.cloud.store_remove import Removing
 from gradata.cloud.store_watch import Watched
+from gradata.cloud.whole import WholeRun
 from replicator.errors import ReplicatorError
 from replicator.model import MIB
 from replicator.proof import CompactRange
@@ -161,6 +162,9 @@ class Store(Watched, Removing, Protocol):
 
     def row_runs(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[PlainRow]]:
         """The rows of `rows` as plain tuples, in runs of some megabytes at most: for who reads a million of them."""
+
+    def whole_runs(self, log: StoredLog, first: int, end: int) -> Iterator[WholeRun | Sequence[PlainRow]]:
+        """The same in half the time: runs without a gap or a hole by columns, others as `row_runs` has them."""
 
     def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
         """The numbers of the stored rows of records [first, end), in their order and in runs, without the bytes."""

@@ -14,6 +14,7 @@ from gradata.cloud.postgres import PostgresStore
 from gradata.cloud.requests import Claim
 from gradata.cloud.sqlite import SqliteStore
 from gradata.cloud.store import Store, StoredLog
+from gradata.cloud.whole import WholeRun
 from replicator.proof import leaf_hash
 from replicator.wire.common import ANSWER_BYTES_MAX, Fields
 from replicator.wire.replica import Scrub, read_scrub, scrub_json
@@ -91,6 +92,52 @@ def test_a_row_that_says_a_wrong_place_or_length_is_damaged(full: Store) -> None
     change(full, "UPDATE records SET length = length + 1 WHERE {number} = ?", 1000)
     found = scrub.scrub_deep(full, stored(full), 0, 1300)
     assert set(found.damaged) == {400, 1000}
+
+
+@pytest.mark.parametrize(
+    "change_of_row",
+    [
+        "record = ?, length = length",
+        'record = ?, length = length - 1 + 2 * ({number} - 400), "offset" = "offset" + 400 - {number}',
+    ],
+    ids=["the bytes", "all that the rows say of them too"],
+)
+def test_bytes_that_slipped_into_the_neighbouring_row_are_damage(full: Store, change_of_row: str) -> None:
+    """Two rows read one behind the other are right, and each is wrong: what was joined to be read is no proof."""
+    for number, record in ((400, RECORDS[400][:-1]), (401, b"\n" + RECORDS[401])):
+        change(full, f"UPDATE records SET {change_of_row} WHERE {{number}} = ?", record, number)
+    assert scrub.scrub_deep(full, stored(full), 0, 700).damaged == (400, 401)
+
+
+def test_a_row_at_the_place_of_the_next_record_is_a_gap_and_damage(full: Store) -> None:
+    """Its bytes follow those before it without a gap; its place does not."""
+    lose(full, [699])
+    place = "place" if isinstance(full, SqliteStore) else "number"
+    change(full, f"UPDATE records SET {place} = {place} + 1 WHERE {{number}} = ?", 698)
+    found = scrub.scrub_deep(full, stored(full), 0, 700)
+    assert (found.gaps, found.damaged) == (((698, 699),), (699,))
+
+
+@pytest.mark.parametrize(
+    "alone", ["record = ?", 'record = ?, "offset" = "offset" + 1', "record = ?, length = length + 1"]
+)
+def test_f41_one_damaged_row_in_a_sound_log_is_named(full: Store, alone: str) -> None:
+    """One byte, or what its row says of it; nothing else draws attention to it."""
+    record = RECORDS[500] if "," in alone else RECORDS[500].replace(b"TONE", b"TUNE")
+    change(full, f"UPDATE records SET {alone} WHERE {{number}} = ?", record, 500)
+    assert scrub.scrub_deep(full, stored(full), 0, 700).damaged == (500,)
+
+
+def test_long_records_between_short_ones_are_read_in_runs_of_bounded_size(store: Store) -> None:
+    """However many rows a run could have: it ends where they become more than two megabytes, and none is left out."""
+    records = [event(str(number), "x" * (600_000 if 300 <= number < 310 else 20)) for number in range(700)]
+    store.ingest([append(records)], now=NOW)
+    log = stored(store)
+    runs = list(store.whole_runs(log, 0, 700))
+    assert all(isinstance(run, WholeRun) for run in runs)
+    assert max(sum(map(len, run.records)) for run in runs if isinstance(run, WholeRun)) < 2 << 20
+    assert [record for run in runs if isinstance(run, WholeRun) for record in run.records] == records
+    assert scrub.scrub_deep(store, log, 0, 700).root == log.tree.root
 
 
 def test_tiles_that_do_not_follow_from_the_leaves_are_counted(full: Store) -> None:
