@@ -96,13 +96,14 @@ def test_a_correction_arrives_without_a_reload(tab: Tab, agent: Agent, cloud: Li
     tab.check()
 
 
-def test_a_feed_goes_on_after_the_cloud_was_away(tab: Tab, agent: Agent, cloud: LiveCloud) -> None:
+def test_a_feed_goes_on_after_the_cloud_was_away(tab: Tab, agent: Agent, cloud: LiveCloud, artifacts: Path) -> None:
     """The page says that the connection is lost, and shows what it missed when it is back."""
     log = history(2)
     agent.send(log, status=STATUS)
     brain_page(tab, agent, cloud.key)
     cloud.kill()
     tab.page.wait_for_selector("[data-link=lost]")
+    tab.page.screenshot(path=artifacts / "state-cloud-away.png")
     cloud.start()
     log += [correction(50, "a b", "a c"), correction(51, "a b", "a d")]
     agent.send(log, 2, status=STATUS)
@@ -166,7 +167,7 @@ def test_the_first_view_is_small_and_all_from_here(tab: Tab, cloud: LiveCloud) -
     tab.check()
 
 
-def test_a_long_history_stays_quick(tab: Tab, cloud: LiveCloud) -> None:
+def test_a_long_history_stays_quick(tab: Tab, cloud: LiveCloud, artifacts: Path) -> None:
     """100,000 events: the newest are shown, the others are counted, and the page is there within three seconds."""
     agent = Agent(cloud, brain="long")
     log = [correction(n, "a b", "a c", days_ago=20 - n / 5000) for n in range(20_000)]
@@ -184,29 +185,34 @@ def test_a_long_history_stays_quick(tab: Tab, cloud: LiveCloud) -> None:
     assert time.monotonic() - begun < 3.0
     expect(tab.page.locator("#feed-note")).to_contain_text("The newest 50 of 100,000 events")
     assert tab.page.locator("#feed > li").count() == 50
+    tab.page.screenshot(path=artifacts / "state-100000-events.png", full_page=True)
     tab.page.get_by_role("link", name="Older corrections").focus()
     tab.page.keyboard.press("Enter")
     tab.page.wait_for_selector("#event-99950")
     expect(tab.page.locator("#feed-note")).to_contain_text("50 older ones, newest first")
+    tab.page.screenshot(path=artifacts / "state-older.png")
     assert agent.send([*whole, correction(20_001, "a b", "a d")], sent, status=STATUS).status_code == 200
     tab.page.get_by_role("link", name="Newest").press("Enter")
     tab.page.wait_for_selector("#event-100001")
     tab.check()
 
 
-def test_nothing_yet_is_a_page_that_helps(tab: Tab, agent: Agent, cloud: LiveCloud) -> None:
+def test_nothing_yet_is_a_page_that_helps(tab: Tab, agent: Agent, cloud: LiveCloud, artifacts: Path) -> None:
     """No brain: how to connect one. A brain without corrections: it says so. No such brain: it says that."""
     tab.sign_in(cloud.key)
     expect(tab.page.get_by_role("heading", name="Connect the first brain")).to_be_visible()
     assert accessible(tab) == []
+    tab.page.screenshot(path=artifacts / "state-no-brain-yet.png")
     agent.send([json.dumps({"event_id": "n", "type": "NOTE"}).encode() + b"\n"], status=STATUS)
     tab.page.wait_for_selector("table.fleet")  # it appears by itself
     tab.page.get_by_role("link", name=agent.brain).click()
     expect(tab.page.locator("#feed-note")).to_contain_text("None yet")
     expect(tab.page.locator("#chart-days")).to_contain_text("No corrections in the last thirty days")
+    tab.page.screenshot(path=artifacts / "state-no-correction-yet.png", full_page=True)
     tab.check()
     tab.page.goto(f"{tab.origin}/brain?id=nobody")
     expect(tab.page.get_by_role("heading", name="No such brain")).to_be_visible()
+    tab.page.screenshot(path=artifacts / "state-no-such-brain.png")
 
 
 def test_everything_is_reached_with_the_keyboard(tab: Tab, agent: Agent, cloud: LiveCloud) -> None:
@@ -251,6 +257,8 @@ def test_every_view_is_accessible_and_fits(
         tab.page.wait_for_selector("#chart-days canvas")
         shots[name] = accessible(tab)
         tab.page.screenshot(path=artifacts / f"{name}-{scheme}-{width}.png", full_page=False)
+        tab.page.locator("#feed").scroll_into_view_if_needed()
+        tab.page.screenshot(path=artifacts / f"{name}-feed-{scheme}-{width}.png", full_page=False)
         assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
     assert shots == {"sign-in": [], "fleet": [], "support-desk": [], "legal-review": []}
     tab.check()
@@ -269,6 +277,7 @@ def fill_fleet(cloud: LiveCloud) -> None:
     for name, status in said.items():
         agent = Agent(cloud, brain=name)
         log = history(60)
+        status["log_bytes"] = sum(map(len, log)) + 1_000_000_000
         agent.send(log, status=STATUS | status)
         if name == "legal-review":
             leaf = hashlib.sha256(b"\0" + b"x" * 99 + b"\n").hexdigest()

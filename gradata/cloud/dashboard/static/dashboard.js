@@ -15,7 +15,7 @@ function tell(state) {
   const words = {
     opening: "connecting…",
     live: "live",
-    lost: `connection lost ${lostSince ? ago(lostSince) : ""}; trying again`,
+    lost: `connection lost ${lostSince ? ago(lostSince) : ""}; trying again`.replace("lost now", "lost"),
   }[state];
   link.dataset.link = state;
   if (linkWords.textContent !== words) linkWords.textContent = words;
