@@ -43,8 +43,6 @@ class Read:
     bytes_max: int
     records_max: int
     record_bytes_max: int
-    as_hole: bool = False
-    """The one next record as a hole: it was refused alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,7 +213,9 @@ class Engine:
         told = st.notices(before, self.progress)
         for notice in told:
             self._on_notice(notice)
-        if told or isinstance(action, act.Beat) or before.failures != self.progress.failures:
+        # The status within a checkpoint counts the dead letters that the sidecar had before it.
+        counted = isinstance(action, act.Checkpoint) and bool(action.dead_letters)
+        if told or counted or isinstance(action, act.Beat) or before.failures != self.progress.failures:
             try:
                 self._ports.sidecar.save_status(st.to_json(self.refresh()))
             except SidecarError:

@@ -109,10 +109,15 @@ class Batch:
     ends: tuple[int, ...] = field(repr=False)
     hashed: tuple[bytes, ...] | None = field(default=None, repr=False, compare=False)
     """The leaves of the records, where they were computed already."""
+    holes: tuple[int, ...] = ()
+    """Numbers of the records whose bytes do not travel: `data` has them, but the cloud gets their places alone. Never
+    all of them; their leaves are in `hashed`."""
 
     def __post_init__(self) -> None:
         assert self.ends
         assert self.ends[-1] == len(self.data)
+        assert len(self.holes) < len(self.ends)
+        assert not self.holes or self.hashed is not None
         assert self.hashed is None or len(self.hashed) == len(self.ends)
 
     @property
@@ -128,7 +133,7 @@ class Batch:
     @property
     def last(self) -> bytes:
         """The last record."""
-        return bytes(self.data[self.ends[-2] if len(self.ends) > 1 else 0 :])
+        return self.record(len(self.ends) - 1)
 
     def records(self) -> Iterator[bytes]:
         """The records, each with its newline."""
@@ -136,6 +141,22 @@ class Batch:
         for end in self.ends:
             yield bytes(self.data[start:end])
             start = end
+
+    def start_of(self, number: int) -> int:
+        """Where one record begins within `data`."""
+        return self.ends[number - self.first - 1] if number > self.first else 0
+
+    def length_of(self, number: int) -> int:
+        """How long one record is, its newline included."""
+        return self.ends[number - self.first] - self.start_of(number)
+
+    def record(self, index: int) -> bytes:
+        """The record at this index."""
+        return bytes(self.data[self.ends[index - 1] if index else 0 : self.ends[index]])
+
+    def sent(self) -> Iterator[memoryview]:
+        """The records whose bytes travel."""
+        return (view for number, view in enumerate(self.views(), start=self.first) if number not in self.holes)
 
     def views(self) -> Iterator[memoryview]:
         """The records as views of `data`: for hashing, without a copy of each."""

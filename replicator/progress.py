@@ -10,6 +10,7 @@ without leaving it. Errors: a pair of action and outcome that makes no sense is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
@@ -90,12 +91,24 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class Aside:
+    """A record whose place the cloud has without its bytes, because an answer named it: it is still sent alone.
+
+    `leaf`: of what stood there when the place was sent. `behind`: where the cursor goes once that is settled.
+    """
+
+    leaf: bytes
+    behind: Cursor
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far the cloud has got, and all that decides what to do next.
 
     Invariants (asserted by `advance`, walked by the exhaustive test):
     - *No gap*: each record before `standing.cursor` is stored by the cloud or is a dead letter. The cursor goes
       forward only by an ack or by proof (`Compared`), backward only by a reset, a new generation or the cloud's word.
+      A record whose place alone is acknowledged is passed only when it was sent alone, and taken or refused (`aside`).
     - `durable` is never ahead of what was acknowledged: a checkpoint saves what already holds.
     - `load` is what the last read found directly behind the cursor; nothing is read while it waits.
     - A dead letter was refused *alone*, or is longer than anyone takes.
@@ -124,8 +137,14 @@ class Progress:
     ceiling_successes: int = 0
     regrow_at: int = 0
     """Offset up to which batches stay small: something within was refused."""
+    named: tuple[int, ...] = ()
+    """Numbers of records that answers named, in order: the next batch goes without their bytes, then each of them
+    goes alone. Fewer than `policy.refused_in_a_row_max`, so that no more become dead letters on one answer's word."""
+    aside: tuple[Aside, ...] = ()
+    """The record at the cursor, and others behind it, whose places an ack of the batch around them covers."""
     culprit: int | None = None
-    """The number of a record that an answer named: it is approached, and sent alone."""
+    """The number of a record that an answer named, and leaving its bytes out did not help, or too many are named
+    already: it is approached, and sent alone before anything behind it."""
     refusal: Refusal | None = None
     """The record at the cursor was refused alone: its place goes without its bytes."""
     refused_leaf: bytes = b""
@@ -226,15 +245,14 @@ def next_action(p: Progress, now: float) -> act.Action:
 
 def _read(p: Progress) -> act.Read:
     body_bytes = p.limits.body_bytes - ENVELOPE_BYTES_MAX
-    records = min(p.batch_records, p.limits.records)
+    records = p.limits.records if p.refusal is not None else min(p.batch_records, p.limits.records)
     if p.culprit is not None and p.culprit >= p.cursor.size:
         records = max(1, min(records, p.culprit - p.cursor.size))
     return act.Read(
         p.cursor,
         bytes_max=min(p.batch_bytes, p.ceiling_bytes, body_bytes, p.policy.read_bytes_max),
-        records_max=1 if p.paused else records,
+        records_max=1 if p.paused or p.aside else records,
         record_bytes_max=min(p.policy.record_bytes_max, p.limits.record_bytes, body_bytes),
-        as_hole=p.refusal is not None,
     )
 
 
@@ -315,7 +333,9 @@ def _assert_no_gap(before: Progress, after: Progress, outcome: act.Outcome) -> N
     if before.standing is None or after.standing is None:
         return
     if after.cursor.log_id == before.cursor.log_id and after.cursor.size > before.cursor.size:
-        assert isinstance(outcome, act.Acked | act.Compared), f"the cursor went forward by {type(outcome).__name__}"
+        settled = before.aside and after.cursor == before.aside[0].behind
+        by_word = isinstance(outcome, act.Acked | act.Compared)
+        assert by_word or settled, f"the cursor went forward by {type(outcome).__name__}"
     if after.load is not None:
         assert after.load.first == after.cursor.size
         assert after.load.offset == after.cursor.offset
@@ -330,15 +350,30 @@ def _new_generation(p: Progress, reason: str) -> Progress:
 
 def _moved(p: Progress) -> Progress:
     """The cursor goes, or went, elsewhere than behind an ack: what was known of the records at it is void."""
-    return replace(p, load=None, refusal=None, refused_in_a_row=0, culprit=None)
+    return replace(p, load=None, refusal=None, refused_in_a_row=0, named=(), aside=(), culprit=None)
 
 
 def _found(p: Progress, load: Batch | Hole) -> Progress:
     p = replace(p, caught_up=False, log_trouble=None)
-    if p.refusal is not None and isinstance(load, Hole) and load.leaf != p.refused_leaf:
-        return replace(p, refusal=None)
     leaves = [load.leaf] if isinstance(load, Hole) else load.hashed or leaf_hashes(load.views())
-    return replace(p, load=load, after=p.cursor.tree.extended(leaves))
+    if p.refusal is not None and leaves[0] != p.refused_leaf:
+        p = replace(p, refusal=None)  # another record stands there now, which nobody refused
+    if p.aside and leaves[0] != p.aside[0].leaf:
+        p = replace(p, aside=())
+    load = load if isinstance(load, Hole) else _without_refused(p, load, leaves)
+    return replace(p, load=load, after=p.cursor.tree.extended(leaves[: load.count]))
+
+
+def _without_refused(p: Progress, load: Batch, leaves: Sequence[bytes]) -> Batch | Hole:
+    """The batch, without the bytes of what was refused alone or named; its first record by itself if that is all."""
+    named = tuple(number for number in p.named if number < load.first + load.count)
+    holes = named if p.refusal is None else (load.first, *(number for number in named if number > load.first))
+    if len(holes) < load.count:
+        return replace(load, holes=holes, hashed=tuple(leaves)) if holes else load
+    record = load.record(0)
+    if p.refusal is not None:
+        return Hole(load.first, load.offset, len(record), leaves[0], Anchor.of(record))
+    return Batch(load.first, load.offset, record, (len(record),), (leaves[0],))
 
 
 def _nothing(p: Progress) -> Progress:
@@ -419,6 +454,7 @@ def _heard(p: Progress, cloud_id: str, head: Head, now: float, jitter: float) ->
     standing = replace(p.standing, cloud_id=cloud_id, endpoint=p.endpoint)
     if known not in (None, cloud_id):
         standing = replace(standing, resend=None)
+        p = replace(p, aside=())
     p = replace(p, standing=standing)
     p = _flowing(p) if p.caught_up else replace(p, heard=p.trouble is not None)
     if head.tree_head in (TreeHead(p.cursor.size, p.cursor.root), standing.resend):
@@ -434,7 +470,7 @@ def _mismatched(p: Progress, head: Head, now: float, jitter: float) -> Progress:
 
 def _compared(p: Progress, cursor: Cursor | None, now: float, jitter: float) -> Progress:
     """PROTOCOL.md, table of heads: back, forward, or a new generation."""
-    p = replace(p, compare=(), load=None, refusal=None, log_trouble=None)
+    p = replace(p, compare=(), load=None, refusal=None, aside=(), log_trouble=None)
     if p.standing is None:
         if cursor is None:
             return p
@@ -484,21 +520,57 @@ def _acked(p: Progress, action: act.Action, ack: act.Acked, now: float, jitter: 
             return replace(p, compare=(ack.head,), load=None)
         return _disagreement(p, "the answer's root is not that of the records sent", now, jitter)
     anchor, event_id = (load.anchor, None) if isinstance(load, Hole) else _last(load)
-    cursor = Cursor(before.log_id, load.end, tree, event_id, anchor, before.parent)
-    standing = Standing(cursor, ack.cloud_id, p.endpoint, resend if passing else None)
+    end = Cursor(before.log_id, load.end, tree, event_id, anchor, before.parent)
+    letters, settled = _letters(p, load, ack), isinstance(load, Hole) or p.refusal is not None
+    if p.aside:  # sent alone, and taken after all
+        cursor, aside = (p.aside[0].behind, p.aside[1:]) if passing else (end, ())
+    else:
+        cursor, aside = _beside(p, load, before, end)
     p = replace(
-        p,
-        standing=standing,
-        load=None,
+        _at(p, cursor, aside, ack.head.tree_head),
         refusal=None,
         refused_in_a_row=p.refused_in_a_row + (p.refusal is not None),
-        culprit=None if p.culprit in (None, before.size) else p.culprit,
-        dead_letters=p.dead_letters + _letters(p, load, ack),
+        dead_letters=p.dead_letters + letters,
     )
     p = replace(_flowing(p), tally=_tallied(p.tally, ack))
-    if isinstance(load, Hole):
-        return _limited(replace(p, regrow_at=0, batch_records=p.limits.records), ack.limits)
-    return _limited(_grown(replace(p, refused_in_a_row=0), load, now), ack.limits)
+    assert p.standing is not None
+    p = replace(p, standing=replace(p.standing, cloud_id=ack.cloud_id, endpoint=p.endpoint))
+    if isinstance(load, Batch):
+        p = _grown(replace(p, refused_in_a_row=0), load, now)
+    if settled:
+        p = replace(p, regrow_at=0, batch_records=p.limits.records)
+    return _limited(p, ack.limits)
+
+
+def _at(p: Progress, cursor: Cursor, aside: tuple[Aside, ...], known: TreeHead | None) -> Progress:
+    """The cursor stands there. `known`: the head that the cloud has; beyond the cursor it is a resend."""
+    assert p.standing is not None
+    resend = known if known is not None and known.size > cursor.size else None
+    named = tuple(number for number in p.named if number >= cursor.size)
+    culprit = None if p.culprit is None or p.culprit < cursor.size else p.culprit
+    standing = replace(p.standing, cursor=cursor, resend=resend)
+    return replace(p, standing=standing, load=None, aside=aside, named=named, culprit=culprit)
+
+
+def _beside(p: Progress, load: Batch | Hole, before: Cursor, end: Cursor) -> tuple[Cursor, tuple[Aside, ...]]:
+    """Where the cursor goes by an ack of `load`: to the end, or to the first record that must still be sent alone."""
+    unsettled = () if isinstance(load, Hole) else load.holes if p.refusal is None else load.holes[1:]
+    if not unsettled:
+        return end, ()
+    assert isinstance(load, Batch)
+    assert load.hashed is not None
+    stops = []
+    for index in (number - load.first for number in unsettled):
+        if index:
+            tree, record = before.tree.extended(load.hashed[:index]), load.record(index - 1)
+            offset = load.offset + load.ends[index - 1]
+            stop = Cursor(before.log_id, offset, tree, event_id_of(record), Anchor.of(record), before.parent)
+        else:
+            stop = before
+        stops.append(stop)
+    behind = [*stops[1:], end]
+    leaves = [load.hashed[stop.size - load.first] for stop in stops]
+    return stops[0], tuple(map(Aside, leaves, behind))
 
 
 def _last(batch: Batch) -> tuple[Anchor, str]:
@@ -511,14 +583,15 @@ def _letters(p: Progress, load: Batch | Hole, ack: act.Acked) -> tuple[DeadLette
     if isinstance(load, Hole):
         why = p.refusal or Refusal(load.first, "record_too_large", "longer than the cloud or this client takes")
         return (DeadLetter(log_id, load.first, load.offset, load.length, why.code, why.detail),)
-    letters = []
-    for why in ack.refused:
-        index = why.record - load.first
-        if 0 <= index < load.count:
-            start = load.ends[index - 1] if index else 0
-            length = load.ends[index] - start
-            letters.append(DeadLetter(log_id, why.record, load.offset + start, length, why.code, why.detail))
-    return tuple(letters)
+    whys = [why for why in ack.refused if 0 <= why.record - load.first < load.count]
+    if load.holes and p.refusal is not None:
+        whys.insert(0, p.refusal)
+    return tuple(_letter(log_id, load, why) for why in whys)
+
+
+def _letter(log_id: str, load: Batch, why: Refusal) -> DeadLetter:
+    offset = load.offset + load.start_of(why.record)
+    return DeadLetter(log_id, why.record, offset, load.length_of(why.record), why.code, why.detail)
 
 
 def _tallied(tally: Tally, ack: act.Acked) -> Tally:
@@ -593,16 +666,37 @@ def _refused(p: Progress, action: act.Action, refused: act.Refused, now: float) 
         return _pause(p, Trouble("malformed", refused.detail, refused.status), now)
     if load.count == 1:
         return _refused_alone(p, load, Refusal(load.first, "refused", refused.detail), refused.status, now)
-    if refused.record is not None and load.first <= refused.record < load.first + load.count:
-        return replace(p, culprit=refused.record)
-    return replace(p, batch_records=(load.count + 1) // 2, regrow_at=load.end)
+    record = refused.record
+    if record is None or not load.first <= record < load.first + load.count:
+        record = None
+    return _refused_together(p, load, record)
+
+
+def _refused_together(p: Progress, load: Batch, record: int | None) -> Progress:
+    """`record`: the one that the answer names. Leave its bytes out; if that does not help, get to it step by step."""
+    if load.holes and (record is None or record in load.holes):
+        return replace(p, named=(), culprit=load.holes[0])
+    if record is None:
+        return replace(p, batch_records=(load.count + 1) // 2, regrow_at=load.end)
+    if p.culprit is not None or record in p.named or len(p.named) + 1 >= p.policy.refused_in_a_row_max:
+        return replace(p, culprit=record)
+    return replace(p, named=tuple(sorted((*p.named, record))))
 
 
 def _refused_alone(p: Progress, load: Batch, why: Refusal, status: int, now: float) -> Progress:
-    """Its place goes next, without its bytes. Several in a row are no bad records: keep them all and pause."""
+    """Its place goes next, without its bytes, or is there already. Several in a row are no bad records: keep them all
+    and pause."""
     if p.refused_in_a_row + 1 >= p.policy.refused_in_a_row_max:
         return _pause(p, Trouble("refusing", why.detail, status), now)
-    return replace(p, refusal=why, refused_leaf=leaf_hash(load.last))
+    if not p.aside:
+        return replace(p, refusal=why, refused_leaf=leaf_hash(load.last))
+    assert p.standing is not None
+    letter = _letter(p.cursor.log_id, load, why)
+    return replace(
+        _at(p, p.aside[0].behind, p.aside[1:], p.standing.resend),
+        refused_in_a_row=p.refused_in_a_row + 1,
+        dead_letters=(*p.dead_letters, letter),
+    )
 
 
 def _throttled(p: Progress, action: act.Action, until: float) -> Progress:

@@ -256,9 +256,9 @@ def _append(
         for place, code in request.load.flags.items():
             flags[place] = code
         records: Sequence[bytes | None] = request.load.records
-        if found.refused or found.withheld:
+        if found.refused or found.withheld or request.load.holes:
             records = [
-                record if len(record) <= record_bytes and place not in found.withheld else None
+                record if 0 < len(record) <= record_bytes and place not in found.withheld else None
                 for place, record in enumerate(request.load.records)
             ]
             for place, reason in found.withheld.items():
@@ -290,11 +290,13 @@ def _leaves(request: Append) -> Sequence[bytes]:
 
 
 def _lengths(request: Append) -> list[int]:
-    return [request.load.length] if isinstance(request.load, Claim) else list(map(len, request.load.records))
+    return [request.load.length] if isinstance(request.load, Claim) else request.load.lengths()
 
 
 def _last_event_id(load: Lines | Claim) -> str | None:
-    return None if isinstance(load, Claim) else load.event_ids[-1] or event_id_of(load.records[-1])
+    if isinstance(load, Claim) or len(load.records) - 1 in load.holes:
+        return None
+    return load.event_ids[-1] or event_id_of(load.records[-1])
 
 
 @value
@@ -317,8 +319,9 @@ def _sort_out(
     """Count each record once, and name the events that are new; `known` learns them.
 
     A place of the overlap counts as duplicate whatever stands there; an event of it that is not stored (storage
-    lost it, or its bytes come only now) is stored. What is refused is said again on every resend: the client's
-    dead letter depends on it. What was erased or has expired is a duplicate of which nothing is kept.
+    lost it, or its bytes come only now) is stored. A hole counts as the record that it stands for. What is refused is
+    said again on every resend: the client's dead letter depends on it. What was erased or has expired is a duplicate
+    of which nothing is kept.
     """
     kept_away = withheld(lines, barred, known)
     if not overlap and not kept_away and _all_new(lines, known, record_bytes):
@@ -330,7 +333,9 @@ def _sort_out(
     place = -1
     for record, content, event_id in zip(lines.records, lines.contents, lines.event_ids, strict=True):
         place += 1
-        if len(record) > record_bytes:
+        if place in lines.holes:
+            accepted += place >= overlap
+        elif len(record) > record_bytes:
             words = f"{len(record)} bytes; at most {record_bytes} are kept"
             refused.append(Refusal(first + place, "record_too_large", words))
         elif place in kept_away:

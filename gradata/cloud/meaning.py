@@ -80,6 +80,26 @@ def read_lines(data: bytes, ends: Sequence[int]) -> Lines:
     return Lines(records, leaves, contents, ids, columns)
 
 
+def with_holes(lines: Lines, holes: Sequence[tuple[int, int, bytes]]) -> Lines:
+    """`lines` with places without bytes among them: each is where it stands in the end, its length, its leaf."""
+    records, leaves, contents = list(lines.records), list(lines.leaves), list(lines.contents)
+    ids, rows = list(lines.event_ids), list(zip(*_fields(lines.columns), strict=True))
+    flags = dict(lines.flags)
+    for place, _, leaf in holes:
+        records.insert(place, b"")
+        leaves.insert(place, leaf)
+        contents.insert(place, b"")
+        ids.insert(place, None)
+        rows.insert(place, _NOTHING[1:])
+        flags = {at + (at >= place): code for at, code in flags.items()}
+    lengths = {place: length for place, length, _ in holes}
+    return Lines(records, leaves, contents, ids, Columns(*zip(*rows, strict=True)), flags, lengths)
+
+
+def _fields(columns: Columns) -> tuple[Sequence[Any], ...]:
+    return columns.types, columns.categories, columns.severities, columns.sessions, columns.timestamps
+
+
 def _all_plain(data: bytes, count: int) -> list[_Event] | None:
     """All records decoded in one go, which is three times as fast as one by one; None if any of them is odd."""
     if not (data.isascii() or _is_utf8(data)):

@@ -37,7 +37,8 @@ class Lines:
     """Records with what was computed from each, in columns of equal length.
 
     `event_ids[i]` is None, and `flags[i]` the code that says why, where record i is not interpretable as an event.
-    `contents[i]` is the same for two records exactly when their bytes without line end are.
+    `contents[i]` is the same for two records exactly when their bytes without line end are. Where the client sent the
+    place alone, `holes` has the length that it names, and the record is empty.
     """
 
     records: Sequence[bytes] = field(repr=False)
@@ -46,10 +47,18 @@ class Lines:
     event_ids: Sequence[str | None] = field(repr=False)
     columns: Columns
     flags: Mapping[int, str] = field(default_factory=dict)
+    holes: Mapping[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         assert len(self.records) == len(self.leaves) == len(self.contents) == len(self.event_ids)
         assert len(self.records) == len(self.columns.types) == len(self.columns.timestamps)
+
+    def lengths(self) -> list[int]:
+        """How long each record is in the log."""
+        lengths = list(map(len, self.records))
+        for place, length in self.holes.items():
+            lengths[place] = length
+        return lengths
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -16,8 +16,8 @@ import orjson
 
 from gradata.cloud.auth import Principal
 from gradata.cloud.ingest import Decision, Deleted, Diverged, Done, Forbidden, Gap, LogFacts, Malformed
-from gradata.cloud.meaning import correction_line, read_lines
-from gradata.cloud.requests import Append, Beat, Claim, Loose
+from gradata.cloud.meaning import correction_line, read_lines, with_holes
+from gradata.cloud.requests import Append, Beat, Claim, Lines, Loose
 from replicator.actions import Acked, Heard
 from replicator.errors import WireError
 from replicator.framing import split
@@ -27,6 +27,7 @@ from replicator.wire import (
     JSON_TYPE,
     PROBLEM_TYPE,
     SCHEMAS,
+    Place,
     Report,
     ack_body,
     correction_body,
@@ -86,9 +87,14 @@ def read_batch(principal: Principal, body: bytes, limits: Limits) -> Append:
         first=envelope.first,
         offset=envelope.offset,
         root=envelope.root,
-        load=read_lines(bytes(load.data), load.ends) if isinstance(load, Batch) else Claim(load.length, load.leaf),
+        load=_lines(load, parsed.holes) if isinstance(load, Batch) else Claim(load.length, load.leaf),
         status=_status(envelope.status),
     )
+
+
+def _lines(batch: Batch, holes: Sequence[Place]) -> Lines:
+    lines = read_lines(bytes(batch.data), batch.ends)
+    return with_holes(lines, [(hole.first - batch.first, hole.length, hole.leaf) for hole in holes]) if holes else lines
 
 
 def read_beat(principal: Principal, body: bytes) -> Beat:

@@ -56,10 +56,7 @@ class LogReader:
             return Broken(f"the log ends at {facts.size}, before the {cursor.offset} bytes that were acknowledged")
         scan = Scan(self._disk, fd, facts, self._tail)
         bounds = Bounds(action.bytes_max, action.records_max, action.record_bytes_max)
-        if action.as_hole:
-            load: Batch | Hole | None = scan.hole(cursor.size, cursor.offset)
-        else:
-            load = self._guessed(scan, cursor, bounds) or scan.load(cursor.size, cursor.offset, bounds)
+        load = self._guessed(scan, cursor, bounds) or scan.load(cursor.size, cursor.offset, bounds)
         self._tail = scan.tail
         seen = (facts, cursor.offset, cursor.anchor)
         if load is None and seen == self._verified:

@@ -60,6 +60,8 @@ class DeliverySink:
         del report
         load, log_id = action.load, action.cursor.log_id
         if not isinstance(load, Hole):
+            if load.holes:  # in order is promised: what is before the record first, then it alone, then the others
+                return Refused(UNPROCESSABLE, "a function takes no places without bytes among records")
             try:
                 self._deliver(Delivery(log_id, load.first, tuple(load.records())))
             except RecordRefusedError as refused:

@@ -59,9 +59,13 @@ def places_of(load: Batch | Hole, *, record_bytes_max: int) -> Replica:
     if isinstance(load, Hole):
         return (Place(load.leaf, load.length, None),)
     return tuple(
-        Place(leaf_hash(record), len(record), record if len(record) <= record_bytes_max else None)
-        for record in load.records()
+        Place(leaf_hash(record), len(record), record if _kept(load, number, record, record_bytes_max) else None)
+        for number, record in enumerate(load.records(), start=load.first)
     )
+
+
+def _kept(load: Batch, number: int, record: bytes, record_bytes_max: int) -> bool:
+    return number not in load.holes and len(record) <= record_bytes_max
 
 
 def receive(
@@ -85,7 +89,7 @@ def receive(
     refused = tuple(
         Refusal(number, "record_too_large", f"at most {record_bytes_max} bytes are kept")
         for number, here in enumerate(sent, start=first)
-        if here.record is None and isinstance(action.load, Batch)
+        if here.record is None and isinstance(action.load, Batch) and number not in action.load.holes
     )
     accepted = len(after) - len(replica) - sum(refusal.record >= len(replica) for refusal in refused)
     duplicates = len(sent) - accepted - len(refused)
@@ -124,7 +128,7 @@ class MemoryCloud:
             if self.body_bytes_max is not None and len(load.data) > self.body_bytes_max:
                 return TooLarge()
             for number, record in enumerate(load.records(), start=load.first):
-                if record in self.refused:
+                if record in self.refused and number not in load.holes:
                     return Refused(422, "refused", number if self.names_refused else None)
         log_id = action.cursor.log_id
         record_bytes_max = (self.limits or Limits()).record_bytes

@@ -59,7 +59,7 @@ def read(records: tuple[bytes, ...], action: Read) -> Found | Nothing | Broken:
         records = records[before:]
     if not records:
         return Nothing()
-    if action.as_hole or len(records[0]) > action.record_bytes_max:
+    if len(records[0]) > action.record_bytes_max:
         return Found(_hole(size, cursor.offset, records[0]))
     taken: list[bytes] = []
     taken_bytes = 0

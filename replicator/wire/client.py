@@ -38,7 +38,7 @@ from replicator.actions import (
     Unavailable,
 )
 from replicator.errors import WireError
-from replicator.model import Hole, Identity, Limits
+from replicator.model import Batch, Hole, Identity, Limits
 from replicator.wire.common import (
     ANSWER_BYTES_MAX,
     BATCH_TYPE,
@@ -94,9 +94,16 @@ def batch_request(identity: Identity, action: Send, report: Report) -> Request:
         envelope["parent"] = cursor.parent
     if isinstance(load, Hole):
         envelope["hole"] = {"length": load.length, "leaf": load.leaf.hex()}
+    elif load.holes:
+        envelope["holes"] = [_hole(load, number) for number in load.holes]
     envelope["status"] = report_json(report)
-    data = b"" if isinstance(load, Hole) else load.data
+    data = b"" if isinstance(load, Hole) else b"".join(load.sent()) if load.holes else load.data
     return Request("POST", "/ingest", {"Content-Type": BATCH_TYPE}, orjson.dumps(envelope) + b"\n", data)
+
+
+def _hole(load: Batch, number: int) -> dict[str, Any]:
+    assert load.hashed is not None
+    return {"record": number, "length": load.length_of(number), "leaf": load.hashed[number - load.first].hex()}
 
 
 def heartbeat_request(identity: Identity, action: Beat, report: Report) -> Request:

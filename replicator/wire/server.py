@@ -37,6 +37,8 @@ from replicator.wire.common import (
 
 EVENT_ID_CHARACTERS_MAX = 64
 DETAIL_CHARACTERS_MAX = 1_000
+HOLES_MAX = 16
+"""Places without bytes in one batch; a client of ours has two at most."""
 _CORRECTION_TEXTS = ("category", "severity", "description", "draft_preview", "final_preview", "created_at")
 _ANSWER_ROOM = ANSWER_BYTES_MAX - 2_048
 """For the lists of an answer: what is left of its limit beside its other fields."""
@@ -79,10 +81,15 @@ class Place:
 
 @value
 class BatchRequest:
-    """A batch that is whole: `count` records, or one place without bytes."""
+    """A batch that is whole: `count` records, or one place without bytes.
+
+    `holes`: places without bytes among the records, in order, each at its offset in the log. `load` then holds the
+    other records one behind the other, as they came.
+    """
 
     envelope: Envelope
     load: Batch | Place
+    holes: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +149,14 @@ def parse_batch(body: bytes | memoryview, limits: Limits) -> BatchRequest:
     hole = fields.inner_or_none("hole")
     if hole is not None:
         return BatchRequest(envelope, _place(envelope, hole, data))
+    holes = fields.objects("holes") if fields.values.get("holes") is not None else []
+    if len(holes) > HOLES_MAX:
+        raise fields.wrong("holes", f"at most {HOLES_MAX} places without bytes")
     # Counted before it is split: 16 MiB of newlines would make 16 million ends.
-    if data[-1:] != b"\n" or data.count(b"\n") != envelope.count:
+    if data[-1:] != b"\n" or data.count(b"\n") != envelope.count - len(holes):
         raise WireError("count must be the number of records in the body, each with its newline")
-    return BatchRequest(envelope, Batch(envelope.first, envelope.offset, data, split(data)))
+    load = Batch(envelope.first, envelope.offset, data, split(data))
+    return BatchRequest(envelope, load, _places(envelope, load, holes) if holes else ())
 
 
 def _envelope(fields: Fields) -> Envelope:
@@ -178,6 +189,22 @@ def _place(envelope: Envelope, hole: Fields, data: bytes) -> Place:
     if envelope.count != 1 or data:
         raise WireError("a hole must have count 1 and no record behind it")
     return Place(envelope.first, envelope.offset, hole.number("length", least=1), hole.hash("leaf"))
+
+
+def _places(envelope: Envelope, load: Batch, holes: list[Fields]) -> tuple[Place, ...]:
+    """The holes among the records of `load`, each at its offset in the log."""
+    places: list[Place] = []
+    skipped = 0
+    for hole in holes:
+        number = hole.number("record", least=places[-1].first + 1 if places else envelope.first)
+        before = number - envelope.first - len(places)
+        if number >= envelope.first + envelope.count:
+            raise hole.wrong("record", "a record of this batch")
+        offset = envelope.offset + skipped + (load.ends[before - 1] if before else 0)
+        length = hole.number("length", least=1)
+        places.append(Place(number, offset, length, hole.hash("leaf")))
+        skipped += length
+    return tuple(places)
 
 
 def _report(fields: Fields) -> Report | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import pytest
@@ -76,6 +76,8 @@ class ProtocolScript:
         stored = self.logs.setdefault(envelope.log_id, [])
         if isinstance(load, Batch):
             sent = [(leaf_hash(record), len(record)) for record in load.records()]
+            for hole in request.holes:
+                sent.insert(hole.first - envelope.first, (hole.leaf, hole.length))
         else:
             sent = [(load.leaf, load.length)]
         head = self._head(envelope.log_id)
@@ -231,6 +233,19 @@ def test_f15_a_hole_carries_the_tree_across(sink: Sink, log_id: str) -> None:
     outcome = sink.send(Send(cursor, hole, cursor.tree.extended([hole.leaf])), REPORT)
     assert isinstance(outcome, Acked)
     assert cursor_at(log_id, 3).root == outcome.head.root
+
+
+def test_f35_places_without_bytes_among_records_carry_the_tree_across(sink: Sink, log_id: str) -> None:
+    """A batch without the bytes of some of its records has the root over all; the bytes may come afterwards."""
+    action = sending(log_id, 0, 5)
+    assert isinstance(action.load, Batch)
+    load = replace(action.load, holes=(0, 3), hashed=tuple(leaf_hashes(RECORDS[:5])))
+    outcome = sink.send(replace(action, load=load), REPORT)
+    assert isinstance(outcome, Acked)
+    assert (outcome.accepted, cursor_at(log_id, 5).root) == (5, outcome.head.root)
+    outcome = sink.send(sending(log_id, 3, 4), REPORT)
+    assert isinstance(outcome, Acked)
+    assert (outcome.accepted, outcome.duplicates, outcome.head.size) == (0, 1, 5)
 
 
 def test_f14_odd_bytes_cross_unchanged(sink: Sink, log_id: str) -> None:

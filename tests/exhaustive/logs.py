@@ -14,6 +14,7 @@ LOGS: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {
     "growing": ((A,), (B,)),
     "empty": ((), (A,)),
     "poison": ((A, POISON, B), ()),
+    "poisons": ((POISON, A, POISON), ()),
     "sly poison": ((SLYPOISON, A), ()),
     "too large": ((A, LARGE, B), ()),
     "over-long": ((OVERLONG, A), ()),

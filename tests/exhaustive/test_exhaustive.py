@@ -17,8 +17,8 @@ from .logs import LOGS, first_state
 from .walk import Figures, Walk
 
 FAULTS = int(os.environ.get("REPLICATOR_FAULTS", "2"))
-FEWER = {"two bad ones": 1}
-"""Logs whose walks are large: so many faults less."""
+FEWER = {"two bad ones": 1, "poisons": 1}
+"""Logs whose walks are large, or where more of them are three refusals in a row for ever: so many faults less."""
 STATES_MIN = 1_000
 
 LOCAL = {

@@ -359,6 +359,8 @@ def _refusal(action: act.Send) -> act.Failure | None:
     if isinstance(action.load, Hole):
         return None
     for number, record in enumerate(action.load.records(), start=action.load.first):
+        if number in action.load.holes:
+            continue
         if record == LARGE:
             return act.TooLarge()
         if record in (POISON, SLYPOISON):

@@ -98,7 +98,7 @@ def envelope_target(data: bytes) -> None:
         return
     if isinstance(parsed.load, Batch):
         assert list(parsed.load.records()) == _lines(data[data.index(b"\n") + 1 :])
-        assert parsed.load.count == parsed.envelope.count
+        assert parsed.load.count + len(parsed.holes) == parsed.envelope.count
     (decision,) = _BATCHES.get().ingest([request], now=1)
     answer = service.answer_batch(request, decision, "cloud", LIMITS)
     outcome = wire.read_ack(answer.status, {"Content-Type": answer.media_type}, answer.body, now_wall=NOW_WALL)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from backports import zstd
 
+from replicator.proof import leaf_hash
 from tests.cloud_batches import OTHER_LOG, event, tree
 from tests.cloud_client import Agent, problem
 from tests.cloud_fixture import LiveCloud
@@ -127,6 +128,18 @@ def test_a_hole_keeps_its_place_and_is_filled_by_a_resend(agent: Agent) -> None:
     assert agent.send(LOG, 1).json()["accepted"] == 2
     assert problem(agent.send([event("x"), *LOG[1:]])) == (409, "diverged")
     assert agent.send(LOG).json()["duplicates"] == 3
+    assert {item["event_id"] for item in agent.events()} == {"a", "b", "c"}
+    assert (agent.replica().content, head(agent)["holes"]) == (b"".join(LOG), 0)
+
+
+def test_f35_holes_among_records_keep_their_places_and_are_filled_one_by_one(agent: Agent) -> None:
+    """An envelope that leaves one record out; then this one alone, below the head, and the replica is whole."""
+    holes = [{"record": 1, "length": len(LOG[1]), "leaf": leaf_hash(LOG[1]).hex()}]
+    answer = agent.ask("POST", "/ingest", agent.body([LOG[0], LOG[2]], count=3, holes=holes)).json()
+    assert (answer["accepted"], answer["head"]["root"]) == (3, tree(LOG).root.hex())
+    assert head(agent)["holes"] == 1
+    answer = agent.send(LOG[:2], 1).json()
+    assert (answer["duplicates"], answer["head"]["size"]) == (1, 3)
     assert {item["event_id"] for item in agent.events()} == {"a", "b", "c"}
     assert (agent.replica().content, head(agent)["holes"]) == (b"".join(LOG), 0)
 

@@ -334,8 +334,10 @@ def _records(text: str) -> list[bytes]:
 def _in_words(action: act.Action) -> str:
     match action:
         case act.Send(load=load):
-            hole = " as a place without bytes" if isinstance(load, Hole) else ""
-            return f"send [{load.first}, {load.first + load.count}){hole}"
+            if isinstance(load, Hole):
+                return f"send [{load.first}, {load.first + 1}) as a place without bytes"
+            without = f" without the bytes of {', '.join(map(str, load.holes))}" if load.holes else ""
+            return f"send [{load.first}, {load.first + load.count}){without}"
         case act.Checkpoint(standing, letters):
             more = f" and {len(letters)} dead letters" if letters else ""
             return f"checkpoint {standing.cursor.log_id} at {standing.cursor.size}{more}"

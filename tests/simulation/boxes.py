@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from .world import World
 
 
-def problem(status: int, code: str, **headers: str) -> Answered:
+def problem(status: int, code: str, *, record: int | None = None, **headers: str) -> Answered:
     """An error as the cloud words it."""
     body = {"type": "about:blank", "title": "", "status": status, "detail": "", "code": code}
+    if record is not None:
+        body["record"] = record
     return Answered(status, {"Content-Type": "application/problem+json", **headers}, json.dumps(body).encode())
 
 
@@ -39,9 +41,25 @@ def small_proxy(world: World) -> Rule:
 
 
 def fire_wall(world: World) -> Rule:
-    """Refuses requests with a certain word in them, by 413 or 422."""
-    status = world.rng.choice((413, 422))
-    return lambda request: problem(status, "refused") if POISON in request.data else None
+    """Refuses requests with a certain word in them, by 413, or by 422, which may name the record."""
+    status, names = world.rng.choice(((413, False), (422, False), (422, True)))
+
+    def rule(request: Request) -> Answered | None:
+        data = bytes(request.data)
+        if POISON not in data:
+            return None
+        return problem(status, "refused", record=_number(request.head, data) if names else None)
+
+    return rule
+
+
+def _number(head: bytes, data: bytes) -> int:
+    """The number of the record that holds the word; of the records before it, some may be places without bytes."""
+    envelope = json.loads(head)
+    number = int(envelope["first"]) + data[: data.index(POISON)].count(b"\n")
+    for hole in envelope.get("holes", ()):
+        number += hole["record"] <= number
+    return number
 
 
 def refuses_all(world: World) -> Rule:

@@ -76,8 +76,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "refused in a batch",
         "records that an ack names as refused are forgotten",
         PROGRESS,
-        "        if 0 <= index < load.count:\n",
-        "        if False:\n",
+        "[why for why in ack.refused if 0 <= why.record - load.first < load.count]",
+        "[]",
     ),
     Mutant(
         "all refused for good",

@@ -79,6 +79,8 @@ class Oracle:
         """Leaves of each log that some cloud had before it lost them."""
         self._acknowledged: set[tuple[str, int, bytes]] = set()
         self._refused_alone: set[bytes] = set()
+        self._left_out: set[bytes] = set()
+        """The leaves of records whose places were sent among others: each is still sent alone."""
         self._rows_lost: set[tuple[str, str, int]] = set()
 
     def _check(self, holds: object, wrong: str, kind: str = "wrong") -> None:
@@ -195,10 +197,16 @@ class Oracle:
             self._world.count(f"request: {type(action).__name__.lower()}")
             return
         self.sent += 1
-        self._world.count("request: batch" if isinstance(action.load, Batch) else "request: hole")
+        load = action.load
+        self._world.count("request: batch" if isinstance(load, Batch) else "request: hole")
+        if isinstance(load, Batch) and load.holes:
+            self._world.count("request: batch with holes")
+            records = list(load.records())
+            self._left_out |= {_leaf(records[number - load.first]) for number in load.holes}
         self._check(not directory.foreign, "records are sent to another cloud, which nobody confirmed")
         stored = self._stored.get((directory.cloud.name, action.cursor.log_id), ())
-        if len(stored) > action.cursor.size:
+        alone = isinstance(load, Batch) and load.count == 1 and _leaf(load.data) in self._left_out
+        if len(stored) > action.cursor.size and not alone:
             self._react(directory, "resend")
 
     def answered(self, directory: Directory, action: act.Action, status: int) -> None:
@@ -248,7 +256,10 @@ class Oracle:
         if not isinstance(action, act.Send):
             in_a_row[leader] = 0  # what was refused is met again where the cursor went: counted anew
             return
-        refused = isinstance(action.load, Hole) and before.refusal is not None
+        load, more = action.load, len(after.dead_letters) - len(before.dead_letters)
+        hole = isinstance(load, Hole) and before.refusal is not None
+        alone = isinstance(load, Batch) and load.count == 1 and after.tally.refused == before.tally.refused
+        refused = more > 0 and (hole or alone)
         in_a_row[leader] = in_a_row[leader] + 1 if refused else 0
         self._check(in_a_row[leader] < POLICY.refused_in_a_row_max, "dead letters are made wholesale", "lost")
 

@@ -42,6 +42,7 @@ REACTIONS = (
     "recovered",
     "refused by the cloud",
     "refusing",
+    "request: batch with holes",
     "request: hole",
     "resend",
     "reset",

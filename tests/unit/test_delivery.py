@@ -79,6 +79,19 @@ def test_a_refused_record_becomes_a_dead_letter_and_its_neighbours_go_on() -> No
     assert [(kept.letter.record, kept.letter.detail) for kept in sidecar.dead_letters()] == [(7, "no")]
 
 
+def test_f35_a_record_that_is_taken_after_all_is_delivered_in_its_order() -> None:
+    """Refused among others, but not alone: nothing behind it is delivered before it."""
+    place = Place(
+        lambda delivery: (
+            RecordRefusedError(delivery.records.index(RECORDS[7]), "no")
+            if RECORDS[7] in delivery.records and len(delivery.records) > 1
+            else None
+        )
+    )
+    replicated(place)
+    assert list(place.kept.values()) == RECORDS
+
+
 def test_any_other_exception_is_not_swallowed() -> None:
     """A bug in the function reaches the thread's last line of defence, and no record is passed over."""
 

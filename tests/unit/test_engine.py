@@ -81,6 +81,16 @@ def test_the_status_is_saved_with_each_checkpoint_and_heartbeat() -> None:
     assert again.engine.status.last_ack_at == saved.last_ack_at
 
 
+def test_a_dead_letter_is_counted_as_soon_as_it_is_kept() -> None:
+    """F35: what others see of it does not wait for the next heartbeat, even if it is the log's last record."""
+    bench = Bench(b"one\n", b"bad\n")
+    bench.cloud.refused.add(b"bad\n")
+    bench.run()
+    saved = st.from_json(bench.sidecar.status() or b"")
+    assert saved is not None
+    assert (saved.dead_letters, saved.size) == (1, 2)
+
+
 def test_a_sidecar_that_fails_never_stops_replication() -> None:
     """F19: no status, no checkpoint, no order can be had; records flow all the same, and it is told once."""
     sidecar = MemorySidecar()

@@ -23,7 +23,7 @@ from gradata.cloud.ingest import (
     Run,
     plan,
 )
-from gradata.cloud.meaning import read_lines
+from gradata.cloud.meaning import read_lines, with_holes
 from gradata.cloud.requests import Append, Beat, Claim, Lines, Loose, Request
 from gradata.cloud.tiles import TileLostError, hashes_of, leaves_at, tree_at
 from replicator.framing import event_id_of, split
@@ -289,6 +289,32 @@ def test_a_hole_is_filled_by_a_resend() -> None:
     assert counts(result) == (1, 1, [], [])
     assert log[0] == store.rows[0].record
     assert {"a", "b"} == set(store.events["brain"])
+
+
+def test_f35_places_without_bytes_among_records_are_counted_and_filled_later() -> None:
+    """The neighbours are stored and interpreted, flags stay with their records; the bytes may come by a resend."""
+    log = [event("a"), event("b"), b"no json\n", event("d")]
+    holes = [(1, len(log[1]), leaf_hash(log[1])), (3, len(log[3]), leaf_hash(log[3]))]
+    store = Memory()
+    left_out = batch(log, load=with_holes(lines(log[0], log[2]), holes))
+    result = done(store.ingest(left_out))
+    assert counts(result) == (3, 0, [(2, "not_json")], [])
+    assert (tree(log), sum(map(len, log)), None) == (result.tree, result.offset, result.event_id)
+    assert [store.rows[number].record for number in range(4)] == [log[0], None, log[2], None]
+    assert [store.rows[number].flag for number in range(4)] == [None, None, "not_json", None]
+    assert {"a"} == set(store.events["brain"])
+    assert counts(store.ingest(left_out)) == (0, 4, [], [])
+    assert counts(store.ingest(batch(log, 1, 2))) == (0, 1, [], [])
+    assert log[1] == store.rows[1].record
+    assert {"a", "b"} == set(store.events["brain"])
+    store.ingest(left_out)
+    assert log[1] == store.rows[1].record
+
+
+def test_f35_a_flag_moves_with_its_record_behind_a_hole() -> None:
+    """Places are counted with the holes among them."""
+    woven = with_holes(lines(b"no json\n", event("b")), [(0, 7, b"\x01" * 32)])
+    assert (woven.flags, woven.event_ids, woven.lengths()[0]) == ({1: "not_json"}, [None, None, "b"], 7)
 
 
 def test_a_claim_does_not_take_bytes_away() -> None:

@@ -48,9 +48,8 @@ def read(
     bytes_max: int = 4 * MIB,
     records_max: int = 20_000,
     record_bytes_max: int = MIB,
-    as_hole: bool = False,
 ) -> Found | Nothing | Broken | ReadFailed:
-    return reader.read(Read(cursor, bytes_max, records_max, record_bytes_max, as_hole))
+    return reader.read(Read(cursor, bytes_max, records_max, record_bytes_max))
 
 
 def batch(outcome: object) -> Batch:
@@ -247,15 +246,6 @@ def test_a_tail_that_was_cut_and_written_anew_is_searched_anew(path: Path, inste
     assert read(reader, Cursor("log-1")) == Nothing()
     path.write_bytes(instead)
     assert batch(read(reader, Cursor("log-1"))).data == instead[: instead.rfind(b"\n") + 1]
-
-
-def test_a_record_wanted_as_a_hole_is_one(path: Path) -> None:
-    """`as_hole` makes a hole of the one next record, however small; of a torn one, nothing."""
-    path.write_bytes(log_of(3) + b"torn")
-    reader = LogReader(str(path))
-    found = hole(read(reader, cursor_behind(log_of(1)), as_hole=True))
-    assert found == Hole(1, len(record(0)), len(record(1)), leaf_hash(record(1)), Anchor.of(record(1)))
-    assert read(reader, cursor_behind(log_of(3)), as_hole=True) == Nothing()
 
 
 # ---------------------------------------------------------------- evidence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
 import orjson
@@ -51,6 +52,7 @@ START = Cursor(LOG)
 AFTER_TWO = Cursor(LOG, END_OF_TWO, TREE_OF_TWO, None, Anchor.of(RECORDS[1]), PARENT)
 FIRST = Batch(0, 0, TWO, (len(RECORDS[0]), END_OF_TWO))
 NEXT = Batch(2, END_OF_TWO, RECORDS[2], (len(RECORDS[2]),))
+ALL = Batch(0, 0, b"".join(RECORDS), tuple(accumulate(map(len, RECORDS))), tuple(leaf_hashes(RECORDS)), holes=(0, 2))
 HOLE = Hole(2, END_OF_TWO, len(RECORDS[2]), leaf_hash(RECORDS[2]), Anchor.of(RECORDS[2]))
 HEAD = Head(LOG, 3, TREE_OF_THREE.root, END_OF_TWO + len(RECORDS[2]), "01KAR0000000000000000000A1")
 NO_HEAD = Head(LOG, 0, EMPTY_ROOT)
@@ -71,6 +73,7 @@ REQUESTS = {
     "v2/ingest-first.request": wire.batch_request(IDENTITY, Send(START, FIRST, TREE_OF_TWO), LIVE),
     "v2/ingest-next.request": wire.batch_request(IDENTITY, Send(AFTER_TWO, NEXT, TREE_OF_THREE, CLOUD), PAUSED),
     "v2/ingest-hole.request": wire.batch_request(IDENTITY, Send(AFTER_TWO, HOLE, TREE_OF_THREE, CLOUD), LIVE),
+    "v2/ingest-holes.request": wire.batch_request(IDENTITY, Send(START, ALL, TREE_OF_THREE), LIVE),
     "v2/heartbeat.request.json": wire.heartbeat_request(IDENTITY, Beat(AFTER_TWO, CLOUD), PAUSED),
 }
 
@@ -220,6 +223,16 @@ def test_f40_golden_batches_are_taken_apart(name: str, expected: tuple[object, .
         )
         == got.envelope
     )
+
+
+def test_f35_a_golden_batch_with_holes_is_taken_apart() -> None:
+    """The record whose bytes are there, and the places of the others, each at its offset."""
+    got = wire.parse_batch(golden("v2/ingest-holes.request"), LIMITS)
+    assert Batch(0, 0, RECORDS[1], (len(RECORDS[1]),)) == got.load
+    assert (
+        wire.Place(0, 0, len(RECORDS[0]), leaf_hash(RECORDS[0])),
+        wire.Place(2, END_OF_TWO, len(RECORDS[2]), leaf_hash(RECORDS[2])),
+    ) == got.holes
 
 
 def test_golden_heartbeat_is_taken_apart() -> None:

@@ -117,6 +117,9 @@ def test_a_hole_is_taken_apart() -> None:
         ("status", 5),
         ("status", {}),
         ("hole", []),
+        ("holes", {}),
+        ("holes", [7]),
+        ("holes", [{"record": 4, "length": 9, "leaf": "cd" * 32}] * 17),
     ],
 )
 def test_f57_an_envelope_of_another_shape_is_malformed(field: str, value: object) -> None:
@@ -131,6 +134,40 @@ def test_f55_an_error_does_not_repeat_what_was_sent() -> None:
     assert "canary" not in str(refused(body(brain_id="canary\n")))
 
 
+HOLES = [{"record": 5, **HOLE}, {"record": 7, **HOLE}]
+
+
+def test_f35_holes_among_records_are_taken_apart() -> None:
+    """Each has its offset in the log: behind the records before it and the other holes."""
+    got = wire.parse_batch(body(count=5, holes=HOLES), LIMITS)
+    leaf = bytes.fromhex(HOLE["leaf"])  # type: ignore[arg-type]
+    assert Batch(4, 40, RECORDS, (9, 10, 12)) == got.load
+    assert (wire.Place(5, 49, 9, leaf), wire.Place(7, 59, 9, leaf)) == got.holes
+
+
+@pytest.mark.parametrize(
+    "holes",
+    [
+        [{**HOLES[0], "record": 3}],
+        [{**HOLES[0], "record": 8}],
+        [{**HOLES[0], "record": "5"}],
+        [{**HOLES[0], "length": 0}],
+        [{**HOLES[0], "leaf": "cd"}],
+    ],
+)
+def test_f57_a_hole_of_another_shape_is_malformed(holes: list[dict[str, object]]) -> None:
+    """Before the batch, behind it, without length or leaf: a 400 that names the field."""
+    error = refused(body(count=4, holes=holes))
+    assert (error.status, error.code) == (400, "malformed")
+    assert str(error).startswith("holes[0].")
+
+
+def test_f57_holes_out_of_order_are_malformed() -> None:
+    """Twice the same place, or backwards."""
+    for second in (5, 4):
+        assert "holes[1].record" in str(refused(body(count=5, holes=[HOLES[0], {**HOLES[1], "record": second}])))
+
+
 @pytest.mark.parametrize(
     "request_body",
     [
@@ -143,6 +180,8 @@ def test_f55_an_error_does_not_repeat_what_was_sent() -> None:
         b"[" * 1_000_000 + b"\n",
         b'{"schema": 2, "x": "' + b"x" * wire.ENVELOPE_BYTES_MAX + b'"}\n',
         body(count=2),
+        body(holes=[{"record": 5, **HOLE}]),
+        body(b"", count=1, holes=[{"record": 4, **HOLE}]),
         body(count=4),
         body(RECORDS[:-1]),
         body(b""),
@@ -325,6 +364,22 @@ def test_what_the_client_sends_the_server_gets(before: list[bytes], batch: list[
     assert expected == got.envelope
     assert load == got.load
     assert request.body_bytes == len(request.head) + len(load.data)
+
+
+@given(batch=st.lists(records.map(lambda some: some[0]), min_size=2, max_size=9), chosen=st.sets(st.integers(0, 8)))
+def test_f35_a_batch_with_holes_crosses(batch: list[bytes], chosen: set[int]) -> None:
+    """The bytes of the others cross unchanged; each hole stands where its record was, with length and leaf."""
+    holes = tuple(sorted(number for number in chosen if number < len(batch)))[: len(batch) - 1]
+    leaves = tuple(leaf_hashes(batch))
+    ends = tuple(accumulate(map(len, batch)))
+    load = Batch(0, 0, b"".join(batch), ends, leaves, holes)
+    request = wire.batch_request(IDENTITY, Send(Cursor(LOG), load, CompactRange.EMPTY.extended(leaves)), REPORT)
+    got = wire.parse_batch(request.head + request.data, Limits())
+    assert isinstance(got.load, Batch)
+    assert list(got.load.records()) == [record for number, record in enumerate(batch) if number not in holes]
+    assert got.holes == tuple(
+        wire.Place(number, ends[number] - len(batch[number]), len(batch[number]), leaves[number]) for number in holes
+    )
 
 
 @given(record=st.binary(min_size=1, max_size=99))
