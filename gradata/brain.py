@@ -5,14 +5,13 @@ and project. What comes after the append can fail without losing anything, so it
 for each correction: its analysis, which is bounded, is part of its line, so it precedes the line.
 
 Threads: all methods may be called from any. Fork: a child's first call opens what it needs anew.
-Partners: `events` and `correction` (pure), `projection`, `replication`, `replicator.log`.
+Partners: `events` and `correction` (pure), `projection`, `link`, `replicator.log`.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,11 +24,11 @@ import rapidfuzz.distance  # noqa: F401  here, not in `correction`: a Brain's fi
 
 from gradata import correction, directory, events, fields
 from gradata.errors import ProjectionError
-from gradata.process import PerProcess
+from gradata.link import Link
 from gradata.projection import Projection
 from gradata.replication import Replication, drain_by_hand, open_replicator
-from gradata.settings import NO_KEY, Settings, why_local
-from replicator.errors import NotDurableError, ReplicatorError
+from gradata.settings import Settings
+from replicator.errors import NotDurableError
 from replicator.log import POSIX, Disk, LogWriter
 from replicator.model import Identity
 
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Brain", "Ports", "open_replicator"]
 
-LOOK_AGAIN_S = 2.0
-"""How often a brain without a replicator looks, at an append, whether a key or consent has come."""
 OPEN_LIMIT_S = 0.2
 APPEND_LIMIT_S = 0.002
 """How long opening and appending may project what was there before; queries take the time they need."""
@@ -84,11 +81,16 @@ class Brain:
         self._projection = Projection(self._directory.db, self._directory.log, brain_id=self.identity.brain_id)
         self._session: int | None = None
         self._closed = False
-        self._replicator: Replication | None = None
-        self._looking = PerProcess(_Looking)
+        self._link = Link(
+            self.settings,
+            self._directory.log,
+            self.identity,
+            open_replicator=ports.open_replicator,
+            monotonic_s=ports.monotonic_s,
+        )
         self._projecting = True
         self._project(OPEN_LIMIT_S)
-        self._replicate()
+        self._link.wake()
 
     @classmethod
     def init(cls, brain_dir: str | os.PathLike[str] | None = None, **options: Any) -> Self:
@@ -211,7 +213,7 @@ class Brain:
     @property
     def replicator(self) -> Replication | None:
         """What replicates this brain from this process; None while something forbids it (a switch: it rests)."""
-        return self._replicator if self.settings.write_through else None
+        return self._link.replicator if self.settings.write_through else None
 
     @property
     def session(self) -> int:
@@ -232,8 +234,7 @@ class Brain:
         Returns what the drain came to; None without a replicator. `correct` and `emit` go on working: they append.
         """
         self._closed = True
-        replicator, self._replicator = self._replicator, None
-        drained = None if replicator is None else replicator.close(timeout_s)
+        drained = self._link.close(timeout_s)
         self._let_go_if_closed()
         return drained
 
@@ -304,7 +305,7 @@ class Brain:
             durable = False
             log.error("%s: event %s: %s; %s", self._directory.path, event["event_id"], error, error.hint)
         if not self._closed:
-            self._replicate()
+            self._link.wake()
             self._project(APPEND_LIMIT_S)
         self._let_go_if_closed()
         return {**event, "durable": durable}
@@ -322,40 +323,6 @@ class Brain:
         if self._projecting:
             log.warning("the projection is behind the log, which is whole: %s; %s", error, error.hint)
         self._projecting = False
-
-    def _replicate(self) -> None:
-        """Wake the replicator; without one, look now and then whether there can be one."""
-        if (replicator := self._replicator) is not None:
-            replicator.wake()
-            return
-        looking = self._looking.own()
-        now_s = self._ports.monotonic_s()
-        if now_s < looking.next_s or not looking.lock.acquire(blocking=False):
-            return
-        try:
-            looking.next_s = now_s + LOOK_AGAIN_S
-            self._look()
-        finally:
-            looking.lock.release()
-
-    def _look(self) -> None:
-        forbidden = why_local(self.settings)
-        if forbidden is not None:
-            level = logging.INFO if forbidden.by_choice else logging.WARNING
-            what = "corrections stay on this machine" if forbidden.why == NO_KEY else "nothing is replicated from here"
-            _SAID.once(level, f"{what}: {forbidden.why}; {forbidden.hint}")
-            return
-        try:
-            replicator = self._ports.open_replicator(self.settings, self._directory.log, self.identity)
-            if replicator is not None:
-                replicator.start()
-                self._replicator = replicator
-                if self._closed:  # by another thread, meanwhile
-                    self.close(timeout_s=0)
-        except ReplicatorError as error:
-            _SAID.once(logging.ERROR, f"nothing is replicated from here: {error}; {error.hint}")
-        except RuntimeError as error:  # "can't start new thread": a limit, or the interpreter is going down
-            _SAID.once(logging.ERROR, f"nothing is replicated from here: {error}; run: gradata replicate --follow")
 
     def _count_corrections(self, session: int) -> int | None:
         try:
@@ -375,26 +342,3 @@ async def _beside_the_loop(do: Callable[[float], Drained | None], timeout_s: flo
     import asyncio  # 30 ms, and a host that awaits this has it
 
     return await asyncio.to_thread(do, timeout_s)
-
-
-class _Looking:
-    """When to look for a key again, in this process."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.next_s = float("-inf")
-
-
-class _Said:
-    """What was said already in this process: a host that opens a brain for each request is told once."""
-
-    def __init__(self) -> None:
-        self._texts: set[str] = set()
-
-    def once(self, level: int, text: str) -> None:
-        if text not in self._texts and len(self._texts) < 1_000:
-            self._texts.add(text)
-            log.log(level, "%s", text)
-
-
-_SAID = _Said()

@@ -48,11 +48,15 @@ SAVE_A_KEY = "mkdir -p ~/.gradata && (umask 077; cat > ~/.gradata/key)"
 
 @dataclass(frozen=True, slots=True)
 class Forbidden:
-    """Why nothing is replicated from this process. `by_choice`: someone set it so, hence nothing to warn of."""
+    """Why nothing is replicated from this process. `by_choice`: someone set it so, hence nothing to warn of.
+
+    `for_good`: this process's environment or host says so, and no file that could change has a say in it.
+    """
 
     why: str
     hint: str
     by_choice: bool = True
+    for_good: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +225,10 @@ def why_local(settings: Settings) -> Forbidden | None:
         return off
     if (host := host_forbids_threads()) is not None:
         return Forbidden(
-            host, f"run beside it: gradata replicate --follow --brain {settings.brain_dir}", by_choice=False
+            host,
+            f"run beside it: gradata replicate --follow --brain {settings.brain_dir}",
+            by_choice=False,
+            for_good=True,
         )
     if settings.read_key() is None:
         return Forbidden(NO_KEY, f"paste the key after: {SAVE_A_KEY}", by_choice=False)
@@ -355,7 +362,7 @@ def _switched_off(switch: Shown) -> Forbidden | None:
     if switch.value is not False:
         return None
     if switch.origin in BY_NAME[switch.name].variables:
-        return Forbidden(f"{switch.origin} is set", "unset it to replicate again")
+        return Forbidden(f"{switch.origin} is set", "unset it to replicate again", for_good=True)
     return Forbidden(f"{switch.name} is false in {switch.origin}", "set it to true, or take it out, to replicate again")
 
 

@@ -41,9 +41,11 @@ class FakeReplication:
 
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.started = threading.Event()
 
     def start(self) -> None:
         self.calls.append("start")
+        self.started.set()
 
     def wake(self) -> None:
         self.calls.append("wake")
@@ -89,8 +91,8 @@ def brain(home: Path) -> Iterator[Brain]:
         yield made
 
 
-def _init(home: Path, **options: Any) -> Brain:
-    return Brain.init(home / "b", environ={"HOME": str(home)}, **options)
+def _init(home: Path, *, name: str = "b", **options: Any) -> Brain:
+    return Brain.init(home / name, environ={"HOME": str(home)}, **options)
 
 
 def _lines(brain: Brain) -> list[dict[str, Any]]:
@@ -509,19 +511,77 @@ def test_the_replicator_is_started_woken_drained_and_closed(home: Path) -> None:
     assert fake.calls[-1] == "close 5.0"
 
 
-def test_f51_a_key_that_appears_later_starts_the_replicator(home: Path) -> None:
-    """Looked for at an append, at most every 2 s: not at once, then found."""
+def test_f50_a_switch_of_the_environment_that_is_taken_back_is_seen_at_an_append(home: Path) -> None:
+    """Looked for at an append, at most once a second: not at once, then found."""
     fake, clock = FakeReplication(), Clock()
-    with _init(home, ports=Ports(open_replicator=lambda *_: fake, monotonic_s=clock)) as brain:
-        (home / ".gradata").mkdir()
-        (home / ".gradata" / "key").write_text("k\n")
-        clock.now_s += 1.9
+    environ = {"HOME": str(home), "GRADATA_API_KEY": "k", "GRADATA_DISABLE_WRITE_THROUGH": "1"}
+    ports = Ports(open_replicator=lambda *_: fake, monotonic_s=clock)
+    with Brain.init(home / "b", environ=environ, ports=ports) as brain:
+        del environ["GRADATA_DISABLE_WRITE_THROUGH"]
+        clock.now_s += 0.9
         brain.correct("a b", "a c")
         assert brain.replicator is None
         clock.now_s += 0.2
         brain.correct("a b", "a d")
         assert brain.replicator is fake
     assert fake.calls[0] == "start"
+
+
+def test_f51_a_key_that_appears_is_found_without_an_append(home: Path) -> None:
+    """By one thread for all brains that wait."""
+    fakes = [FakeReplication(), FakeReplication()]
+    ports = [Ports(open_replicator=lambda *_, fake=fake: fake) for fake in fakes]  # type: ignore[misc]
+    with _init(home, ports=ports[0]) as brain, _init(home, name="c", ports=ports[1]) as other:
+        (home / ".gradata").mkdir()
+        (home / ".gradata" / "key").write_text("k\n")
+        assert all(fake.started.wait(20.0) for fake in fakes)
+        assert (brain.dir.name, other.dir.name) == ("b", "c")
+    assert [fake.calls[-1] for fake in fakes] == ["close 5.0", "close 5.0"]
+
+
+def test_f52_consent_that_is_given_is_found_without_an_append(home: Path) -> None:
+    """As a key is: the user's file is asked again."""
+    fake = FakeReplication()
+    (home / "b").mkdir()
+    config = home / "b" / "cloud-config.json"
+    config.write_text('{"sync_enabled": false}')
+    with _init(home, key="k", ports=Ports(open_replicator=lambda *_: fake)) as brain:
+        config.write_text('{"sync_enabled": true}')
+        assert fake.started.wait(20.0)
+        assert brain.correct("a b", "a c")["durable"]
+
+
+LOOKOUTS = """
+import gc, sys, threading
+from gradata import Brain
+
+def lookouts():
+    return [thread for thread in threading.enumerate() if thread.name == "gradata-lookout"]
+
+def none_is_left():
+    for thread in lookouts():
+        thread.join(20)
+    return not lookouts()
+
+brain_dir, environ = sys.argv[1], {"HOME": sys.argv[2]}
+with Brain.init(brain_dir, environ={**environ, "GRADATA_DISABLE_WRITE_THROUGH": "1"}):
+    assert not lookouts(), "the environment switches replication off"
+with Brain(brain_dir, environ=environ), Brain(brain_dir, environ=environ):
+    assert len(lookouts()) == 1, lookouts()
+assert none_is_left(), "the brains are closed"
+brains = [Brain(brain_dir, environ=environ)]
+assert len(lookouts()) == 1, lookouts()
+brains.clear()
+gc.collect()
+assert none_is_left(), "nobody has the brain any more"
+print("fine")
+"""
+
+
+def test_f49_nobody_looks_out_for_what_no_file_can_change_or_for_a_brain_that_is_gone(home: Path) -> None:
+    """No thread where the environment switches replication off; none stays behind a closed or forgotten brain."""
+    ended = _run(LOOKOUTS, str(home / "b"), str(home))
+    assert ended.stdout == "fine\n", ended.stderr
 
 
 @pytest.mark.parametrize(
