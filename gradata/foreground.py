@@ -7,6 +7,7 @@ Partner: `gradata replicate`, which prints what is yielded here.
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import time
@@ -37,6 +38,8 @@ STALL_S = 60.0
 """Without an acknowledgement for this long the cloud counts as away."""
 GRACE_S = 5.0
 """How long the trouble of another process, or one from before an order, may be old news."""
+GREET_S = 5.0
+"""How long a run that has nothing to send waits for the answer to its heartbeat."""
 PART_S = 2.0
 """How long ending on a signal may take."""
 
@@ -91,10 +94,15 @@ class Task:
 
 
 def open_foreground(
-    settings: Settings, directory: Directory, on_notice: Callable[[Notice], None] | None = None
+    settings: Settings,
+    directory: Directory,
+    on_notice: Callable[[Notice], None] | None = None,
+    *,
+    brief: bool = False,
 ) -> Replicator:
     """A replicator of this brain's log for the foreground; not started. ConfigurationError as `open_sink`.
 
+    `brief`: for a process that comes only with new records, as a hook does; the cloud expects no word between them.
     What concerns the key goes into the auth log, too, as with an embedded one.
     """
     endpoint = permitted(settings)
@@ -111,6 +119,7 @@ def open_foreground(
         open_sink=lambda: open_sink(settings, directory),
         on_notice=tell,
         version=version(),
+        brief=brief,
     )
 
 
@@ -159,11 +168,15 @@ def _standing_and_order(log: str) -> tuple[Standing | None, Reset | None]:
 class Watch:
     """Watches one replicator work on one task. Use: `begin`, then `look` until it gives a Result.
 
-    `begin` before the order is given, so that nothing done for it is missed.
+    `begin` before the order is given, so that nothing done for it is missed. `greets`: it is not done before the cloud
+    has heard of this log, by this process's heartbeat or a live leader's, or GREET_S have passed.
     """
 
-    def __init__(self, replicator: Replicator, *, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, replicator: Replicator, *, greets: bool = False, monotonic_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._replicator = replicator
+        self._greets = greets
         self._log = replicator.log_path
         self._now = monotonic_s
         saved = saved_status(self._log)
@@ -193,15 +206,21 @@ class Watch:
         return self._result(task, self._see(task), "interrupted")
 
     def _ended(self, task: Task, seen: Seen, now: float, timeout_s: float | None) -> Reason | None:
-        if _is_done(task, seen) and self._fits(seen):
+        waited_s = now - self._began
+        if _is_done(task, seen) and self._fits(seen) and (waited_s > GREET_S or self._greeted()):
             return "caught_up"
         trouble = _why_waiting_is_of_no_use(seen.fresh)
-        waited_s = now - self._began
         if trouble is not None and (waited_s > GRACE_S or (seen.order_done and self._replicator.leads)):
             return "trouble"
         if timeout_s is not None and waited_s > timeout_s:
             return "deadline"
         return "stalled" if now - self._moved_at > STALL_S else None
+
+    def _greeted(self) -> bool:
+        if not self._greets or self._replicator.greeted:
+            return True
+        holder = Lease.holder(lease_path(self._log))
+        return holder is not None and holder.pid != os.getpid()
 
     def _fits(self, seen: Seen) -> bool:
         """Whether the log is still the one that was acknowledged: one that was cut or replaced while nobody looked is
@@ -348,7 +367,7 @@ def drain(settings: Settings, directory: Directory, *, timeout_s: float) -> Resu
     machine, or for an endpoint that cannot work; LogError if the log cannot be read. A key that is missing or refused,
     and a cloud that is away, are results. Safe to repeat, and beside any live replicator.
     """
-    replicator = open_foreground(settings, directory)
+    replicator = open_foreground(settings, directory, brief=True)
     watch = Watch(replicator)
     task = plan(directory.log, None)
     seen = watch.look(task, timeout_s=None)

@@ -71,12 +71,13 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Who runs the engine; shown to people, never decided upon."""
+    """Who runs the engine; shown to people, never decided upon. `brief`: a process that ends when nothing waits."""
 
     pid: int = 0
     name: str = ""
     version: str = ""
     since: str = ""
+    brief: bool = False
 
 
 class Engine:
@@ -207,6 +208,7 @@ class Engine:
             host=self._host.name,
             version=self._host.version,
             since=self._host.since,
+            brief=self._host.brief,
         )
 
     def _tell(self, before: Progress, action: act.Action) -> None:

@@ -62,7 +62,8 @@ class Replicator:
     that thread too and must return soon. Without `watch_events` only `wake()` and the timer tell of appends.
     `permitted` is asked before each step, from any thread: while it says no, the lease is given back and nothing is
     sent; a wake, or at most `policy.timer_s`, later than its yes it goes on. The lease sees to it that of all
-    processes of a log one replicates; the others follow: they append, and take over when the holder is gone.
+    processes of a log one replicates; the others follow: they append, and take over when the holder is gone. `brief`
+    tells the cloud that this one ends as soon as nothing waits, so that its silence afterwards is no alarm.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Replicator:
         version: str = "unknown",
         watch_events: bool = True,
         permitted: Callable[[], bool] = lambda: True,
+        brief: bool = False,
     ) -> None:
         self.log_path = os.path.abspath(log_path)
         self.endpoint = endpoint
@@ -85,6 +87,7 @@ class Replicator:
         self._version = version
         self._watch_events = watch_events
         self._permitted = permitted
+        self._brief = brief
         self._clock: Clock = SystemClock()
         self._closed = False
         self._renew()
@@ -128,6 +131,13 @@ class Replicator:
     def leads(self) -> bool:
         """Whether this process replicates the log now, rather than follows."""
         return self._engine is not None
+
+    @property
+    def greeted(self) -> bool:
+        """Whether a heartbeat of this process came to something, and what its answer asked for is done: the cloud has
+        heard of it, or cannot be reached."""
+        engine = self._engine
+        return engine is not None and engine.progress.greeted
 
     def status(self) -> st.Status | None:
         """How replication stands: one's own if this process leads, else what the leader saved. None: unknown."""
@@ -346,7 +356,7 @@ class Replicator:
 
     def _host(self) -> Host:
         now = self._clock.now().isoformat(timespec="seconds")
-        return Host(os.getpid(), socket.gethostname(), self._version, now)
+        return Host(os.getpid(), socket.gethostname(), self._version, now, self._brief)
 
     def _tell(self, notice: st.Notice) -> None:
         hint = f"; {notice.hint}" if notice.hint else ""

@@ -204,6 +204,11 @@ class Progress:
         return self.standing is not None and self.standing.endpoint not in (None, self.endpoint)
 
     @property
+    def greeted(self) -> bool:
+        """A heartbeat came to something, and what the cloud said to it needs no more looking into."""
+        return self.last_beat > float("-inf") and not self.compare and self.renew is None
+
+    @property
     def paused(self) -> bool:
         """Waits for a key, a configuration or a person."""
         return self.trouble is not None and (self.trouble.pauses or self.trouble.stops)
@@ -434,7 +439,8 @@ def _reset(p: Progress, reset: act.Reset | None, now: float) -> Progress:
         there = p.cursor  # its evidence is that of what was acknowledged; a log that changed since is found by it
     known = p.standing.resend or TreeHead(p.cursor.size, p.cursor.root)
     standing = replace(p.standing, cursor=there, resend=known if there.size < known.size else None)
-    p = replace(_moved(p), caught_up=False, compare=(), renew=None, reset_id=reset.id)
+    refused = p.refused_in_a_row if there == p.cursor else 0  # who stays has met nothing again
+    p = replace(_moved(p), caught_up=False, compare=(), renew=None, reset_id=reset.id, refused_in_a_row=refused)
     if reset.confirmed and (p.moved or (p.trouble is not None and p.trouble.stops)):
         standing = replace(standing, cloud_id=None, endpoint=p.endpoint)
         p = replace(p, trouble=None, not_before=now, beat_at=now)

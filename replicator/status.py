@@ -55,6 +55,7 @@ class Facts:
     host: str = ""
     version: str = ""
     since: str = ""
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ class Status:
     host: str = ""
     version: str = ""
     since: str = ""
+    brief: bool = False
+    """Who replicates ends as soon as nothing waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,7 @@ def build(p: Progress, facts: Facts, before: Status | None) -> Status:
         host=facts.host,
         version=facts.version,
         since=facts.since,
+        brief=facts.brief,
     )
 
 
@@ -179,6 +183,7 @@ def report(status: Status) -> Report:
         version=status.version or "unknown",
         trouble=status.trouble.code if status.trouble is not None else None,
         last_ack_at=status.last_ack_at,
+        brief=status.brief,
     )
 
 

@@ -116,7 +116,7 @@ def _once(
     from gradata import foreground
     from replicator import recovery
 
-    watch = foreground.Watch(replicator)
+    watch = foreground.Watch(replicator, greets=True)
     with _Signals() as signals:
         if reset is not None:
             task = replace(task, order=recovery.order_reset(place.log, reset))

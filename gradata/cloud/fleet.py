@@ -170,12 +170,12 @@ def _device(log: StoredLog, logs: Sequence[StoredLog], quiet_s: float, patience:
     heard = log.heard_at or log.created_at
     lag_s = (now - (log.stored_at or log.created_at)) / SECOND if backlog else 0.0
     verdict = (
-        _silent(heard, backlog, patience, now)
+        (None if client.get("brief") is True and not backlog else _silent(heard, backlog, patience, now))
         or _paused(client, log, backlog)
         or _quiet(last_event or log.created_at, quiet_s, now)
         or _forked(log, logs, patience, now)
         or _lagging(client, log, backlog, lag_s, patience)
-        or Verdict("live", log.stored_at, "in step")
+        or Verdict("live", log.stored_at, "in step" if not client.get("brief") else "in step, by hooks alone")
     )
     return Device(
         log.device_id,

@@ -51,6 +51,8 @@ class Report:
     version: str
     trouble: str | None = None
     last_ack_at: str | None = None
+    brief: bool = False
+    """It sends what waits and ends, as a hook does: that no word follows is no sign of anything."""
 
 
 def plain(text: str, characters_max: int = PLAIN_CHARACTERS_MAX) -> str:
@@ -229,7 +231,8 @@ def read_refusal(fields: Fields) -> Refusal:
 
 def report_json(report: Report) -> dict[str, Any]:
     """A status as it travels."""
-    return {
+    brief = {"brief": True} if report.brief else {}
+    return brief | {
         "state": report.state,
         "log_bytes": report.log_bytes,
         "backlog_bytes": report.backlog_bytes,
@@ -256,4 +259,5 @@ def read_report(fields: Fields) -> Report:
         version=fields.name("version"),
         trouble=fields.text_or_none("trouble", PLAIN_CHARACTERS_MAX),
         last_ack_at=fields.text_or_none("last_ack_at", PLAIN_CHARACTERS_MAX),
+        brief=fields.values.get("brief") is True,
     )

@@ -27,6 +27,14 @@ def replica(cloud: LiveCloud, cli: CommandLine) -> bytes:
         return client.get(f"/logs/{log_id}/bytes").raise_for_status().content
 
 
+def heard(cloud: LiveCloud, cli: CommandLine) -> str:
+    """When the cloud heard of the brain's log last."""
+    brain_id = (cli.brain / ".tenant_id").read_text().strip()
+    with httpx.Client(base_url=cloud.url, headers={"Authorization": f"Bearer {cloud.key}"}, trust_env=False) as client:
+        log_id = client.get("/logs", params={"brain": brain_id}).raise_for_status().json()["logs"][0]["log_id"]
+        return str(client.get(f"/logs/{log_id}").raise_for_status().json()["heard_at"])
+
+
 def eventually(true: Callable[[], bool]) -> None:
     """Wait until it is true; fail if it never is."""
     deadline = time.monotonic() + PATIENCE_S
@@ -48,6 +56,17 @@ def test_a_brain_of_0_6_0_crosses_byte_for_byte(cli: CommandLine, shared_cloud: 
     assert second.code == 0
     assert second.json["accepted"] == second.json["duplicates"] == 0
     assert cli.log.read_bytes() == OLD_LOG.read_bytes()
+
+
+def test_f53_a_run_with_nothing_to_send_is_heard_of(cli: CommandLine, shared_cloud: LiveCloud) -> None:
+    """Each run brings a heartbeat, so a brain that only cron replicates is not silent."""
+    cli.use(shared_cloud.url, shared_cloud.key)
+    records = cli.append(3)
+    assert cli("replicate", "--once").code == 0
+    heard_at = heard(shared_cloud, cli)
+    assert cli("replicate", "--once").code == 0
+    assert heard(shared_cloud, cli) > heard_at
+    assert replica(shared_cloud, cli) == records
 
 
 def test_everything_is_sent_again_and_nothing_is_stored_twice(cli: CommandLine, shared_cloud: LiveCloud) -> None:

@@ -59,6 +59,9 @@ def only(*logs: StoredLog, **facts: Any) -> Brain:
         (log(state="retrying", backlog_bytes=20), "lagging", "20 B wait", ""),
         (log(5, backlog_bytes=20), "live", "in step", ""),
         (log(301, state="paused"), "silent", "no word", "gradata doctor"),
+        (log(86_000, brief=True), "live", "in step, by hooks alone", ""),
+        (log(301, brief=True, backlog_bytes=1200), "silent", "1.2 kB waited then", "gradata doctor"),
+        (log(301, brief=True, last_event_at="2025-11-15T16:00:00Z"), "quiet", "nothing was captured", "gradata doctor"),
     ],
 )
 def test_f53_each_state_has_words_and_a_command(stored: StoredLog, state: State, words: str, command: str) -> None:

@@ -317,6 +317,25 @@ def test_a_cursor_that_is_reset_begins_to_count_refused_records_anew() -> None:
     assert (p.cursor.size, p.refused_in_a_row, p.culprit, p.named, p.aside) == (0, 0, None, (), ())
 
 
+def test_f35b_an_order_to_stay_does_not_forget_what_was_refused() -> None:
+    """The cursor meets nothing again, so the next refusal is still the third in a row."""
+    p = replace(at(2), caught_up=True, refused_in_a_row=2)
+    p = after(p, act.Woken(reset=act.Reset(cursor_at("log-1", LOG[:3]), id=1)))
+    assert (p.cursor.size, p.refused_in_a_row, p.reset_id) == (2, 2, 1)
+
+
+def test_a_heartbeat_that_is_over_greets_the_cloud_unless_its_answer_must_be_looked_into() -> None:
+    """Who has nothing to send waits for it: until it failed, or until the head that it brought was compared."""
+    fresh = Progress.start(standing_of(at(2)), policy=POLICY, endpoint=HERE)
+    assert not fresh.greeted
+    assert after(fresh, act.Unavailable("")).greeted
+    assert after(fresh, act.Heard(CLOUD, head(2))).greeted
+    back = after(fresh, act.Heard(CLOUD, head(1)))
+    assert not back.greeted
+    assert after(back, act.Compared(cursor_at("log-1", LOG[:1]))).greeted
+    assert not after(back, act.Compared(None)).greeted
+
+
 # ------------------------------------------------------------------------------ throttled
 
 
