@@ -10,7 +10,7 @@ Partners: `postgres_writes`, which writes under these locks, and `ingest.plan`, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +18,9 @@ import psycopg
 
 from gradata.cloud.bars import GONE
 from gradata.cloud.ingest import Facts, LogFacts
-from gradata.cloud.postgres_arrays import Bigints, Texts
+from gradata.cloud.postgres_arrays import Int, Ints, Texts, bigints_of, byteas_of, texts_of
 from gradata.cloud.postgres_bars import barred_of
+from gradata.cloud.postgres_exchange import BEGIN, Call, exchange
 from gradata.cloud.requests import Append, Beat, Claim, Loose, Request
 from gradata.cloud.tiles import Tile, hashes_of, leaves_at, tree_at
 from replicator.proof import HASH_BYTES, TILE_HASHES, CompactRange
@@ -32,36 +33,11 @@ IDLE_S = 20
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# `local` would do for a hint only: a 200 means that the commit is durable, whatever the database's default is.
-_BEGIN = f"""
-SELECT set_config('lock_timeout', '{LOCK_S}s', true),
-       set_config('idle_in_transaction_session_timeout', '{IDLE_S}s', true),
-       CASE current_setting('synchronous_commit')
-           WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END
-"""
-_LOCK = """
-SELECT brain_id, brain_key, workspace, logs, events, deleted_at, gone, erased FROM gradata.brains
- WHERE brain_id = ANY(%s) ORDER BY brain_id FOR NO KEY UPDATE
-"""
-_NEW_BRAINS = """
+_BEGIN_GROUP = b"SELECT * FROM gradata.begin_group($1, $2, $3, $4, $5, $6, $7)"
+_NEW_BRAINS = b"""
 INSERT INTO gradata.brains (brain_id, workspace, created_at)
-SELECT name, '', 0 FROM unnest(%s::text[]) AS w(name) ORDER BY name COLLATE "C"
+SELECT name, '', 0 FROM unnest($1) AS w(name) ORDER BY name COLLATE "C"
 ON CONFLICT DO NOTHING RETURNING brain_id
-"""
-# LATERAL … LIMIT 1 is the same index probe whatever the planner believes of the table's size. A join over unnest got
-# a plan made for an empty table, and 1,700 events/s instead of 40,000.
-_HEADS = """
-SELECT w.place, l.* FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS w(brain_id, log_id, place)
- CROSS JOIN LATERAL (SELECT brain_key FROM gradata.brains b WHERE b.brain_id = w.brain_id LIMIT 1) b
- CROSS JOIN LATERAL (
-     SELECT log_key, size, nodes, "offset", event_id FROM gradata.logs g
-      WHERE g.brain_key = b.brain_key AND g.log_id = w.log_id LIMIT 1) l
-"""
-_KNOWN = """
-SELECT w.place, e.content FROM unnest(%s::bigint[], %s::text[]) WITH ORDINALITY AS w(brain_key, event_id, place)
- CROSS JOIN LATERAL (
-     SELECT content FROM gradata.events x
-      WHERE x.brain_key = w.brain_key AND x.event_id = w.event_id LIMIT 1) e
 """
 _TILES = """
 SELECT "index", slot, hashes FROM gradata.tiles
@@ -99,63 +75,110 @@ def gather(connection: Connection, requests: Sequence[Request]) -> tuple[Locked,
     """Begin a transaction, lock the brains, read the facts. The caller commits or rolls back."""
     brains = sorted({request.brain_id for request in requests})  # str sorts by code point, as "C" does for UTF-8
     named = [request for request in requests if not isinstance(request, Loose)]
-    heads = _lock(connection, brains, named)
-    locked = heads.locked
-    logs = _log_facts(connection, named, heads)
-    events = _known_events(connection, requests, locked)
+    found = _lock(connection, brains, named, _Asked.of(brains, requests))
+    locked = found.locked
+    logs = _log_facts(connection, named, found)
     workspaces = {name: brain.workspace for name, brain in locked.brains.items() if not brain.fresh}
     deleted = frozenset(name for name, brain in locked.brains.items() if brain.deleted_at is not None)
     barred = {
-        name: barred_of(connection, brain.key, events.get(name, {}), gone=brain.gone, erased=brain.erased)
+        name: barred_of(connection, brain.key, found.events.get(name, {}), gone=brain.gone, erased=brain.erased)
         for name, brain in locked.brains.items()
         if brain.gone or brain.erased
     }
-    return locked, Facts(workspaces, logs, events, deleted, barred)
+    return locked, Facts(workspaces, logs, found.events, deleted, barred)
 
 
 @dataclass(slots=True)
-class _Heads:
+class _Asked:
+    """The event ids of the requests, and the place of each one's brain, from 1."""
+
+    places: list[int] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, brains: Sequence[str], requests: Sequence[Request]) -> _Asked:
+        """`brains`: the names that the places are of."""
+        place_of = {name: place for place, name in enumerate(brains, 1)}
+        asked = cls()
+        for request in requests:
+            if isinstance(request, Beat) or isinstance(request.load, Claim):
+                continue
+            wanted = request.load.event_ids
+            if None in wanted:
+                wanted = [event_id for event_id in wanted if event_id is not None]
+            asked.ids += wanted  # type: ignore[arg-type]  # those that are None are gone
+            asked.places += [place_of[request.brain_id]] * len(wanted)
+        return asked
+
+
+@dataclass(slots=True)
+class _Found:
     locked: Locked
-    rows: dict[tuple[str, str], tuple[int, CompactRange, int, str | None]] = field(default_factory=dict)
+    heads: dict[tuple[str, str], tuple[int, CompactRange, int, str | None]] = field(default_factory=dict)
+    events: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
 
-def _lock(connection: Connection, brains: Sequence[str], named: Sequence[Append | Beat]) -> _Heads:
-    made: set[str] = set()
-    wanted = (Texts([request.brain_id for request in named]), Texts([request.log_id for request in named]))
+def _lock(connection: Connection, brains: Sequence[str], named: Sequence[Append | Beat], asked: _Asked) -> _Found:
+    place_of = {name: place for place, name in enumerate(brains, 1)}
+    group = (
+        Texts(brains),
+        Ints([place_of[request.brain_id] for request in named]),
+        Texts([request.log_id for request in named]),
+        Ints(asked.places),
+        Texts(asked.ids),
+        Int(LOCK_S),
+        Int(IDLE_S),
+    )
+    missing: list[str | None] = []
     while True:
-        inserted = None
-        with connection.pipeline():
-            connection.execute(_BEGIN)
-            if made:
-                # Before the locks: whoever waits for a brain that another transaction is making holds no lock yet.
-                inserted = connection.execute(_NEW_BRAINS, (Texts(sorted(made)),))
-            found = connection.execute(_LOCK, (Texts(brains),), binary=True)
-            heads = connection.execute(_HEADS, wanted, binary=True)
-        fresh = set() if inserted is None else {name for (name,) in inserted}
-        rows = {
-            name: Brain(key, space, logs, events, name in fresh, *removed)
-            for name, key, space, logs, events, *removed in found
-        }
-        made = set(brains) - rows.keys()
-        if not made:
+        calls: list[Call] = [BEGIN]
+        if missing:
+            # Before the locks: whoever waits for a brain that another transaction is making holds no lock yet.
+            calls.append((_NEW_BRAINS, (Texts(missing),)))
+        *_, made, answer = exchange(connection, [*calls, (_BEGIN_GROUP, group)])
+        columns = [answer.get_value(0, column) for column in range(answer.nfields)]
+        if columns[0] is None:
             break
+        missing = texts_of(columns[0])
         connection.rollback()
-    locked = _Heads(Locked(rows))
-    for place, log_key, size, nodes, offset, event_id in heads:
+    fresh = {bytes(made.get_value(row, 0) or b"").decode() for row in range(made.ntuples)} if missing else set()
+    return _found(columns[1:], brains, fresh, named, asked)
+
+
+def _found(
+    columns: Sequence[bytes | None],
+    brains: Sequence[str],
+    fresh: Collection[str],
+    named: Sequence[Append | Beat],
+    asked: _Asked,
+) -> _Found:
+    keys, spaces, logs, events, deleted, gone, erased, places, log_keys, sizes, nodes, offsets, ids, known, contents = (
+        columns
+    )
+    numbers = zip(*map(bigints_of, (keys, logs, events, deleted, gone, erased)), strict=True)
+    found = _Found(Locked())
+    for name, space, row in zip(brains, texts_of(spaces), numbers, strict=True):
+        key, made_logs, made_events, *removed = row
+        found.locked.brains[name] = Brain(key, space, made_logs, made_events, name in fresh, *removed)
+    heads = zip(*map(bigints_of, (places, log_keys, sizes, offsets)), byteas_of(nodes), texts_of(ids), strict=True)
+    for place, log_key, size, offset, hashes, event_id in heads:
         request = named[place - 1]
-        name = (request.brain_id, request.log_id)
-        locked.locked.logs[name] = log_key
-        locked.rows[name] = (log_key, CompactRange(size, tuple(hashes_of(nodes))), offset, event_id)
-    return locked
+        log = (request.brain_id, request.log_id)
+        found.locked.logs[log] = log_key
+        found.heads[log] = (log_key, CompactRange(size, tuple(hashes_of(hashes))), offset, event_id)
+    for place, content in zip(bigints_of(known), byteas_of(contents), strict=True):
+        brain = brains[asked.places[place - 1] - 1]
+        found.events.setdefault(brain, {})[asked.ids[place - 1]] = content
+    return found
 
 
 def _log_facts(
-    connection: Connection, named: Sequence[Append | Beat], heads: _Heads
+    connection: Connection, named: Sequence[Append | Beat], found: _Found
 ) -> dict[tuple[str, str], LogFacts]:
     facts: dict[tuple[str, str], LogFacts] = {}
     for request in named:
         name = (request.brain_id, request.log_id)
-        head = heads.rows.get(name)
+        head = found.heads.get(name)
         if head is None:
             continue
         log_key, tree, offset, event_id = head
@@ -198,23 +221,3 @@ def tile_reader(connection: Connection, log_key: int, first: int = 0, end: int =
     if first < end:
         read(0, first // TILE_HASHES, (end - 1) // TILE_HASHES)
     return tile
-
-
-def _known_events(connection: Connection, requests: Sequence[Request], locked: Locked) -> dict[str, dict[str, bytes]]:
-    """Those of the requests' event ids that are stored, by brain."""
-    keys: list[int] = []
-    names: list[str] = []
-    ids: list[str] = []
-    for request in requests:
-        brain = locked.brains[request.brain_id]
-        if isinstance(request, Beat) or isinstance(request.load, Claim) or not brain.events:
-            continue
-        wanted = [event_id for event_id in request.load.event_ids if event_id is not None]
-        ids += wanted
-        keys += [brain.key] * len(wanted)
-        names += [request.brain_id] * len(wanted)
-    known: dict[str, dict[str, bytes]] = {}
-    if ids:
-        for place, content in connection.execute(_KNOWN, (Bigints(keys), Texts(ids)), binary=True):
-            known.setdefault(names[place - 1], {})[ids[place - 1]] = content
-    return known

@@ -1,147 +1,114 @@
 """What a transaction of the PostgreSQL store writes: one statement for each table, whatever the number of requests.
 
 Runs under the locks that `postgres_facts.gather` took, so no two transactions ever write rows of one brain at the
-same time: what is inserted is new, and no `ON CONFLICT` is needed to find out.
+same time: what is inserted is new, and no `ON CONFLICT` is needed to find out. What nearly every group writes is one
+call of `gradata.end_group` (schema/postgres/0003_groups.sql); what is rare has statements of its own before it. All
+of it and the commit are one round trip.
 """
 
 from __future__ import annotations
 
-import selectors
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
-
-import psycopg
 
 from gradata.cloud.days import DayKind, day_counts
 from gradata.cloud.ingest import Decision, Done, NewEvents
-from gradata.cloud.postgres_arrays import Bigints, Byteas, Ints, Texts
+from gradata.cloud.postgres_arrays import Bigint, Bigints, Byteas, Ints, Parameter, Texts
+from gradata.cloud.postgres_exchange import COMMIT, Call, exchange
 from gradata.cloud.postgres_facts import LOG_BITS, Brain, Connection, Locked
 from gradata.cloud.requests import Append, Beat, Loose, Request
 from replicator.proof import HASH_BYTES, TILE_HASHES
 
-PUSH_S = 30.0
-"""How long the database may take nothing of a batch before its connection counts as dead."""
-
-_RECORDS = """
-INSERT INTO gradata.records (brain_key, log_key, number, "offset", length, flag, record)
-SELECT * FROM unnest(%s, %s, %s, %s, %s, %s, %s)
+_NEW_LOGS = b"""
+INSERT INTO gradata.logs (created_at, brain_key, log_key, log_id, device_id, parent)
+SELECT $1, unnest($2), unnest($3), unnest($4), unnest($5), unnest($6)
 """
-_MENDED = f"""{_RECORDS}
+_MENDED = b"""
+INSERT INTO gradata.records (brain_key, log_key, number, "offset", length, flag, record)
+SELECT unnest($1), unnest($2), unnest($3), unnest($4), unnest($5), unnest($6), unnest($7)
 ON CONFLICT (brain_key, log_key, number) DO UPDATE
    SET "offset" = excluded."offset", length = excluded.length, flag = excluded.flag, record = excluded.record
 """
-_EVENTS = """
-INSERT INTO gradata.events (brain_key, cursor, event_id, content, stored_at, log_key, number, loose,
-                            type, category, severity, session, session_text, ts)
-SELECT b, c, i, h, %s, l, n, x, t, k, s, d, w, ts
-  FROM unnest(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) AS u(b, c, i, h, l, n, x, t, k, s, d, w, ts)
+_LOOSE = b"""
+INSERT INTO gradata.loose (stored_at, brain_key, content, flag, record)
+SELECT $1, unnest($2), unnest($3), unnest($4), unnest($5) ON CONFLICT DO NOTHING
 """
-_LOOSE = """
-INSERT INTO gradata.loose (brain_key, content, stored_at, flag, record)
-SELECT b, c, %s, f, r FROM unnest(%s, %s, %s, %s) AS u(b, c, f, r) ON CONFLICT DO NOTHING
+_HEARD = b"""
+UPDATE gradata.logs g SET heard_at = $1, status = coalesce(u.status, g.status)
+  FROM (SELECT unnest($2) AS brain_key, unnest($3) AS log_key, unnest($4) AS status) u
+ WHERE g.brain_key = u.brain_key AND g.log_key = u.log_key
 """
-_TILES = """
-INSERT INTO gradata.tiles (brain_key, log_key, level, "index", slot, hashes)
-SELECT * FROM unnest(%s, %s, %s, %s, %s, %s)
-ON CONFLICT (brain_key, log_key, level, "index", slot) DO UPDATE SET hashes = excluded.hashes
-"""
-# A full tile becomes one row, unless it lost a part.
-_FULL_TILES = f"""
-WITH whole AS (
-    SELECT t.brain_key, t.log_key, t.level, t."index", string_agg(t.hashes, ''::bytea ORDER BY t.slot) AS hashes
-      FROM unnest(%s, %s, %s, %s) AS u(b, l, v, i)
-      JOIN gradata.tiles t ON t.brain_key = u.b AND t.log_key = u.l AND t.level = u.v AND t."index" = u.i
-     GROUP BY 1, 2, 3, 4 HAVING sum(length(t.hashes)) = {TILE_HASHES * HASH_BYTES} AND min(t.slot) = 0
-), parts AS (
-    DELETE FROM gradata.tiles t USING whole w
-     WHERE t.brain_key = w.brain_key AND t.log_key = w.log_key AND t.level = w.level AND t."index" = w."index"
-       AND t.slot > 0
-)
-UPDATE gradata.tiles t SET hashes = w.hashes FROM whole w
- WHERE t.brain_key = w.brain_key AND t.log_key = w.log_key AND t.level = w.level AND t."index" = w."index"
-   AND t.slot = 0
-"""
-_NEW_LOGS = """
-INSERT INTO gradata.logs (brain_key, log_key, log_id, device_id, parent, created_at)
-SELECT b, l, i, d, p, %s FROM unnest(%s, %s, %s, %s, %s) AS u(b, l, i, d, p)
-"""
-_HEADS = """
-UPDATE gradata.logs g
-   SET size = u.z, "offset" = u.o, event_id = u.e, nodes = u.n, stored_at = %s, heard_at = %s,
-       device_id = u.d, parent = coalesce(g.parent, u.p), status = coalesce(u.s, g.status)
-  FROM unnest(%s, %s, %s, %s, %s, %s, %s, %s, %s) AS u(b, l, z, o, e, n, d, p, s)
- WHERE g.brain_key = u.b AND g.log_key = u.l
-"""
-_HEARD = """
-UPDATE gradata.logs g SET heard_at = %s, status = coalesce(u.s, g.status)
-  FROM unnest(%s, %s, %s) AS u(b, l, s) WHERE g.brain_key = u.b AND g.log_key = u.l
-"""
-_BRAINS = """
-UPDATE gradata.brains g SET workspace = u.w, logs = u.l, events = u.e,
-       created_at = CASE g.created_at WHEN 0 THEN %s ELSE g.created_at END
-  FROM unnest(%s, %s, %s, %s) AS u(b, w, l, e) WHERE g.brain_key = u.b
-"""
-_UNCLAIMED = "DELETE FROM gradata.brains WHERE brain_key = ANY(%s)"
-_DAYS = """
-INSERT INTO gradata.days AS g (brain_key, day, type, category, severity, events)
-SELECT * FROM unnest(%s, %s, %s, %s, %s, %s)
-ON CONFLICT (brain_key, day, type, category, severity) DO UPDATE SET events = g.events + excluded.events
-"""
+_UNCLAIMED = b"DELETE FROM gradata.brains WHERE brain_key = ANY($1)"
+
+
+def _whole_numbers(sessions: Sequence[int | str | None]) -> Bigints:
+    return Bigints([session if isinstance(session, int) else None for session in sessions])
+
+
+def _words(sessions: Sequence[int | str | None]) -> Texts:
+    words = [session if isinstance(session, str) else None for session in sessions]
+    return Texts(() if words.count(None) == len(words) else words)
 
 
 class _Rows:
-    """Rows for one statement, in columns of the given kinds."""
+    """Rows for one statement, in columns of the given kinds. Their order does not matter."""
 
-    __slots__ = ("_columns", "_kinds")
+    __slots__ = ("_columns", "_kinds", "_rows")
 
-    def __init__(self, *kinds: Callable[[list[Any]], object]) -> None:
+    def __init__(self, *kinds: Callable[[Sequence[Any]], Parameter]) -> None:
         self._kinds = kinds
-        self._columns: tuple[list[Any], ...] = tuple([] for _ in kinds)
+        self._rows: list[tuple[Any, ...]] = []
+        self._columns: tuple[list[Any], ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self._columns[0])
+        return bool(self._rows or self._columns)
 
-    def add(self, *values: object) -> None:
+    def add(self, *row: object) -> None:
         """One row."""
-        for column, value in zip(self._columns, values, strict=True):
-            column.append(value)
+        self._rows.append(row)
 
-    def extend(self, *columns: Iterable[object]) -> None:
-        """Many rows."""
-        for column, values in zip(self._columns, columns, strict=True):
-            column.extend(values)
+    def extend(self, *columns: Sequence[object]) -> None:
+        """Many rows, as columns."""
+        if len(columns[0]) == 1:
+            self._rows.append(tuple([column[0] for column in columns]))
+        elif columns[0]:
+            self._columns = self._columns or tuple([] for _ in self._kinds)
+            for column, values in zip(self._columns, columns, strict=True):
+                column.extend(values)
 
-    def arrays(self) -> tuple[object, ...]:
-        """An array for each column."""
-        return tuple(kind(column) for kind, column in zip(self._kinds, self._columns, strict=True))
-
-
-def _record_rows() -> _Rows:
-    return _Rows(Bigints, Bigints, Bigints, Bigints, Bigints, Texts, Byteas)
+    def arrays(self) -> list[Parameter]:
+        """An array for each column; an empty one for a column without a value."""
+        columns: Sequence[Sequence[Any]] = self._columns
+        if self._rows:
+            rows = list(zip(*self._rows, strict=True))
+            columns = [[*column, *more] for column, more in zip(columns, rows, strict=True)] if columns else rows
+        return [
+            kind(()) if not column or (column[0] is None and column.count(None) == len(column)) else kind(column)
+            for kind, column in zip(self._kinds, columns or ((),) * len(self._kinds), strict=True)
+        ]
 
 
 @dataclass(slots=True)
 class _Writing:
     """Everything that one transaction writes."""
 
-    records: _Rows = field(default_factory=_record_rows)
-    mended: _Rows = field(default_factory=_record_rows)
-    tiles: _Rows = field(default_factory=lambda: _Rows(Bigints, Bigints, Ints, Bigints, Ints, Byteas))
-    full_tiles: _Rows = field(default_factory=lambda: _Rows(Bigints, Bigints, Ints, Bigints))
+    new_logs: _Rows = field(default_factory=lambda: _Rows(Bigints, Bigints, Texts, Texts, Texts))
+    mended: _Rows = field(default_factory=lambda: _Rows(*[Bigints] * 5, Texts, Byteas))
+    loose: _Rows = field(default_factory=lambda: _Rows(Bigints, Byteas, Texts, Byteas))
+    heard: _Rows = field(default_factory=lambda: _Rows(Bigints, Bigints, Byteas))
+    records: _Rows = field(default_factory=lambda: _Rows(*[Bigints] * 4, Texts, Byteas))
+    tiles: _Rows = field(default_factory=lambda: _Rows(Bigints, Ints, Bigints, Ints, Byteas))
+    full_tiles: _Rows = field(default_factory=lambda: _Rows(Bigints, Ints, Bigints))
+    heads: _Rows = field(default_factory=lambda: _Rows(Bigints, Bigints, Bigints, Texts, Byteas, Texts, Texts, Byteas))
     events: _Rows = field(
         default_factory=lambda: _Rows(
             *(Bigints, Bigints, Texts, Byteas, Bigints, Bigints, Byteas),
-            *(Texts, Texts, Texts, Bigints, Texts, Texts),
+            *(Texts, Texts, Texts, _whole_numbers, _words, Texts),
         )
     )
-    loose: _Rows = field(default_factory=lambda: _Rows(Bigints, Byteas, Texts, Byteas))
-    new_logs: _Rows = field(default_factory=lambda: _Rows(Bigints, Bigints, Texts, Texts, Texts))
-    heads: _Rows = field(
-        default_factory=lambda: _Rows(Bigints, Bigints, Bigints, Bigints, Texts, Byteas, Texts, Texts, Byteas)
-    )
-    heard: _Rows = field(default_factory=lambda: _Rows(Bigints, Bigints, Byteas))
     days: Counter[tuple[int, DayKind]] = field(default_factory=Counter)
     changed: dict[int, Brain] = field(default_factory=dict)
 
@@ -154,34 +121,11 @@ def write(
     for request, decision in zip(requests, decisions, strict=True):
         if isinstance(decision, Done):
             _collect(writing, request, decision, locked, now)
+    calls = list(_calls(writing, Bigint(now)))
     unclaimed = [brain.key for brain in locked.brains.values() if brain.fresh and brain.key not in writing.changed]
-    statements = list(_statements(writing, now))  # all of it computed before the first is on its way
-    with connection.pipeline():
-        for statement, arguments in statements:
-            connection.execute(statement, arguments)
-        if unclaimed:
-            connection.execute(_UNCLAIMED, (Bigints(unclaimed),))
-        _push_out(connection)
-        connection.commit()
-
-
-def _push_out(connection: Connection) -> None:
-    """Have everything that was queued on its way, however long.
-
-    The pipeline's own wait is for answers alone: a batch larger than the socket's buffer would wait there for ever,
-    for a server that itself waits for the rest of it.
-    """
-    link = connection.pgconn
-    if not link.flush():
-        return
-    with selectors.DefaultSelector() as selector:
-        selector.register(link.socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
-        while link.flush():
-            ready = selector.select(PUSH_S)
-            if not ready:
-                raise psycopg.OperationalError("the database takes no more of a batch")
-            if any(mask & selectors.EVENT_READ for _, mask in ready):
-                link.consume_input()
+    if unclaimed:
+        calls.append((_UNCLAIMED, (Bigints(unclaimed),)))
+    exchange(connection, [*calls, COMMIT])
 
 
 def _collect(writing: _Writing, request: Request, done: Done, locked: Locked, now: int) -> None:
@@ -207,26 +151,24 @@ def _collect(writing: _Writing, request: Request, done: Done, locked: Locked, no
     if isinstance(request, Beat):
         writing.heard.add(brain.key, log_key, request.status)
     else:
-        _collect_batch(writing, request, done, brain, log_key)
+        _collect_batch(writing, request, done, log_key, brain)
         _collect_events(writing, done.writes.events, brain, log_key, None, now)
 
 
-def _collect_batch(writing: _Writing, request: Append, done: Done, brain: Brain, log_key: int) -> None:
+def _collect_batch(writing: _Writing, request: Append, done: Done, log_key: int, brain: Brain) -> None:
     run = done.writes.rows
     count = len(run.records)
     numbers = range(run.first, run.first + count)
-    writing.records.extend(
-        [brain.key] * count, [log_key] * count, numbers, run.offsets, run.lengths, run.flags, run.records
-    )
+    writing.records.extend([log_key] * count, numbers, run.offsets, run.lengths, run.flags, run.records)
     for row in done.writes.mended:
         writing.mended.add(brain.key, log_key, *row)
     for level, index, slot, hashes in done.writes.tiles:
-        writing.tiles.add(brain.key, log_key, level, index, slot, hashes)
+        writing.tiles.add(log_key, level, index, slot, hashes)
         if slot and slot + len(hashes) // HASH_BYTES == TILE_HASHES:
-            writing.full_tiles.add(brain.key, log_key, level, index)
+            writing.full_tiles.add(log_key, level, index)
     nodes = b"".join(done.tree.nodes)
     head = (done.tree.size, done.offset, done.event_id, nodes)
-    writing.heads.add(brain.key, log_key, *head, request.device_id, request.parent, request.status)
+    writing.heads.add(log_key, *head, request.device_id, request.parent, request.status)
 
 
 def _collect_events(
@@ -248,8 +190,8 @@ def _collect_events(
         columns.types,
         columns.categories,
         columns.severities,
-        [session if isinstance(session, int) else None for session in columns.sessions],
-        [session if isinstance(session, str) else None for session in columns.sessions],
+        columns.sessions,
+        columns.sessions,
         columns.timestamps,
     )
     for kind, number in day_counts(columns, now).items():
@@ -258,24 +200,24 @@ def _collect_events(
     writing.changed[brain.key] = brain
 
 
-def _statements(writing: _Writing, now: int) -> Iterator[tuple[str, tuple[object, ...]]]:
+def _calls(writing: _Writing, now: Bigint) -> Iterator[Call]:
     """The statements that have something to write, with their arguments."""
-    stamped: tuple[tuple[str, tuple[int, ...], _Rows], ...] = (
-        (_NEW_LOGS, (now,), writing.new_logs),
-        (_RECORDS, (), writing.records),
-        (_MENDED, (), writing.mended),
-        (_TILES, (), writing.tiles),
-        (_FULL_TILES, (), writing.full_tiles),
-        (_HEADS, (now, now), writing.heads),
-        (_HEARD, (now,), writing.heard),
-        (_EVENTS, (now,), writing.events),
-        (_LOOSE, (now,), writing.loose),
-        (_DAYS, (), _day_rows(writing)),
-        (_BRAINS, (now,), _brain_rows(writing)),
-    )
-    for statement, times, rows in stamped:
-        if rows:
-            yield statement, (*times, *rows.arrays())
+    if writing.new_logs:
+        yield _NEW_LOGS, (now, *writing.new_logs.arrays())
+    if writing.mended:
+        yield _MENDED, writing.mended.arrays()
+    if writing.loose:
+        yield _LOOSE, (now, *writing.loose.arrays())
+    if writing.heard:
+        yield _HEARD, (now, *writing.heard.arrays())
+    if writing.heads or writing.changed:
+        tables = (writing.records, writing.tiles, writing.full_tiles, writing.heads, writing.events)
+        columns = [rows.arrays() for rows in (*tables, _day_rows(writing), _brain_rows(writing))]
+        yield _END_GROUP, (now, *chain.from_iterable(columns))
+
+
+_END_ARGUMENTS = 46
+_END_GROUP = f"SELECT gradata.end_group({', '.join(f'${place}' for place in range(1, _END_ARGUMENTS + 1))})".encode()
 
 
 def _day_rows(writing: _Writing) -> _Rows:
