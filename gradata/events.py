@@ -43,6 +43,7 @@ _EMAIL = re.compile(
 )
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_CHARACTERS = 26
 _RANDOM_BITS = 80
 _RANDOM_END = 1 << _RANDOM_BITS
 
@@ -72,9 +73,9 @@ class Ulids:
         now = max(self._clock_ms(), 0)
         last = self._last.own()
         with last.lock:
-            fresh = (now << _RANDOM_BITS) | int.from_bytes(self._entropy(_RANDOM_BITS // 8), "big")
+            fresh = (now << _RANDOM_BITS) | int.from_bytes(self._entropy(_RANDOM_BITS // 8))
             if fresh >> _RANDOM_BITS <= last.value >> _RANDOM_BITS:
-                fresh = last.value + 1 + int.from_bytes(self._entropy(4), "big")
+                fresh = last.value + 1 + int.from_bytes(self._entropy(4))
             last.value = fresh
         return _crockford(fresh)
 
@@ -88,7 +89,7 @@ class _LastUlid:
 
 
 def _crockford(value: int) -> str:
-    return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join(_CROCKFORD[(value >> 5 * place) & 31] for place in reversed(range(_CHARACTERS)))
 
 
 def canonical(value: object) -> bytes:
@@ -213,7 +214,7 @@ def _readable_scalar(value: bool | str | int | float | None) -> Any:
 def _readable_object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     held: dict[str, Any] = {}
     for name, item in value.items():
-        key = _text(name) if isinstance(name, str) else str(readable(name, depth=depth - 1))
+        key = str(readable(name, depth=depth - 1))
         if key in held:
             raise EventError("two keys of data have the same name in JSON", hint="make all keys strings")
         held[key] = readable(item, depth=depth - 1)

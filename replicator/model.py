@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from replicator.proof import CompactRange
 from replicator.values import value
@@ -137,10 +138,8 @@ class Batch:
 
     def records(self) -> Iterator[bytes]:
         """The records, each with its newline."""
-        start = 0
-        for end in self.ends:
+        for start, end in pairwise((0, *self.ends)):
             yield bytes(self.data[start:end])
-            start = end
 
     def start_of(self, number: int) -> int:
         """Where one record begins within `data`."""
@@ -161,10 +160,8 @@ class Batch:
     def views(self) -> Iterator[memoryview]:
         """The records as views of `data`: for hashing, without a copy of each."""
         view = memoryview(self.data)
-        start = 0
-        for end in self.ends:
+        for start, end in pairwise((0, *self.ends)):
             yield view[start:end]
-            start = end
 
 
 @dataclass(frozen=True, slots=True)

@@ -496,12 +496,14 @@ def _compared(p: Progress, cursor: Cursor | None, now: float, jitter: float) -> 
 
 
 def _near(p: Progress, there: Cursor) -> bool:
-    """Ahead by no more than a batch: what a lost answer, or a crash before the checkpoint, leaves.
+    """Ahead by no more than a batch and the longest record: what a lost answer, or a crash before the checkpoint,
+    leaves, and a power cut that also took the last checkpoints back.
 
     There one sends again instead of jumping: the answers name again what was refused, so that no dead letter is lost.
     """
     ahead = there.size - p.cursor.size
-    return ahead <= p.limits.records and (ahead == 1 or there.offset - p.cursor.offset <= p.policy.read_bytes_max)
+    bytes_max = p.policy.read_bytes_max + p.policy.record_bytes_max
+    return ahead <= p.limits.records and (ahead == 1 or there.offset - p.cursor.offset <= bytes_max)
 
 
 def _counted(tally: Tally, *, rewinds: int = 0, jumps: int = 0) -> Tally:

@@ -51,7 +51,7 @@ SELECT min(place) - ?, max(place) - min(place) + 1, count(*), sum(typeof(record)
 
 EVENT_COLUMNS = """
 SELECT e.cursor & ((1 << 40) - 1), e.event_id, e.type, e.category, e.severity, e.session, e.ts, e.stored_at,
-       e.place, g.log_id, coalesce(r.record, x.record)
+       e.place, g.log_id, CAST(coalesce(r.record, x.record) AS BLOB)
   FROM events e
   LEFT JOIN records r ON r.place = e.place LEFT JOIN loose x ON x.loose = e.loose
   LEFT JOIN logs g ON g.log_key = e.place >> 40

@@ -23,14 +23,13 @@ class TilePart(NamedTuple):
 def tile_parts(size: int, completed: Sequence[Sequence[bytes]]) -> list[TilePart]:
     """The hashes to add to tiles: those of every eighth level, cut at the tiles' ends."""
     parts = []
-    for level in range(0, len(completed), TILE_HEIGHT):
-        start = size >> level
-        hashes = b"".join(completed[level])
+    for level, hashes in enumerate(completed[::TILE_HEIGHT]):
+        start = size >> level * TILE_HEIGHT
+        joined = b"".join(hashes)
         done = 0
-        while done < len(completed[level]):
+        while done < len(hashes):
             index, slot = divmod(start + done, TILE_HASHES)
-            taken = min(TILE_HASHES - slot, len(completed[level]) - done)
-            part = hashes[done * HASH_BYTES : (done + taken) * HASH_BYTES]
-            parts.append(TilePart(level // TILE_HEIGHT, index, slot, part))
-            done += taken
+            end = done + TILE_HASHES - slot
+            parts.append(TilePart(level, index, slot, joined[done * HASH_BYTES : end * HASH_BYTES]))
+            done = end
     return parts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 
 import psycopg
@@ -13,7 +12,7 @@ from gradata.cloud import scrub
 from gradata.cloud.postgres import PostgresStore
 from gradata.cloud.requests import Claim
 from gradata.cloud.sqlite import SqliteStore
-from gradata.cloud.store import Store, StoredLog
+from gradata.cloud.store import EventQuery, Store, StoredLog
 from gradata.cloud.whole import WholeRun
 from replicator.proof import leaf_hash
 from replicator.wire.common import ANSWER_BYTES_MAX, Fields
@@ -188,14 +187,21 @@ def test_a_scrub_ends_in_time(full: Store) -> None:
     assert found.more
 
 
-def test_a_row_of_another_type_is_damaged_and_mended() -> None:
-    """Someone's tool wrote text instead of bytes (SQLite has a type a value): named, and mended by the ordinary way."""
+@pytest.mark.parametrize(
+    ("text", "read"), [("ff41", b"\xffA"), ("410042", b"A\0B"), ("7b7d0a", b"{}\n")], ids=["no UTF-8", "NUL", "fine"]
+)
+def test_f14_a_row_of_another_type_is_damaged_and_mended(text: str, read: bytes) -> None:
+    """Someone's tool wrote text instead of bytes (SQLite has a type a value): named, and mended by the ordinary way;
+    its bytes are read as they are meanwhile, and its neighbours are not in the way of that."""
     store = SqliteStore(None)
     store.ingest([append(RECORDS, 0, 10)], now=NOW)
-    store._connection.execute("UPDATE records SET record = CAST(x'ff41' AS TEXT) WHERE (place & 1048575) = 4")
+    store._connection.execute(f"UPDATE records SET record = CAST(x'{text}' AS TEXT) WHERE (place & 1048575) = 4")
+    assert store._connection.execute("SELECT count(*) FROM records WHERE typeof(record) = 'text'").fetchone() == (1,)
     assert scrub.scrub_deep(store, stored(store), 0, 10).damaged == (4,)
-    with pytest.raises(sqlite3.OperationalError):
-        store._connection.execute("SELECT record FROM records").fetchall()
+    seen = [RECORDS[number] if number != 4 else read for number in range(10)]
+    assert [row.record for row in store.rows(stored(store), 0, 10)] == seen
+    assert [found.record for found in store.events("default", EventQuery("brain"))] == seen
     store.ingest([append(RECORDS, 4, 5)], now=NOW)
     assert scrub.scrub_deep(store, stored(store), 0, 10).damaged == ()
+    assert [found.record for found in store.events("default", EventQuery("brain"))] == RECORDS[:10]
     store.close()

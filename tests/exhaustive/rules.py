@@ -127,10 +127,11 @@ def _repeated(action: act.Action, move: Move, again: act.Action) -> str | None:
 
 
 def jumped_far(p: Progress, after: Progress) -> int:
-    """The mark of a cursor that went forward over more than a batch, by proof."""
+    """The mark of a cursor that went forward over more than a batch and a record, by proof."""
     if not after.tally.jumps or p.standing is None:
         return 0
-    return JUMPED_FAR if after.cursor.offset - p.cursor.offset > POLICY.read_bytes_max else 0
+    far = after.cursor.offset - p.cursor.offset > POLICY.read_bytes_max + POLICY.record_bytes_max
+    return JUMPED_FAR if far else 0
 
 
 def delivered(p: Progress, w: World) -> bool:

@@ -31,6 +31,20 @@ RULES: tuple[Rule, ...] = (
         " is meant to be longer",
     ),
     Rule(".*", ".*", r"\"utf-8\"", r"\"UTF-8\"", "Python knows one codec by both names"),
+    Rule(
+        "events",
+        "canonical|line_of",
+        "(ensure_ascii|allow_nan)=False",
+        "(ensure_ascii|allow_nan)=None",
+        "json.dumps asks only whether it is true, and None is no more true than False",
+    ),
+    Rule(
+        "events",
+        "redact",
+        'if "@" in text else',
+        "or True",
+        "a short cut: a text without @ holds no address, so nothing is replaced in it",
+    ),
     Rule("framing", "_too_deep", "in_string = False", "in_string = None", "both are no, and `not` makes True of both"),
     Rule(
         "framing",

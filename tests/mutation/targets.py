@@ -30,7 +30,9 @@ _ALL = (
     ),
     Target("status", ("replicator/status.py",), _units("status", "engine")),
     Target(
-        "model", ("replicator/model.py", "replicator/actions.py"), _units("progress", "wire_requests", "log_reader")
+        "model",
+        ("replicator/model.py", "replicator/actions.py"),
+        _units("model", "progress", "wire_requests", "log_reader"),
     ),
     Target("correction", ("gradata/correction.py",), _units("correction")),
     Target("events", ("gradata/events.py",), _units("events")),

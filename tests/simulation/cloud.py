@@ -113,7 +113,8 @@ class CloudProcess:
         self.counts: Counter[str] = Counter()
         self.up = True
         self.backups: list[tuple[bytes, dict[str, int]]] = []
-        self.last_work: Request | None = None
+        self.falls_over_after = 0
+        """After so many batches more the last backup takes over; 0: it does not."""
         self._clock = clock
         self._rng = rng
         self._watcher = watcher
@@ -222,6 +223,7 @@ class CloudProcess:
             return
         for waiting, decision in zip(group, decisions, strict=True):
             self._answer(waiting.reply, self._decided(waiting.work, decision))
+        self._fall_over(sum(isinstance(waiting.work, Append) for waiting in group))
 
     def _decided(self, work: Request, decision: Decision) -> service.Answer:
         if isinstance(work, Append):
@@ -246,6 +248,13 @@ class CloudProcess:
         if not self.up:
             self._start()
 
+    def _fall_over(self, batches: int) -> None:
+        if self.falls_over_after and batches:
+            self.falls_over_after = max(0, self.falls_over_after - batches)
+            if not self.falls_over_after:
+                self.restore(self.backups[-1])
+                self.counts["standby took over"] += 1
+
     def heads(self) -> dict[str, int]:
         """The size of each log."""
         rows = self.store._connection.execute("SELECT log_id, size FROM logs ORDER BY log_id")
@@ -255,10 +264,11 @@ class CloudProcess:
         """Take a backup; only the last few are kept."""
         self.backups = [*self.backups[1 - BACKUPS_MAX :], (self.store.dump(), self.heads())]
 
-    def restore(self) -> None:
+    def restore(self, of: tuple[bytes, dict[str, int]] | None = None) -> None:
         """The machine burnt down; a backup is restored. Keys are kept elsewhere and put back."""
         self.die()
-        backup, heads = self._rng.choice(self.backups)
+        self.falls_over_after = 0
+        backup, heads = of or self._rng.choice(self.backups)
         self.store.restore(backup)
         self._watcher.rolled_back(self, heads)
         self._put_keys()

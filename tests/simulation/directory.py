@@ -52,6 +52,8 @@ class Directory:
         self.edited = False
         """Bytes before the cursor were edited, or lost by a disk that had failed to sync them: there cloud and file may
         differ for good."""
+        self.sync_failed = False
+        """The disk once refused to sync: what it holds from then on nobody can know."""
         self.foreign = False
         """The cloud is another one than before, and nobody has confirmed it."""
         self.refused_in_a_row: Counter[str] = Counter()

@@ -47,6 +47,10 @@ class Fault:
 
 
 def power_cut(world: World, directory: Directory) -> None:
+    """At any moment; half of the time directly behind what writers said, before anybody else looks."""
+    if world.rng.random() < 0.5:
+        for _ in range(world.rng.randrange(1, 4)):
+            directory.append(world.records.next())
     directory.power_cut()
 
 
@@ -72,12 +76,14 @@ def disk_full(world: World, directory: Directory) -> None:
 
 
 def sync_fails(world: World, directory: Directory) -> None:
+    directory.sync_failed = True
     directory.disk.fail("fdatasync", errno.EIO)
 
 
 def append_fails(world: World, directory: Directory) -> None:
     """The disk refuses one of an append's calls, once or for a while; what cannot be taken back is ended later."""
     call = world.rng.choice(("write", "ftruncate", "lock", "stat", "sync_directory"))
+    directory.sync_failed = directory.sync_failed or call == "sync_directory"
     directory.disk.fail(call, world.rng.choice((errno.EIO, errno.ENOSPC)), times=world.rng.randrange(1, 6))
     if call == "ftruncate":
         directory.disk.capacity_bytes = directory.disk.used_bytes + world.rng.randrange(1, 600)
@@ -139,6 +145,16 @@ def log_restored(world: World, directory: Directory) -> None:
                 world.restart(process)
 
 
+def log_removed(world: World, directory: Directory) -> None:
+    """Somebody deletes the log, and writers begin another; a power cut may come before anybody else looks."""
+    directory.disk.remove(directory.path)
+    world.oracle.tampered(directory)
+    for _ in range(world.rng.randrange(1, 4)):
+        directory.append(world.records.next())
+    if world.rng.random() < 0.5:
+        directory.power_cut()
+
+
 def log_begun_again(world: World, directory: Directory) -> None:
     """Truncated to nothing and written again, shorter or longer."""
     lines = [world.records.next() for _ in range(world.rng.randrange(6))]
@@ -164,7 +180,8 @@ def tail_edited(world: World, directory: Directory) -> None:
 
 
 def old_record_edited(world: World, directory: Directory) -> None:
-    """One byte of an old record, in place: replication goes on, and only a proof tells."""
+    """One byte of an old record, in place: replication goes on, and only a proof tells. Who edits may also order that
+    the last records be sent again: these are the same, and yet the cloud must see that what is before them is not."""
     content = bytearray(directory.disk.content(directory.path))
     if len(content) < 10:
         return
@@ -174,6 +191,9 @@ def old_record_edited(world: World, directory: Directory) -> None:
     content[place] = 0x7E
     directory.edited = True
     directory.tamper(bytes(content), same_file=True)
+    if world.rng.random() < 0.5:
+        order_again(world, directory, lambda size: max(0, size - world.rng.randrange(1, 6)))
+        directory.append(world.records.next())
 
 
 def sidecar_lost(world: World, directory: Directory) -> None:
@@ -211,6 +231,7 @@ def cloned(world: World, directory: Directory) -> None:
     clone.excused += directory.excused
     clone.edited = directory.edited
     clone.foreign = directory.foreign
+    clone.sync_failed = directory.sync_failed
     clone.letters_lost = True
     content = directory.disk.content(directory.path)
     if content:
@@ -259,11 +280,15 @@ def clock_jumps(world: World, directory: Directory) -> None:
 
 def cursor_reset(world: World, directory: Directory) -> None:
     """A person orders that records be sent again, from a place that may lie beyond the cursor when it is read."""
+    order_again(world, directory, lambda size: world.rng.choice((0, world.rng.randrange(200), size)))
+
+
+def order_again(world: World, directory: Directory, from_size: Callable[[int], int]) -> None:
+    """A person's order to send again from a place that `from_size` chooses, given the size of the log."""
     log = LogReader(directory.path, directory.disk)
-    size = world.rng.choice((0, world.rng.randrange(200), None))
     try:
-        end = log.whole_end()
-        cursor = log.locate(log_id=world.new_uuid(), size=size, offset=end if size is None else None)
+        size = log.locate(log_id="-", offset=log.whole_end()).size
+        cursor = log.locate(log_id=world.new_uuid(), size=from_size(size))
     except ReplicatorError:
         return
     world.order(directory, Reset(cursor))
@@ -324,8 +349,30 @@ def cloud_restored(world: World, directory: Directory) -> None:
     cloud.restore()
 
 
+def failover(world: World, directory: Directory) -> None:
+    """The cloud's standby takes over without the last commits, few or many: a client is ahead by so much."""
+    cloud = directory.cloud
+    cloud.back_up()
+    cloud.falls_over_after = world.rng.choice((1, 1, 1, 2, 3, 10))
+
+
 def cloud_emptied(world: World, directory: Directory) -> None:
     directory.cloud.lose_everything()
+
+
+def budget_spent(world: World, directory: Directory) -> None:
+    """A script of the user's own posts to the brain as fast as it may: for seconds nothing is left of its budget."""
+    limiter, brain_id = directory.cloud._requests, directory.identity.brain_id
+    until_s = world.clock.now_s + world.rng.uniform(2, 20)
+
+    def posts() -> None:
+        while limiter.admit(brain_id).passed:
+            pass
+        if world.clock.now_s < until_s and not world.healing:
+            world.clock.after(0.05, posts)
+
+    posts()
+    directory.append(world.records.next())
 
 
 def rows_lost(world: World, directory: Directory) -> None:
@@ -387,10 +434,11 @@ FAULTS: tuple[Fault, ...] = (
     Fault("log away", log_away, 2, ("log_unreadable",), everywhere=False),
     Fault("log replaced by itself", log_replaced_by_itself, 4, everywhere=False),
     Fault("log restored", log_restored, 3, FORK, everywhere=False),
+    Fault("log removed", log_removed, 1, FORK, everywhere=False),
     Fault("log begun again", log_begun_again, 1, FORK, everywhere=False),
     Fault("tail cut", tail_cut, 2, FORK, everywhere=False),
     Fault("tail edited", tail_edited, 2, FORK, everywhere=False),
-    Fault("old record edited", old_record_edited, 1, FORK, everywhere=False),
+    Fault("old record edited", old_record_edited, 1, ("reset", *FORK), everywhere=False),
     Fault("sidecar lost", sidecar_lost, 3, LOST_TRACK, everywhere=False),
     Fault("sidecar restored", sidecar_restored, 3, LOST_TRACK, everywhere=False),
     Fault("sidecar fails", sidecar_fails, 4, ("sidecar", *LOST_TRACK), everywhere=False),
@@ -419,7 +467,9 @@ FAULTS: tuple[Fault, ...] = (
     Fault("cloud dies", cloud_dies, 6, ("unavailable", *RESEND)),
     Fault("transaction fails", transaction_fails, 6, ("unavailable",)),
     Fault("cloud restored", cloud_restored, 4, ("unavailable", "held", "rewound", "cloud_changed", *LOST_TRACK)),
+    Fault("cloud falls over", failover, 4, ("unavailable", "held", "rewound", "cloud_changed", *LOST_TRACK)),
     Fault("cloud emptied", cloud_emptied, 1, ("unavailable", "held", "rewound", "cloud_changed", *LOST_TRACK)),
+    Fault("budget spent", budget_spent, 2, ("throttled",)),
     Fault("rows lost", rows_lost, 2),
     Fault("key revoked", key_revoked, 2, ("denied",)),
     Fault("key missing", key_missing, 2, ("no_key",)),

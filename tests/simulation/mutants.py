@@ -1,8 +1,8 @@
 """Bugs seeded on purpose, and after how many seeds the simulation finds each: the proof that it can fail.
 
-`python -m tests.simulation.mutants [--seeds 300] [--only NAME] [--jobs 2]` prints the table. Each mutant is one
-replacement in a copy of the sources; a text that is not there exactly once is an error, so that a mutant never silently
-becomes none.
+`python -m tests.simulation.mutants [--seeds 300] [--only NAME] [--jobs 2] [--write]` prints the table; `--write` puts
+it into docs/reliability-mutants.md, once every bug was hunted. Each mutant is one replacement in a copy of the sources;
+a text that is not there exactly once is an error, so that a mutant never silently becomes none.
 """
 
 from __future__ import annotations
@@ -15,14 +15,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from .run import run_seed
+from .world import Figures
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("replicator", "gradata", "tests/simulation")
 SEEDS = 300
 SECONDS_MAX = 1_800.0
+DOCUMENT = ROOT / "docs" / "reliability-mutants.md"
+BEGIN, END = "<!-- seeded bugs: written by tests.simulation.mutants --write -->", "<!-- end of the seeded bugs -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +281,10 @@ class Found:
 
 
 def hunt(mutant: Mutant, seeds: int = SEEDS) -> Found:
-    """Run the simulation on a copy of the sources with this bug in it."""
+    """Run the simulation on a copy of the sources with this bug in it.
+
+    AssertionError if the seed that finds it fails without the bug, too: that would be no finding of this bug.
+    """
     mutated = source_of(mutant)
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutant-") as place:
@@ -296,7 +305,27 @@ def hunt(mutant: Mutant, seeds: int = SEEDS) -> Found:
     if said is None:
         assert done.returncode == 0, done.stderr[-2_000:]
         return Found(mutant, None, "", seconds)
-    return Found(mutant, int(said[1]), said[2], seconds)
+    seed = int(said[1])
+    assert isinstance(run_seed(seed), Figures), f"seed {seed} fails without the bug, too"
+    return Found(mutant, seed, said[2], seconds)
+
+
+def rows(hunted: Sequence[Found]) -> str:
+    """The document's table: what was found soonest first."""
+    lines = ["| bug | in | seeds until found | how it shows |", "|---|---|---|---|"]
+    for found in sorted(hunted, key=lambda one: one.seeds or 10**9):
+        seeds = "not found" if found.seeds is None else str(found.seeds)
+        how = found.how.split(": ", 1)[-1] if found.how.startswith("ViolationError") else found.how
+        how = re.sub(r"^at [\d.]+ s: ", "", how)[:120].replace("|", "\\|")
+        lines.append(f"| {found.mutant.bug} | `{found.mutant.file}` | {seeds} | {how} |")
+    return "\n".join(lines)
+
+
+def write(hunted: Sequence[Found], document: Path = DOCUMENT) -> None:
+    """Put the table between its two marks."""
+    before, _, rest = document.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    document.write_text(f"{before}{BEGIN}\n{rows(hunted)}\n{END}{after}", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -305,15 +334,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--only", help="the name of one mutant")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--write", action="store_true", help="put the table into the document")
     options = parser.parse_args(arguments)
+    if options.write and options.only is not None:
+        parser.error("--write is for the table of all of them")
     wanted = [mutant for mutant in MUTANTS if options.only in (None, mutant.name)]
     print(f"{'mutant':26} {'seeds':>5} {'seconds':>7}  how it was found")
-    survivors = 0
+    hunted = []
     with ThreadPoolExecutor(options.jobs) as pool:
         for found in pool.map(lambda mutant: hunt(mutant, options.seeds), wanted):
-            survivors += found.seeds is None
+            hunted.append(found)
             seeds = "never" if found.seeds is None else str(found.seeds)
             print(f"{found.mutant.name:26} {seeds:>5} {found.seconds:7.1f}  {found.how[:110]}", flush=True)
+    survivors = sum(found.seeds is None for found in hunted)
+    if options.write:
+        write(hunted)
     print(f"{len(wanted) - survivors} of {len(wanted)} found")
     return 1 if survivors else 0
 

@@ -3,6 +3,8 @@
 While the world runs:
 - *Promises.* A record whose append returned survives every power cut; of one whose append failed nothing is there.
 - *No gap, never twice.* The cloud accepts a batch only directly behind, or equal to, what it has.
+- *Nothing travels that a power cut could take*: bytes, and the log's name, are on the disk before they are sent.
+- *Durable is what the sidecar has*: a checkpoint that counts as done is there, its dead letters too.
 - *Cursor ≤ cloud.* Whatever a sidecar makes durable was acknowledged by a cloud: same size, same root.
 - *Dead letters* were refused alone, or are longer than anyone takes.
 - *No unjustified healing.* A rewind, new generation, jump, resend, pause or refusal needs a cause injected before it.
@@ -204,6 +206,7 @@ class Oracle:
             records = list(load.records())
             self._left_out |= {_leaf(records[number - load.first]) for number in load.holes}
         self._check(not directory.foreign, "records are sent to another cloud, which nobody confirmed")
+        self._check(_durable(directory, action), "a power cut could take what is sent", "lost")
         stored = self._stored.get((directory.cloud.name, action.cursor.log_id), ())
         alone = isinstance(load, Batch) and load.count == 1 and _leaf(load.data) in self._left_out
         if len(stored) > action.cursor.size and not alone:
@@ -234,7 +237,7 @@ class Oracle:
             world.count("sidecar rebuilt from the cloud")
         if after.ceiling_bytes < before.ceiling_bytes:
             world.count("batch halved")
-        if after.batch_records < before.batch_records:
+        if after.batch_records < before.batch_records and after.limits == before.limits:
             world.count("batch halved by records")
         if isinstance(action, act.Wait) and before.budget.ready_at(0.0) > world.clock.now_s:
             world.count("waited for the budget")
@@ -243,7 +246,9 @@ class Oracle:
             world.count("sends up to a near head again")
         self._count_refusals(directory.refused_in_a_row, leader, before, action, after)
         self._judge_pace(directory, after)
-        if not isinstance(action, act.Checkpoint):
+        if isinstance(action, act.Checkpoint):
+            self._judge_save(directory, leader, action, after)
+        else:
             for letter in after.dead_letters[len(before.dead_letters) :]:
                 self._judge_letter(before, letter.record, letter.length)
 
@@ -273,6 +278,16 @@ class Oracle:
             late_s = self._world.clock.now_s - time_s
             self._check(late_s <= LAG_S, f"a record waits for {late_s:.1f} s although nothing went wrong", "late")
         self._waiting[directory.name] = [one for one in waiting if one[0] > after.standing.cursor.offset]
+
+    def _judge_save(self, directory: Directory, leader: str, action: act.Checkpoint, after: Progress) -> None:
+        """What a client believes to be saved is saved."""
+        if after.durable != action.standing or after.save_trouble is not None:
+            return
+        (rows,) = (process.rows for process in directory.processes if process.name == leader)
+        self._check(rows.standing == action.standing, f"{leader} takes a cursor for durable that is not", "lost")
+        letters = [kept.letter for kept in rows.letters.values()]
+        kept = all(letter in letters for letter in action.dead_letters)
+        self._check(kept, f"{leader} takes dead letters for durable that are not", "lost")
 
     def _judge_letter(self, before: Progress, number: int, length: int) -> None:
         load = before.load
@@ -387,6 +402,17 @@ class Oracle:
             ids = {_event_id(row.record) for log in _logs(cloud) for row in cloud.store.rows(log, 0, log.tree.size)}
             backed = {event_id for _, event_id in events} - ids
             self._check(not backed, f"{cloud.name}: events that no record holds: {sorted(backed)[:3]}", "twice")
+
+
+def _durable(directory: Directory, action: act.Send) -> bool:
+    """Whether the disk has what is sent, if the log still holds it; True where a disk once refused to say."""
+    file, load = directory.disk._files.get(directory.path), action.load
+    if file is None or directory.sync_failed or isinstance(load, Hole):
+        return True
+    place = slice(load.offset, load.end)
+    if file.seen[place] != load.data:
+        return True
+    return file.name_durable and file.durable[place] == load.data
 
 
 def _logs(cloud: CloudProcess) -> list[StoredLog]:

@@ -1,25 +1,27 @@
 """Run seeds and print figures: `python -m tests.simulation.run --seeds 1..300 [--hours H] [--trace SEED]`.
 
-A seed that fails prints what does not hold, the end of its trace, and the command that replays it.
+A seed that fails prints what does not hold, the end of its trace, and the command that replays it. Ctrl-C or SIGTERM
+ends it behind the seeds that are under way, with the figures of all that were run.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 import traceback
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 
 from .oracle import ViolationError
 from .reactions import never_seen
 from .world import Figures, World
 
 TRACE_LINES = 60
-CHUNK = 20
+CHUNK = 5
 TOLD_EVERY = 200
 SEEDS_FOR_ALL = 300
 """From so many seeds on, each reaction must have been seen."""
@@ -66,6 +68,25 @@ class Campaign:
         self.failures += other.failures
 
 
+class Stop:
+    """Set by Ctrl-C or SIGTERM once `heeded`; the second one ends the process as it would any other."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def heed(self) -> None:
+        """From now on."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: object) -> None:
+        self.asked = True
+        signal.signal(number, signal.SIG_DFL)
+
+
 def run_seed(seed: int, *, hours: float | None = None) -> Figures | Failure:
     """One seed; a failure comes with its trace, made by a second run."""
     try:
@@ -86,11 +107,19 @@ def _explained(seed: int, hours: float | None) -> Failure:
     return Failure(seed, "it failed, and did not fail again: the simulation is not deterministic")
 
 
-def run_seeds(seeds: range, *, hours: float | None = None, until_found: bool = False) -> Campaign:
-    """Many seeds, in this process. `until_found`: stop at the first that fails."""
+def run_seeds(
+    seeds: range,
+    *,
+    hours: float | None = None,
+    until_found: bool = False,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Campaign:
+    """Many seeds, in this process. `until_found`: stop at the first that fails; `stopped` is asked before each."""
     campaign = Campaign()
     began_s = time.process_time()
     for seed in seeds:
+        if stopped():
+            break
         result = run_seed(seed, hours=hours)
         if isinstance(result, Figures):
             campaign.add(result)
@@ -139,7 +168,7 @@ def figures(campaign: Campaign, wall_s: float) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """0: everything held; 1: something did not; 2: wrong usage."""
+    """0: everything held; 1: something did not, or was never seen; 2: wrong usage; 130: stopped before its end."""
     parser = argparse.ArgumentParser(prog="tests.simulation.run")
     parser.add_argument("--seeds", default="1..300", help="A..B, both included")
     parser.add_argument("--hours", type=float, help="simulated hours with faults a seed (default: each seed draws)")
@@ -151,33 +180,51 @@ def main(arguments: list[str] | None = None) -> int:
         return _trace(options.trace, options.hours)
     first, _, last = options.seeds.partition("..")
     seeds = range(int(first), int(last or first) + 1)
+    stop = Stop()
+    stop.heed()
+    print(f"{len(seeds)} seeds, from {seeds[0]} on", file=sys.stderr, flush=True)
     began_s = time.monotonic()
     campaign = Campaign()
-    if options.jobs == 1:
-        campaign = run_seeds(seeds, hours=options.hours, until_found=options.until_found)
-        _tell(campaign, options.hours)
-    else:
-        campaign = _in_processes(seeds, options.jobs, options.hours)
+    for part in _parts(seeds, stop, options):
+        campaign.merge(part)
+        _tell(part, options.hours)
+        if campaign.seeds % TOLD_EVERY == 0:
+            print(f"{campaign.seeds} seeds, {len(campaign.failures)} failed", file=sys.stderr, flush=True)
+        if options.until_found and campaign.failures:
+            break
+    if stop.asked:
+        print(f"stopped after {campaign.seeds} of {len(seeds)} seeds")
     print(figures(campaign, time.monotonic() - began_s))
-    incomplete = len(seeds) >= SEEDS_FOR_ALL and never_seen(campaign.seen)
-    return 1 if campaign.failures or incomplete else 0
+    if campaign.failures or (campaign.seeds >= SEEDS_FOR_ALL and never_seen(campaign.seen)):
+        return 1
+    return 130 if stop.asked else 0
 
 
-def _in_processes(seeds: range, jobs: int, hours: float | None) -> Campaign:
-    """The seeds in chunks, in order. Ctrl-C ends it early: the figures are those of the chunks that are done."""
-    campaign = Campaign()
+def _parts(seeds: range, stop: Stop, options: argparse.Namespace) -> Iterator[Campaign]:
+    """The campaigns of chunks of the seeds, in order, until all are done or `stop` is asked."""
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
-    with ProcessPoolExecutor(jobs) as pool:
-        try:
-            for part in pool.map(partial(run_seeds, hours=hours), chunks):
-                campaign.merge(part)
-                _tell(part, hours)
-                if campaign.seeds % TOLD_EVERY == 0:
-                    print(f"{campaign.seeds} seeds, {len(campaign.failures)} failed", file=sys.stderr, flush=True)
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            print(f"stopped after {campaign.seeds} of {len(seeds)} seeds")
-    return campaign
+    if options.jobs == 1:
+        for chunk in chunks:
+            yield run_seeds(chunk, hours=options.hours, until_found=options.until_found, stopped=stop)
+            if stop.asked:
+                return
+        return
+    with ProcessPoolExecutor(options.jobs, initializer=_ignore_signals) as pool:
+        under_way: deque[Future[Campaign]] = deque()
+        for chunk in chunks:
+            under_way.append(pool.submit(run_seeds, chunk, hours=options.hours))
+            if len(under_way) == 2 * options.jobs:
+                yield under_way.popleft().result()
+            if stop.asked:
+                break
+        while under_way:
+            yield under_way.popleft().result()
+
+
+def _ignore_signals() -> None:
+    """Ctrl-C reaches every process of the terminal: whoever shares the seeds out decides what ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _tell(campaign: Campaign, hours: float | None) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +57,21 @@ def test_a_seed_names_a_run(seed: int) -> None:
     first, second = World(seed, hours=1.0, traced=True).run(), World(seed, hours=1.0, traced=True).run()
     assert first == second
     assert len(first.trace) > 10
+
+
+@pytest.mark.parametrize(("number", "jobs"), [(signal.SIGINT, "1"), (signal.SIGTERM, "1"), (signal.SIGTERM, "2")])
+def test_a_run_that_is_stopped_prints_its_sums(number: signal.Signals, jobs: str) -> None:
+    """Hours of simulation are not lost to an impatient person: what was run is counted, and the exit code says 130."""
+    command = [sys.executable, "-m", "tests.simulation.run", "--seeds", "1..100000", "--jobs", jobs, "--hours", "0.02"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        assert running.stderr.readline() == "100000 seeds, from 1 on\n"
+        running.send_signal(number)
+        said, errors = running.communicate(timeout=120)
+    assert running.returncode == 130, errors
+    assert re.search(r"^stopped after \d+ of 100000 seeds\n\d+ seeds, ", said)
+    assert "0 lost, 0 twice, 0 unjustified repairs" in said
+    assert "never seen: absorbed again" in said
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -166,6 +166,7 @@ class World:
             end()
         for cloud in self.clouds:
             cloud.store.fate = None
+            cloud.falls_over_after = 0
             cloud.rise()
         for directory in self.directories:
             directory.disk._faults.clear()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradata.correction import analyse, classify, distance, severity_of, trim
+from gradata.correction import Analysis, Distance, analyse, classify, distance, severity_of, trim
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,8 @@ from gradata.correction import analyse, classify, distance, severity_of, trim
         ("", "", 0.0),
         ("abcd", "abxd", 0.25),
         ("report on Monday", "report on Tuesday", 0.212121),
+        ("a", "ab", 0.333333),
+        ("x", "", 1.0),
     ],
 )
 def test_the_distance_is_what_was_cut_and_added_over_both_lengths(draft: str, final: str, expected: float) -> None:
@@ -99,6 +101,36 @@ def test_estimates_keep_their_sense() -> None:
     assert heavy.value > 0.80
 
 
+@pytest.mark.parametrize(("length", "estimated"), [(5_000, False), (5_001, True)])
+def test_the_budget_decides_whether_the_distance_is_exact(length: int, estimated: bool) -> None:
+    """25 million pairs of characters are compared, and not one more."""
+    found = distance("a" + "b" * 4_998 + "c", "d" + "e" * (length - 2) + "f")
+    assert found == Distance(1.0, estimated)
+
+
+def test_an_estimate_is_the_share_of_words_of_what_differs() -> None:
+    """Half of the words in the changed middle, which is a part of the whole; signs without words have all changed."""
+    ends = "the same at both ends " * 500
+    words = [f"w{number:04}" for number in range(3_000)]
+    other = [word if number % 2 else word.replace("w", "x") for number, word in enumerate(words)]
+    draft, final = f"{ends}({' '.join(words)}){ends}", f"{ends}[{' '.join(other)}]{ends}"
+    middle = len(f"({' '.join(words)})") / len(draft)
+    assert distance(draft, final) == Distance(round(0.5 * middle, 6), estimated=True)
+    signs = distance("a" + ".;" * 2_600 + "b", "a" + "-," * 2_600 + "b")
+    assert signs == Distance(round(10_400 / 10_404, 6), estimated=True)
+
+
+@pytest.mark.parametrize("count", [3_000, 3_001])
+def test_words_beyond_the_budget_are_counted(count: int) -> None:
+    """9 million pairs of words are compared in their order; beyond that, what both have counts as kept."""
+    words = [f"w{number:04}" for number in range(3_000)]
+    final = [*words[:0:-1], *("y" * 5 for _ in range(count - 2_999))]
+    found = distance(f"({' '.join(words)})", f"[{' '.join(final)}]")
+    kept = 2 if count == 3_000 else 2 * 2_999
+    share = 1 - kept / (3_000 + count)
+    assert found == Distance(round(share, 6), estimated=True)
+
+
 @pytest.mark.parametrize(("count", "expected"), [(2_500, "in order"), (5_000, "by counts")])
 def test_the_budget_decides_whether_the_order_of_words_counts(count: int, expected: str) -> None:
     """The same words backwards differ while the budget allows to look at their order, and agree beyond it."""
@@ -127,6 +159,63 @@ def test_the_budget_decides_whether_the_order_of_words_counts(count: int, expect
 def test_each_rule_names_its_category(draft: str, final: str, category: str) -> None:
     """The weightiest classification of a plain example of each rule is that rule's category."""
     assert classify(draft, final)[0].category == category
+
+
+@pytest.mark.parametrize(
+    ("draft", "final", "said"),
+    [
+        ("hello world", "Hello,  world!", ["Formatting only (spaces, punctuation, case)"]),
+        ("", "...", ["Wording changed"]),
+        (
+            "Hey, it works",
+            "Dear Madam, it works, kindly note",
+            [
+                "Tone formalised (formality shift: +4)",
+                "Content change (cut: hey; added: dear, madam, kindly, note)",
+            ],
+        ),
+        ("Hey you", "Hey, dear you", ["Tone formalised (formality shift: +1)", "Content change (added: dear)"]),
+        ("It is 1.5 and 2,000, 7", "It is 1.6 and 2,001, 7", ["Factual correction (1.5, 2,000 became 1.6, 2,001)"]),
+        ("1 2 3 4 5", "6 7 8 9 10", ["Factual correction (1, 2, 3, 4 became 6, 7, 8, 9)"]),
+        ("It rose by 5", "It rose by", ["Wording changed"]),
+        ("It rose by", "It rose by 5", ["Wording changed"]),
+        (
+            "First this\n\nthen that",
+            "First this then that, shortly",
+            ["Structure changed (blocks: 1 became 0)", "Content change (added: shortly)"],
+        ),
+        ("one then two", "# one\n* then\n2) two more", ["Structure changed (blocks: 0 became 3)"]),
+        ("alpha beta gamma", "gamma alpha beta", ["Structure changed (same words, another order)"]),
+        ("alpha beta beta", "beta alpha alpha", ["Wording changed"]),
+        ("The launch is delayed", "The launch succeeded", ["Content change (cut: delayed; added: succeeded)"]),
+        ("something old", "", ["Content change (cut: something, old)"]),
+        ("ab abc ab", "xy abc xyz with 9999x", ["Content change (added: xyz, 9999x)"]),
+        (
+            "a" * 41 + " one two three four",
+            "b" * 40,
+            [f"Content change (cut: {'a' * 40}, one, two, three; added: {'b' * 40})"],
+        ),
+        ("don’t stop", "do stop", ["Content change (cut: don’t)"]),
+    ],
+)
+def test_each_rule_says_what_it_found(draft: str, final: str, said: list[str]) -> None:
+    """In words, four of them at most and 40 characters of each, the weightiest rule first."""
+    found = [each.description for each in classify(draft, final)]
+    assert found[: len(said)] == said
+    assert len(found) == len(said) or draft == "one then two"
+
+
+@pytest.mark.parametrize(("spare", "said"), [(0, "Content change (added: end)"), (1, "Wording changed")])
+def test_only_the_beginning_of_a_text_is_classified(spare: int, said: str) -> None:
+    """The first 20,000 characters of either side; the distance sees all of it."""
+    before, behind = "a" * (20_000 - 4 + spare), " end"
+    assert classify(before, before + behind)[0].description == said
+    assert classify(before + behind, before)[0].description == said.replace("added", "cut")
+
+
+def test_an_analysis_without_a_classification_is_general() -> None:
+    """What older versions stored may have none."""
+    assert Analysis(Distance(0.0), "as-is", (), 0, 0).category == "GENERAL"
 
 
 def test_several_rules_can_hold() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -31,6 +33,7 @@ from gradata.events import (
     readable,
     redact,
     signed,
+    utc_now,
 )
 
 VECTORS = json.loads((Path(__file__).parents[2] / "fixtures" / "id_vectors.json").read_text())
@@ -54,6 +57,12 @@ def test_legacy_ids_are_those_of_old_versions(vector: dict[str, str]) -> None:
 def test_content_hashes_are_those_of_old_versions(vector: dict[str, str | None]) -> None:
     """The content hash of each known row is the recorded one; data that is no object has none."""
     assert content_hash(json.loads(str(vector["line"]))) == vector["content_hash"]
+
+
+def test_the_legacy_id_of_a_row_without_anything_is_that_of_its_defaults() -> None:
+    """Missing keys count as empty text, null, an empty object and an empty list."""
+    empty = b'{"data":{},"session":null,"source":"","tags":[],"ts":"","type":""}'
+    assert legacy_id({}) == hashlib.sha256(empty).hexdigest()[:32]
 
 
 def test_the_canonical_form_is_total() -> None:
@@ -102,6 +111,28 @@ def test_ulids_rise_within_one_millisecond_and_when_the_clock_goes_back() -> Non
 def test_a_ulid_is_its_time_and_its_randomness() -> None:
     """The encoding is the standard's: 48 bits of milliseconds, 80 random bits, Crockford's alphabet."""
     assert Ulids(lambda: 1_469_918_176_385, lambda n: b"\x00" * n).next() == "01ARYZ6S410000000000000000"
+
+
+@pytest.mark.parametrize("time_ms", [0, -5])
+def test_a_clock_before_1970_makes_the_first_ulid(time_ms: int) -> None:
+    """F22: a clock that is wrong by decades is no reason for an id that is none."""
+    assert Ulids(lambda: time_ms, bytes).next() == "0" * 26
+
+
+def test_ulids_of_one_millisecond_differ_by_four_random_bytes_and_one() -> None:
+    """80 random bits in a new millisecond, 32 in the same one; a later one is that of its time."""
+    times = iter([1000, 1000, 2000])
+    ulids = Ulids(lambda: next(times), lambda count: b"\1" * count)
+    values = [_decoded(ulids.next()) for _ in range(3)]
+    random = int.from_bytes(b"\1" * 10, "big")
+    assert values == [1000 << 80 | random, (1000 << 80 | random) + 1 + 0x01010101, 2000 << 80 | random]
+
+
+def _decoded(ulid: str) -> int:
+    value = 0
+    for character in ulid:
+        value = value * 32 + "0123456789ABCDEFGHJKMNPQRSTVWXYZ".index(character)
+    return value
 
 
 def test_many_ulids_are_distinct() -> None:
@@ -169,8 +200,27 @@ class _Colour(Enum):
     RED = "red"
 
 
+class _Tone(str, Enum):  # noqa: UP042 -- its str() is not its value
+    WARM = "warm"
+
+
 class _Opaque:
     pass
+
+
+class _Shown:
+    def __repr__(self) -> str:
+        return "shown"
+
+
+class _Said:
+    def __str__(self) -> str:
+        return "said"
+
+
+class _Place:
+    def __fspath__(self) -> bytes:
+        return b"/x"
 
 
 @pytest.mark.parametrize(
@@ -188,6 +238,12 @@ class _Opaque:
         (math.nan, "NaN"),
         (-math.inf, "-Infinity"),
         (2**70, 2**70),
+        (2**1024 - 1, 2**1024 - 1),
+        ({2, 10, "a"}, ["a", 10, 2]),
+        ({_Tone.WARM: _Tone.WARM}, {"warm": "warm"}),
+        (_Shown(), "shown"),
+        (_Said(), "said"),
+        (_Place(), "/x"),
         ("lone \ud800", "lone \\ud800"),
         ({1: "a", None: "b", (2, 3): "c"}, {"1": "a", "None": "b", "[2, 3]": "c"}),
         ({"who": {"x@y.example": "z@y.example"}}, {"who": {"[REDACTED_EMAIL]": "[REDACTED_EMAIL]"}}),
@@ -209,19 +265,61 @@ def _nested(depth: int) -> list[Any]:
 
 @pytest.mark.parametrize(
     "value",
-    [{1: "a", "1": "b"}, _Opaque(), len, _nested(DEPTH_MAX + 1), 2**1025, {"x": [object()]}],
+    [{1: "a", "1": "b"}, _Opaque(), len, _nested(DEPTH_MAX + 1), 2**1024, {"x": [object()]}],
     ids=["same-name", "opaque", "function", "deep", "huge-integer", "inner"],
 )
 def test_what_would_lose_something_is_refused(value: object) -> None:
     """Colliding keys, opaque objects, depth and huge integers are a clear error with a hint, not a guess."""
     with pytest.raises(EventError) as raised:
         readable(value)
-    assert raised.value.hint
+    assert (str(raised.value), raised.value.hint) in {
+        ("two keys of data have the same name in JSON", "make all keys strings"),
+        ("data holds a _Opaque, which has no readable form", "turn it into text, numbers, lists, dicts"),
+        ("data holds a object, which has no readable form", "turn it into text, numbers, lists, dicts"),
+        (
+            "data holds a builtin_function_or_method, which has no readable form",
+            "turn it into text, numbers, lists, dicts",
+        ),
+        ("data is nested more than 100 deep, or contains itself", "flatten it"),
+        ("data holds an integer of more than 1,024 bits", "turn it into text"),
+    }
 
 
-def test_depth_up_to_the_limit_is_taken_and_a_cycle_is_not() -> None:
-    """The named limit holds exactly, and ends a cycle instead of the stack."""
-    assert readable(_nested(DEPTH_MAX)) == _nested(DEPTH_MAX)
+def _in_a_key(depth: int) -> dict[Any, int]:
+    key: tuple[Any, ...] = ()
+    for _ in range(depth - 2):
+        key = (key,)
+    return {key: 1}
+
+
+def _in_values(depth: int) -> dict[str, Any]:
+    outer: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        outer = {"a": outer}
+    return outer
+
+
+def _in_sets(depth: int) -> frozenset[Any]:
+    outer: frozenset[Any] = frozenset()
+    for _ in range(depth - 1):
+        outer = frozenset({outer})
+    return outer
+
+
+def _in_an_enum(depth: int) -> Enum:
+    return Enum("Deep", {"X": _nested(depth - 1)})["X"]
+
+
+@pytest.mark.parametrize("nested", [_nested, _in_a_key, _in_values, _in_sets, _in_an_enum])
+def test_depth_is_counted_in_whatever_holds_others(nested: Callable[[int], Any]) -> None:
+    """The named limit holds exactly: in lists, keys, values, sets and members of an Enum."""
+    readable(nested(DEPTH_MAX))
+    with pytest.raises(EventError, match="nested more than 100 deep"):
+        readable(nested(DEPTH_MAX + 1))
+
+
+def test_a_cycle_ends() -> None:
+    """At the limit of depth, not at that of the stack."""
     cycle: list[Any] = []
     cycle.append(cycle)
     with pytest.raises(EventError):
@@ -229,29 +327,49 @@ def test_depth_up_to_the_limit_is_taken_and_a_cycle_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event_type", "source", "said", "tags"),
+    ("passed", "message", "hint"),
     [
-        ("", "s", {}, []),
-        ("T", " ", {}, []),
-        ("T" * 201, "s", {}, []),
-        ("T", "s", [], []),
-        ("T", "s", "text", []),
-        ("T", "s", {}, "tag"),
-        ("T", "s", {}, [1]),
+        (("", "s", {}, []), "event_type must be text of 1 to 200 characters", "pass a short name"),
+        (("T", " ", {}, []), "source must be text of 1 to 200 characters", "pass a short name"),
+        (("T" * 201, "s", {}, []), "event_type must be text of 1 to 200 characters", "pass a short name"),
+        (("T", "s", [], []), "data must be a mapping, not list", "pass a dict"),
+        (("T", "s", "text", []), "data must be a mapping, not str", "pass a dict"),
+        (("T", "s", {}, "tag"), "tags must be a list of texts", "pass a list"),
+        (("T", "s", {}, [1]), "a tag must be text of 1 to 200 characters", "pass a short name"),
     ],
 )
-def test_events_without_a_proper_name_or_data_are_refused(
-    event_type: str, source: str, said: object, tags: list[str]
-) -> None:
-    """Type, source, data and tags are checked before a line exists."""
-    with pytest.raises(EventError):
+def test_events_without_a_proper_name_or_data_are_refused(passed: Any, message: str, hint: str) -> None:
+    """Type, source, data and tags are checked before a line exists, and the error says what to pass."""
+    event_type, source, said, tags = passed
+    with pytest.raises(EventError) as raised:
         build(event_type, source, said, tags=tags, session=None, now=NOW)
+    assert (str(raised.value), raised.value.hint) == (message, hint)
+
+
+def test_names_of_200_characters_are_taken() -> None:
+    """The limit is one past which there is none."""
+    assert build("T" * 200, "s", {}, tags=["t" * 200], session=None, now=NOW)["tags"] == ["t" * 200]
 
 
 def test_a_line_that_no_cloud_takes_is_refused() -> None:
-    """A line over the limit is an error that names both sizes."""
-    with pytest.raises(EventError, match="16,777,216"):
-        line_of(_event({"text": "x" * LINE_BYTES_MAX}))
+    """A line over the limit is an error that names both sizes, and says what to do; one at the limit is none."""
+    fits = "x" * (LINE_BYTES_MAX - len(b'{"data": ""}\n'))
+    assert len(line_of({"data": fits})) == LINE_BYTES_MAX
+    with pytest.raises(EventError) as raised:
+        line_of({"data": fits + "x"})
+    assert str(raised.value) == "the event has 16,777,217 bytes, more than 16,777,216"
+    assert raised.value.hint == "store the large part elsewhere and emit a reference to it"
+
+
+def test_a_line_is_json_or_none() -> None:
+    """What JSON has no word for was turned into text before; to find it here is a mistake of ours."""
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        line_of({"data": math.nan})
+
+
+def test_now_is_aware() -> None:
+    """Rows hold UTC, whatever zone the machine is in."""
+    assert utc_now().tzinfo is UTC
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner)))

@@ -94,7 +94,7 @@ def test_f28_a_head_far_ahead_is_jumped_to() -> None:
 
 def test_a_head_one_record_ahead_is_near_however_long_the_record_is() -> None:
     """The place of an over-long record is the one whose answer must not be lost."""
-    p = at(1, compare=(head(2),), policy=Policy(read_bytes_max=1))
+    p = at(1, compare=(head(2),), policy=Policy(read_bytes_max=1, record_bytes_max=0))
     p = after(p, act.Compared(cursor_at("log-1", LOG[:2])))
     assert p.cursor.size == 1
 
@@ -1092,10 +1092,12 @@ def test_the_smallest_limits_that_are_believed() -> None:
 
 
 def test_f28_a_head_just_a_batch_ahead_is_near() -> None:
-    """As many records and bytes as a batch may have: sent again, not jumped to."""
+    """As many records as a batch may have, as many bytes as a batch and a record: sent again, not jumped to."""
     there = act.Compared(cursor_at("log-1", LOG[:3]))
-    for fields in ({"limits": Limits(records=2)}, {"policy": Policy(read_bytes_max=10)}):
+    for fields in ({"limits": Limits(records=2)}, {"policy": Policy(read_bytes_max=6, record_bytes_max=4)}):
         assert after(at(1, compare=(head(3),), **fields), there).cursor.size == 1
+    for fields in ({"limits": Limits(records=1)}, {"policy": Policy(read_bytes_max=6, record_bytes_max=3)}):
+        assert after(at(1, compare=(head(3),), **fields), there).cursor.size == 3
 
 
 def test_a_failure_forgets_that_a_heartbeat_was_answered() -> None:

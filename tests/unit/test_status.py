@@ -9,8 +9,9 @@ import pytest
 from replicator import actions as act
 from replicator import status as st
 from replicator.model import DeadLetter, Policy, Standing, TreeHead
-from replicator.progress import Progress, Trouble
+from replicator.progress import Progress, Tally, Trouble
 from replicator.testing.log import cursor_at
+from replicator.wire import Report
 
 LOG = (b"one\n", b"two\n", b"three\n")
 HERE = "https://here/api/v1"
@@ -54,6 +55,53 @@ def test_the_state_names_what_holds_records_up(p: Progress, state: str) -> None:
     assert shown(p).state == state
 
 
+def test_a_status_says_all_that_is_known() -> None:
+    """Each field from where it comes: the progress, its tally, the facts, and what was known before."""
+    tally = Tally(11, 12, 13, 14, 15, 16, 17, 18)
+    cursor = replace(cursor_at("log-1", LOG[:2]), parent="log-0")
+    p = at(2, tally=tally, failures=19, standing=Standing(cursor, "cloud-1", "https://there/api/v1"))
+    facts = st.Facts(15, NOW, 20, THEN, 21, "host", "1.0", "since")
+    before = st.Status("live", THEN, HERE, log_id="log-1", offset=8, crash="a crash", last_ack_at="long ago")
+    assert st.build(p, facts, before) == st.Status(
+        state="lagging",
+        updated_at=NOW,
+        endpoint=HERE,
+        cloud_id="cloud-1",
+        log_id="log-1",
+        parent="log-0",
+        offset=8,
+        size=2,
+        root=cursor.root.hex(),
+        log_bytes=15,
+        backlog_bytes=7,
+        dead_letters=20,
+        crash="a crash",
+        last_event_at=THEN,
+        last_ack_at="long ago",
+        failures=19,
+        requests=11,
+        accepted=12,
+        duplicates=13,
+        flagged=14,
+        refused=15,
+        rewinds=16,
+        generations=18,
+        pid=21,
+        host="host",
+        version="1.0",
+        since="since",
+    )
+    assert st.build(p, facts, replace(before, offset=4)).crash is None, "an ack ends it"
+
+
+def test_a_status_before_the_first_cursor_has_nothing_of_one() -> None:
+    """Only where it is going, and how much waits."""
+    nothing = Progress.start(None, policy=Policy(), endpoint=HERE)
+    expected = st.Status("starting", NOW, HERE, log_bytes=14, backlog_bytes=14)
+    assert shown(nothing) == expected
+    assert shown(nothing, replace(expected, crash="a crash")) == replace(expected, crash="a crash")
+
+
 def test_the_backlog_is_what_the_cursor_has_not_reached() -> None:
     """In bytes; a log that became shorter than the cursor has none."""
     assert (shown(at(1)).backlog_bytes, shown(at(3), log_bytes=2).backlog_bytes) == (10, 0)
@@ -94,6 +142,9 @@ def test_f55_the_report_to_the_cloud_holds_only_numbers_codes_and_times() -> Non
     report = st.report(shown(at(1, trouble=Trouble("denied", "a detail", 401))))
     assert (report.state, report.trouble, report.backlog_bytes, report.version) == ("paused", "denied", 10, "unknown")
     assert st.report(shown(at(3))).trouble is None
+    status = st.Status("live", NOW, HERE, log_bytes=1, backlog_bytes=2, dead_letters=3, version="1.0")
+    status = replace(status, last_event_at=THEN, last_ack_at=NOW)
+    assert st.report(status) == Report("live", 1, 2, THEN, 3, "1.0", None, NOW)
 
 
 def test_a_status_survives_as_json() -> None:
@@ -107,6 +158,10 @@ def test_a_status_of_another_version_is_read_as_far_as_it_goes() -> None:
     """Unknown fields are ignored, missing ones have their defaults, a trouble of another form is none."""
     text = b'{"state": "live", "updated_at": "then", "endpoint": "e", "later": 1, "trouble": "odd", "offset": 7}'
     assert st.from_json(text) == st.Status("live", "then", "e", offset=7)
+    least = b'{"state": "live", "updated_at": "then", "endpoint": "e"}'
+    assert st.from_json(least) == st.Status("live", "then", "e")
+    half = least[:-1] + b', "trouble": {"code": "denied", "later": 1}}'
+    assert st.from_json(half) == st.Status("live", "then", "e", trouble=st.Shown("denied", "", "", ""))
 
 
 @pytest.mark.parametrize("text", [b"", b"nonsense", b"[]", b'{"state": "live"}'])
@@ -119,7 +174,7 @@ def test_a_status_that_somebody_else_wrote_is_refreshed_by_the_logs_length() -> 
     """A follower shows the backlog as the log stands now; live with a backlog is lagging, trouble stays trouble."""
     live = shown(at(3))
     assert st.refreshed(live, log_bytes=14).state == "live"
-    assert (st.refreshed(live, log_bytes=20).state, st.refreshed(live, log_bytes=20).backlog_bytes) == ("lagging", 6)
+    assert st.refreshed(live, log_bytes=20) == replace(live, state="lagging", log_bytes=20, backlog_bytes=6)
     paused = shown(at(3, trouble=Trouble("denied", "", 401)))
     assert st.refreshed(paused, log_bytes=20).state == "paused"
 
@@ -143,7 +198,8 @@ def test_trouble_is_told_once_and_its_end_too(trouble: Trouble, verb: str, grave
     assert notice.text == f"replication {verb}: {trouble.code}{status}: {trouble.detail}; nothing is lost"
     assert (notice.hint, notice.grave) == (st.HINTS[trouble.code], grave)
     assert codes(troubled, replace(troubled, failures=9)) == []
-    assert codes(troubled, calm) == ["recovered"]
+    ended = st.Notice("recovered", f"replication goes on (it was: {trouble.code})")
+    assert st.notices(troubled, calm) == (ended,)
     assert codes(calm, calm) == []
 
 
@@ -156,9 +212,9 @@ def test_f04_a_new_generation_is_told_gravely_with_its_reason() -> None:
     """Both names and why."""
     before = at(2, renew="the anchor does not hold")
     after = replace(before, renew=None, standing=Standing(cursor_at("log-2", ()), "cloud-1", HERE))
-    (notice,) = st.notices(before, after)
-    assert (notice.code, notice.grave) == ("new_generation", True)
-    assert notice.text == "the log begins a new generation log-2 (after log-1): the anchor does not hold"
+    text = "the log begins a new generation log-2 (after log-1): the anchor does not hold"
+    hint = "if this was not intended, run: gradata doctor"
+    assert st.notices(before, after) == (st.Notice("new_generation", text, hint, grave=True),)
 
 
 def test_f27_a_cursor_that_goes_back_is_told_by_its_cause() -> None:
@@ -170,24 +226,27 @@ def test_f27_a_cursor_that_goes_back_is_told_by_its_cause() -> None:
     assert notice.text == "the cloud lost its tail: the cursor goes back from record 3 to 1"
     (notice,) = st.notices(before, at(0, tally=replace(before.tally, rewinds=1)))
     assert notice.text == "the cloud lost what it had of this log: the cursor goes back from record 3 to 0"
-    (notice,) = st.notices(before, at(1))
-    assert (notice.code, notice.grave) == ("reset", False)
+    echo = st.Notice("reset", "as ordered, the cursor goes back from record 3 to 1")
+    assert st.notices(before, at(1)) == (echo,)
 
 
 def test_a_jump_a_changed_cloud_and_ordinary_progress() -> None:
     """Forward by proof and another cloud are told; an ack is not."""
     before = at(1)
-    assert codes(before, at(3, tally=replace(before.tally, jumps=1))) == ["jumped"]
+    jumped = st.Notice("jumped", "the cloud already has records 1 to 3: the cursor goes forward")
+    assert st.notices(before, at(3, tally=replace(before.tally, jumps=1))) == (jumped,)
     assert codes(before, at(3)) == []
     anew = replace(before, standing=Standing(cursor_at("log-1", LOG[:1]), "cloud-2", HERE))
-    assert codes(before, anew) == ["cloud_changed"]
+    text = "the cloud was made anew: everything is replicated again"
+    assert st.notices(before, anew) == (st.Notice("cloud_changed", text, grave=True),)
     assert codes(Progress.start(None, policy=Policy(), endpoint=HERE), before) == []
 
 
 def test_f35_dead_letters_are_told_when_made_not_when_saved() -> None:
     """How many, which is the last, and how to see them."""
-    (notice,) = st.notices(at(1), at(2, dead_letters=(LETTER,)))
-    assert notice.text == "1 record(s) refused for good, the last is number 1 (refused); kept as dead letters"
+    text = "1 record(s) refused for good, the last is number 1 (refused); kept as dead letters"
+    told = st.Notice("dead_letter", text, "list them with: gradata dead-letters list", grave=True)
+    assert st.notices(at(1), at(2, dead_letters=(LETTER,))) == (told,)
     assert codes(at(2, dead_letters=(LETTER,)), at(2)) == []
 
 
@@ -195,8 +254,8 @@ def test_f18_a_log_that_cannot_be_read_is_told_once_and_a_missing_one_calmly() -
     """By its errno's name; a brain without a log is no alarm."""
     denied = at(1, log_trouble=act.ReadFailed("EACCES", "no"))
     missing = at(1, log_trouble=act.ReadFailed("ENOENT", "none"))
-    assert [notice.grave for notice in st.notices(at(1), denied)] == [True]
-    assert [notice.grave for notice in st.notices(denied, missing)] == [False]
+    assert st.notices(at(1), denied) == (st.Notice("log_unreadable", "EACCES: no", grave=True),)
+    assert st.notices(denied, missing) == (st.Notice("log_unreadable", "ENOENT: none", grave=False),)
     assert codes(denied, replace(denied, log_trouble=act.ReadFailed("EACCES", "still no"))) == []
     assert codes(denied, at(1)) == []
 
@@ -204,5 +263,7 @@ def test_f18_a_log_that_cannot_be_read_is_told_once_and_a_missing_one_calmly() -
 def test_f19_a_sidecar_that_cannot_be_written_is_told_once() -> None:
     """Replication goes on; what to mend is said."""
     failing = at(1, save_trouble="disk full")
-    assert codes(at(1), failing) == ["sidecar"]
+    text = "the cursor cannot be saved, replication goes on: disk full"
+    told = st.Notice("sidecar", text, "free disk space or mend the directory's permissions", grave=True)
+    assert st.notices(at(1), failing) == (told,)
     assert codes(failing, replace(failing, save_failures=2)) == []
