@@ -382,7 +382,7 @@ def _new_events(lines: Lines, first: int, places: Sequence[int]) -> NewEvents:
 
 
 def _flag(number: int, code: str) -> Refusal:
-    return Refusal(number, code, FLAG_WORDS.get(code, ""))
+    return Refusal(number, code, FLAG_WORDS[code])
 
 
 FLAG_WORDS = {

@@ -47,6 +47,45 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("framing", "_too_deep", "in_string = False", "in_string = None", "both are no, and `not` makes True of both"),
     Rule(
+        "correction",
+        "_common",
+        r"high \+ 1\) // 2",
+        r"high \+ 2\) // 2",
+        "another middle: every place between low, which it excludes, and high ends the bisection at the same length",
+    ),
+    Rule(
+        "correction",
+        "_indel",
+        "<= SHORT_PAIRS_MAX",
+        r"(< SHORT|\) / len)",
+        "which of two ways computes it: both give the same number, as a test shows on either side of the bound",
+    ),
+    Rule("correction", "_tone", "shift > 0", "shift >= 0", "a shift of 0 returned two lines above"),
+    Rule(
+        "correction",
+        "distance",
+        "if not cut or not added",
+        "if not cut and not added",
+        "a short cut for texts that only grew or shrank: the general way counts the same characters",
+    ),
+    Rule(
+        "ingest",
+        "_all_new",
+        r"len\(fresh\) < len|default=0\) > record_bytes",
+        r"len\(fresh\) <= len|default=(0\) >=|1\) >) record_bytes",
+        "a short cut that is not taken: the general way counts and names the same",
+    ),
+    Rule(
+        "ingest", "_all_new", "cast\\(", "cast\\(", "cast is a word for the type checker, and gives back its argument"
+    ),
+    Rule(
+        "ingest",
+        "_append",
+        "if overlap else",
+        "or True",
+        "a short cut: where nothing overlaps no row is below the head, and none is found",
+    ),
+    Rule(
         "framing",
         "_too_deep",
         r'mark\[0\] == "\\\\"',

@@ -2,7 +2,8 @@
 
 While the world runs:
 - *Promises.* A record whose append returned survives every power cut; of one whose append failed nothing is there.
-- *No gap, never twice.* The cloud accepts a batch only directly behind, or equal to, what it has.
+- *No gap, never twice.* The cloud accepts a batch only directly behind, or equal to, what it has; and what is before
+  it is what its client has there.
 - *Nothing travels that a power cut could take*: bytes, and the log's name, are on the disk before they are sent.
 - *Durable is what the sidecar has*: a checkpoint that counts as done is there, its dead letters too.
 - *Cursor ≤ cloud.* Whatever a sidecar makes durable was acknowledged by a cloud: same size, same root.
@@ -79,6 +80,8 @@ class Oracle:
         """The leaves of each log, as its cloud accepted and did not lose them."""
         self._once: dict[str, list[list[bytes]]] = {}
         """Leaves of each log that some cloud had before it lost them."""
+        self._roots: dict[tuple[str, str, int], bytes] = {}
+        """Those of `_stored` that were asked for, by cloud, log and size."""
         self._acknowledged: set[tuple[str, int, bytes]] = set()
         self._refused_alone: set[bytes] = set()
         self._left_out: set[bytes] = set()
@@ -160,6 +163,9 @@ class Oracle:
         self._check(counted == len(leaves), f"{len(leaves)} records were counted as {counted}")
         stored = self._stored.setdefault((cloud.name, request.log_id), [])
         self._check(request.first <= len(stored), "a batch was accepted beyond the end", "lost")
+        if request.first + len(leaves) > len(stored):
+            same = request.root == self._root_at(cloud.name, request.log_id, request.first)
+            self._check(same, "a batch was accepted behind other records than its client has", "lost")
         overlap = stored[request.first : request.first + len(leaves)]
         self._check(overlap == leaves[: len(overlap)], "a batch was accepted in the place of other records", "lost")
         world.count("absorbed again", len(overlap))
@@ -173,12 +179,20 @@ class Oracle:
         for row in decision.writes.mended:
             self._rows_lost.discard((cloud.name, request.log_id, row.number))
 
+    def _root_at(self, name: str, log_id: str, size: int) -> bytes:
+        """The root of what a cloud accepted of a log, up to there."""
+        place = (name, log_id, size)
+        if place not in self._roots:
+            self._roots[place] = CompactRange.EMPTY.extended(self._stored[name, log_id][:size]).root
+        return self._roots[place]
+
     def rolled_back(self, cloud: CloudProcess, heads: object) -> None:
         """A cloud lost what it had, or part of it, by a disaster: what it has now is what it must keep."""
         for (name, log_id), leaves in list(self._stored.items()):
             if name == cloud.name:
                 self._once.setdefault(log_id, []).append(leaves)
                 del self._stored[name, log_id]
+        self._roots = {place: root for place, root in self._roots.items() if place[0] != cloud.name}
         for log in _logs(cloud):
             self._stored[cloud.name, log.log_id] = _leaves(cloud, log)
         self._rows_lost = {lost for lost in self._rows_lost if lost[0] != cloud.name} | {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from .mutants import MUTANTS, hunt, source_of
+from .mutants import BEGIN, END, MUTANTS, Found, hunt, source_of, write
 from .oracle import ViolationError
 from .reactions import never_seen
 from .run import run_seeds, told
@@ -78,6 +78,22 @@ def test_a_run_that_is_stopped_prints_its_sums(number: signal.Signals, jobs: str
 def test_a_mutant_fits_the_source(mutant: object) -> None:
     """Each bug seeded on purpose changes the present source, so that none of them is none."""
     assert source_of(mutant)  # type: ignore[arg-type]
+
+
+def test_the_table_of_bugs_is_written_between_its_marks(tmp_path: Path) -> None:
+    """What stands around it stays; sooner found is higher up, and what was not found says so."""
+    document = tmp_path / "bugs.md"
+    document.write_text(f"before\n{BEGIN}\nold\n{END}\nbehind\n", encoding="utf-8")
+    one, two, three = MUTANTS[:3]
+    hunted = [
+        Found(one, None, "", 1.0),
+        Found(two, 9, "Odd: a|b", 1.0),
+        Found(three, 1, "ViolationError: at 1.5 s: x", 1.0),
+    ]
+    write(hunted, document)
+    lines = document.read_text(encoding="utf-8").splitlines()
+    assert (lines[:2], lines[-2:]) == (["before", BEGIN], [END, "behind"])
+    assert [line.split(" | ", 2)[2] for line in lines[4:-2]] == ["1 | x |", "9 | Odd: a\\|b |", "not found |  |"]
 
 
 @pytest.mark.parametrize("name", ["overlap unseen", "upload to strangers"])

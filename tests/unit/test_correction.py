@@ -33,6 +33,27 @@ def test_the_distance_is_what_was_cut_and_added_over_both_lengths(draft: str, fi
     assert (distance(draft, final).value, distance(draft, final).estimated) == (expected, False)
 
 
+def _by_definition(draft: str, final: str) -> float:
+    """The longest common subsequence by its textbook table."""
+    above = [0] * (len(final) + 1)
+    for mine in draft:
+        row = [0]
+        for index, other in enumerate(final):
+            row.append(above[index] + 1 if mine == other else max(above[index + 1], row[index]))
+        above = row
+    total = len(draft) + len(final)
+    return round((total - 2 * above[-1]) / total, 6)
+
+
+@pytest.mark.parametrize("alphabet", ["ab", "abcdef", "aé\u20ac"])
+def test_the_distance_is_that_of_the_definition(alphabet: str) -> None:
+    """Of short texts of all kinds of likeness, in both directions, exactly; and of some for which a library is used."""
+    chance = random.Random(7)
+    for length in (*range(1, 40), 150, 260):
+        draft, final = ("".join(chance.choices(alphabet, k=chance.randrange(1, length + 1))) for _ in range(2))
+        assert distance(draft, final) == Distance(_by_definition(draft, final))
+
+
 @pytest.mark.parametrize(
     ("value", "name"),
     [
@@ -232,6 +253,7 @@ def test_lines_added_and_removed_are_the_difference() -> None:
     """A text that grew by two lines added two and removed none, and the other way round."""
     grown, shrunk = analyse("a", "b\nc\nd"), analyse("b\nc\nd", "a")
     assert (grown.lines_added, grown.lines_removed) == (2, 0)
+    assert (grown.severity, analyse("a", "a").severity) == ("discarded", "as-is")
     assert (shrunk.lines_added, shrunk.lines_removed) == (0, 2)
 
 
