@@ -120,7 +120,7 @@ def _once(
     with _Signals() as signals:
         if reset is not None:
             task = replace(task, order=recovery.order_reset(place.log, reset))
-        replicator.start()
+        replicator.wake()  # starts it, and its first wait ends at once: an order is not looked for before that
         result = foreground.run_once(
             watch,
             task,

@@ -6,7 +6,7 @@ Four writers (Brains of this version, one of them replicating too; and old ones 
 --follow` and the server run at once; each round kills one or several of them in the middle of whatever they do. A
 writer prints an event_id after its call returned: that is the promise. At the end everything drains, and the cloud
 must have every promised event, none twice, the log's bytes, its root, and one generation: kills justify no other.
-Exit code 1 if anything is wrong.
+Exit code 1 if anything is wrong. Ctrl-C ends the rounds early; what was done until then is counted.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from replicator.framing import interpret
 from replicator.lease import Lease, lease_path
 from tests.acceptance.world import FOLLOW, World, eventually, status_of
 from tests.cloud_fixture import LiveCloud
+from tests.stopping import stoppable
 
 BRAIN_WRITER = """
 import sys, time
@@ -65,14 +67,15 @@ ROLES = (
 )
 ROUND_S = (0.02, 0.8)
 DRAIN_S = 120.0
+TOLD_EVERY = 100
 
 
 @dataclass
 class Figures:
     """What a run came to. `glued`: promised by an old writer behind a torn record; the bytes are kept, flagged."""
 
-    rounds: int
     seed: int
+    rounds: int = 0
     kills: dict[str, int] = field(default_factory=dict)
     promised: int = 0
     records: int = 0
@@ -136,9 +139,9 @@ def victims(dice: random.Random, world: World, actors: list[Actor]) -> list[Acto
     return [actor for actor in actors if holder is not None and actor.process.pid == holder.pid] or [actors[4]]
 
 
-def run(rounds: int, seed: int, directory: Path) -> Figures:
-    """The whole run, in `directory`."""
-    figures, dice, began = Figures(rounds, seed), random.Random(seed), time.monotonic()
+def run(rounds: int, seed: int, directory: Path, stopped: Callable[[], bool] = lambda: False) -> Figures:
+    """The whole run, in `directory`; fewer rounds if somebody stops it."""
+    figures, dice, began = Figures(seed), random.Random(seed), time.monotonic()
     (directory / "cloud").mkdir()
     cloud = LiveCloud(directory / "cloud", {"limits": {"requests_per_minute": None}})
     world = World(directory / "home", cloud)
@@ -147,7 +150,7 @@ def run(rounds: int, seed: int, directory: Path) -> Figures:
         actors = [Actor(world, *role) for role in ROLES]
         eventually(lambda: all(actor.promised for actor in actors[:4]), 30)
         pause = threading.Event()
-        for _ in range(rounds):
+        while figures.rounds < rounds and not stopped():
             pause.wait(dice.uniform(*ROUND_S))  # the fault's own moment, nothing is waited for
             chosen = victims(dice, world, actors)
             for victim in chosen:
@@ -156,8 +159,14 @@ def run(rounds: int, seed: int, directory: Path) -> Figures:
                 (cloud if victim is None else victim).kill()
             for victim in chosen:
                 (cloud if victim is None else victim).start()
+            figures.rounds += 1
+            if figures.rounds % TOLD_EVERY == 0:
+                print(f"{figures.rounds} rounds, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         for actor in actors:
             actor.kill()
+        if stopped():  # Ctrl-C reached the server too
+            cloud.kill()
+            cloud.start()
         settle(world, figures)
         count(world, [name for actor in actors for name in actor.promised], figures)
     finally:
@@ -201,7 +210,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     chosen = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="kills-"))
-    figures = run(chosen.rounds, chosen.seed, directory)
+    with stoppable() as stopped:
+        figures = run(chosen.rounds, chosen.seed, directory, stopped)
     for name, value in vars(figures).items():
         print(f"{name:>14}  {value}")
     if figures.fine:

@@ -105,15 +105,8 @@ class World:
 
     def brain(self, directory: Path | None = None, *, policy: Policy | None = QUICK, **environ: str) -> Brain:
         """The brain, made unless it exists, open in this process; policy None: the documented one."""
-
-        def opened(settings: Settings, log: str, identity: Identity) -> Replicator | None:
-            replicator = open_replicator(settings, log, identity)
-            if replicator is not None and policy is not None:
-                replicator.policy = policy
-            return replicator
-
         place = directory or self.directory
-        brain = Brain.init(place, environ=self.environ(**environ), ports=Ports(open_replicator=opened))
+        brain = Brain.init(place, environ=self.environ(**environ), ports=paced(policy))
         self._brains.append(brain)
         return brain
 
@@ -230,6 +223,18 @@ class World:
     def event_ids(self) -> list[str]:
         """The ids in the cloud's projection."""
         return [event["event_id"] for event in self.events()]
+
+
+def paced(policy: Policy | None = QUICK) -> Ports:
+    """A Brain's ports, with a replicator of this policy."""
+
+    def opened(settings: Settings, log: str, identity: Identity) -> Replicator | None:
+        replicator = open_replicator(settings, log, identity)
+        if replicator is not None and policy is not None:
+            replicator.policy = policy
+        return replicator
+
+    return Ports(open_replicator=opened)
 
 
 def shorter(policy: Policy = QUICK, **numbers: Any) -> Policy:

@@ -6,6 +6,7 @@ afterwards: from each state, the kind steps alone must lead to everything delive
 
 from __future__ import annotations
 
+import gc
 from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -68,13 +69,19 @@ class Walk:
 
     def run(self) -> Figures:
         """Walk everything; raises ViolationError."""
-        number = 0
-        while number < len(self._states):
-            state = self._states[number]
-            assert state is not None
-            self._expand(number, *state)
-            self._states[number] = None
-            number += 1
+        collecting = gc.isenabled()
+        gc.disable()  # millions of values, none in a cycle: an eighth of the time went into looking at them
+        try:
+            number = 0
+            while number < len(self._states):
+                state = self._states[number]
+                assert state is not None
+                self._expand(number, *state)
+                self._states[number] = None
+                number += 1
+        finally:
+            if collecting:
+                gc.enable()
         return Figures(len(self._states), self._transitions, self._judge_liveness(), frozenset(self._outcomes))
 
     def _expand(self, number: int, p: Progress, w: World) -> None:

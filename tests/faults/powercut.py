@@ -44,6 +44,7 @@ from replicator.errors import ReplicatorError
 from replicator.framing import interpret
 from replicator.model import Policy
 from replicator.proof import CompactRange, leaf_hashes
+from tests.stopping import stoppable
 
 SERIES = 25
 """Rounds with the same disks."""
@@ -83,6 +84,7 @@ def forked(work: Callable[[int], object]) -> tuple[int, int]:
         os.set_blocking(read, False)
         return pid, read
     try:
+        os.setsid()  # Ctrl-C is for the campaign
         os.close(read)
         silence = os.open(os.devnull, os.O_RDWR)
         os.dup2(silence, 1)
@@ -322,14 +324,16 @@ def ids_of(whole: bytes) -> set[str]:
     return {event["event_id"] for event in events if isinstance(event, dict) and "event_id" in event}
 
 
-def run(rounds: int, seed: int, kinds: tuple[str, ...] = ("ext4", "xfs")) -> Figures:
-    """So many rounds. Must be called in a process without threads, which gets mounts of its own."""
+def run(
+    rounds: int, seed: int, kinds: tuple[str, ...] = ("ext4", "xfs"), stopped: Callable[[], bool] = lambda: False
+) -> Figures:
+    """So many rounds, unless somebody stops it. Must be called without threads; the process gets mounts of its own."""
     why = alone()
     if why is not None:
         raise PermissionError(why)
     figures, dice, began = Figures(seed), random.Random(seed), time.monotonic()
     series = 0
-    while figures.rounds < rounds:
+    while figures.rounds < rounds and not stopped():
         place = Path(tempfile.mkdtemp(prefix="powercut-"))
         machine = None
         try:
@@ -337,6 +341,8 @@ def run(rounds: int, seed: int, kinds: tuple[str, ...] = ("ext4", "xfs")) -> Fig
             for _ in range(min(SERIES, rounds - figures.rounds)):
                 machine.round()
                 figures.rounds += 1
+                if stopped():
+                    break
             machine.settle()
         finally:
             if machine is not None:
@@ -355,7 +361,8 @@ def main() -> int:
     parser.add_argument("--kind", choices=("ext4", "xfs"), help="only this file system")
     chosen = parser.parse_args()
     try:
-        figures = run(chosen.rounds, chosen.seed, (chosen.kind,) if chosen.kind else ("ext4", "xfs"))
+        with stoppable() as stopped:
+            figures = run(chosen.rounds, chosen.seed, (chosen.kind,) if chosen.kind else ("ext4", "xfs"), stopped)
     except PermissionError as error:
         print(f"power cuts are not possible here: {error}", file=sys.stderr)
         return 3

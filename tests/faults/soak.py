@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from replicator.testing import chaos as chaotic
 from replicator.testing.chaos import NONE, Chaos
 from tests.acceptance.world import FOLLOW, World
 from tests.cloud_fixture import LiveCloud
+from tests.stopping import stoppable
 
 WRITER = """
 import logging, sys, time
@@ -88,8 +90,10 @@ class Course:
         return statistics.median(values[-fifth:]) - statistics.median(values[fifth : 2 * fifth])
 
 
-def soak(minutes: float, seed: int, pace_s: float, directory: Path) -> tuple[list[Course], bool, int]:
-    """Run it; the courses, whether both sides are equal in the end, and how many records there are."""
+def soak(
+    minutes: float, seed: int, pace_s: float, directory: Path, stopped: Callable[[], bool] = lambda: False
+) -> tuple[list[Course], bool, int]:
+    """Run it, until it is stopped; the courses, whether both sides are equal in the end, how many records there are."""
     dice = random.Random(seed)
     (directory / "cloud").mkdir()
     names = ("a brain", "replicate --follow", "the server")
@@ -106,6 +110,8 @@ def soak(minutes: float, seed: int, pace_s: float, directory: Path) -> tuple[lis
             began, trouble_at = time.monotonic(), TROUBLE_S
             while (at_s := time.monotonic() - began) < minutes * 60:
                 pause.wait(SAMPLE_S)
+                if stopped():
+                    break
                 for course in courses:
                     process = running.get(course.name)
                     if process is not None and process.poll() is not None:
@@ -121,6 +127,9 @@ def soak(minutes: float, seed: int, pace_s: float, directory: Path) -> tuple[lis
                         world.keep_key(cloud.make_key("ingest", "read"))
             chaos.fault = NONE
             world.close()
+            if stopped():  # Ctrl-C reached the server too
+                cloud.kill()
+                cloud.start()
             world = World(directory / "end", cloud)
             world.directory = directory / "home" / "brain"
             world.log = world.directory / "events.jsonl"
@@ -144,8 +153,10 @@ def main() -> int:
     chosen = parser.parse_args()
     leaks = False
     with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-        courses, equal, records = soak(chosen.minutes, chosen.seed, chosen.pace, Path(directory))
-        print(f"{chosen.minutes:g} minutes, seed {chosen.seed}: {records} records, log and replica equal: {equal}")
+        with stoppable() as stopped:
+            courses, equal, records = soak(chosen.minutes, chosen.seed, chosen.pace, Path(directory), stopped)
+        minutes = courses[0].at_s[-1] / 60
+        print(f"{minutes:.1f} minutes, seed {chosen.seed}: {records} records, log and replica equal: {equal}")
         for course in courses:
             show(course)
             grown = max(course.grown(course.descriptors), course.grown(course.threads))

@@ -25,6 +25,7 @@ from tests.faults.paths import PATHS, Tried
 from tests.faults.restoring import RESTORE
 from tests.faults.shared import Shared
 from tests.faults.strace import Fault, calls_of, faults_at, missing, with_fault
+from tests.stopping import stoppable
 
 T = TypeVar("T")
 SHORT = ("append to a new log", "append behind a torn tail")
@@ -43,8 +44,8 @@ class Row:
     seconds: float = 0.0
 
 
-def try_path(path: Tried, place: Path, *, short: bool) -> Row:
-    """All faults of one path, or some of them."""
+def try_path(path: Tried, place: Path, *, short: bool, stopped: Callable[[], bool] = lambda: False) -> Row:
+    """All faults of one path, or some of them; fewer if somebody stops it."""
     row, began = Row(path.name), time.monotonic()
     calls = _fresh(path, place / "0", lambda log, shared: calls_of(partial(path.work, log), shared, place / "t"))
     faults = faults_at(calls)
@@ -52,6 +53,8 @@ def try_path(path: Tried, place: Path, *, short: bool) -> Row:
     if short and path.name not in SHORT:
         faults = faults[:: max(1, len(faults) // SHORT_EACH)]
     for number, fault in enumerate(faults):
+        if stopped():
+            break
         row.points[fault.how] = row.points.get(fault.how, 0) + 1
         why = _fresh(path, place / f"{number}", partial(_one, path, fault))
         if why is not None:
@@ -96,14 +99,18 @@ def main() -> int:
     if why is not None:
         print(why, file=sys.stderr)
         return 3
-    rows = []
-    for path in (*PATHS, RESTORE):
-        if chosen.path is None or chosen.path in path.name:
-            with tempfile.TemporaryDirectory(prefix="syscalls-") as place:
-                rows.append(try_path(path, Path(place), short=chosen.short))
-            if not chosen.json:
-                _show(rows[-1])
-    if chosen.json:
+    rows: list[Row] = []
+    with stoppable() as stopped:
+        for path in (*PATHS, RESTORE):
+            if (chosen.path is None or chosen.path in path.name) and not stopped():
+                with tempfile.TemporaryDirectory(prefix="syscalls-") as place:
+                    rows.append(try_path(path, Path(place), short=chosen.short, stopped=stopped))
+                if not chosen.json:
+                    _show(rows[-1])
+    if not chosen.json:
+        points, failed = sum(sum(row.points.values()) for row in rows), sum(len(row.failed) for row in rows)
+        print(f"together: {sum(row.calls for row in rows)} calls, {points} faults, {failed} failed")
+    else:
         print(json.dumps([vars(row) for row in rows]))
     return 1 if any(row.failed for row in rows) else 0
 

@@ -151,7 +151,7 @@ def test_f29_a_cloud_that_is_away_ends_it_at_the_timeout(cli: CommandLine) -> No
     """With a deadline it gives up in time, says why and what waits; without one it would go on."""
     cli.use("http://127.0.0.1:9", "gk_live_x")
     cli.append(2)
-    done = cli("replicate", "--timeout", "12", "--json")
+    done = cli("replicate", "--timeout", "6", "--json")
     assert done.code == 1
     assert done.json["reason"] == "deadline"
     assert done.json["remaining_records"] == 2

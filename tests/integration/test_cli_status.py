@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from gradata import Brain
+from tests.acceptance.world import paced
 from tests.cli_runner import CommandLine, last_lines
 from tests.cloud_fixture import LiveCloud, StartCloud
 
@@ -89,7 +90,7 @@ def test_doctor_is_true_while_the_cloud_is_away_and_after(cli: CommandLine, star
     """Backlog and trouble are there while it lasts, and gone when it drained."""
     cloud = start_cloud()
     cli.use(cloud.url, cloud.key)
-    with Brain(cli.brain, environ=cli.environ) as brain:
+    with Brain(cli.brain, environ=cli.environ, ports=paced()) as brain:
         brain.correct("a b", "a c")
         assert brain.replicator is not None
         assert brain.replicator.drain(20.0).reason == "caught_up"

@@ -96,7 +96,7 @@ def test_the_table_of_bugs_is_written_between_its_marks(tmp_path: Path) -> None:
     assert [line.split(" | ", 2)[2] for line in lines[4:-2]] == ["1 | x |", "9 | Odd: a\\|b |", "not found |  |"]
 
 
-@pytest.mark.parametrize("name", ["overlap unseen", "upload to strangers"])
+@pytest.mark.parametrize("name", ["overlap appended", "piece left"])
 def test_a_bug_is_found(name: str) -> None:
     """A bug in the cloud and one in the client are found within the seeds of a normal run; the table has the others."""
     (mutant,) = (mutant for mutant in MUTANTS if mutant.name == name)

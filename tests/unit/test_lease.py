@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import resource
@@ -201,7 +202,8 @@ def test_a_missing_directory_is_an_error_for_who_acquires_and_nobody_for_who_loo
 
 
 def test_no_descriptor_is_left(path: str) -> None:
-    """Refused, taken, released and looked at a hundred times: as many descriptors open as before."""
+    """Refused, taken, released and looked at a hundred times: no more descriptors open than before."""
+    gc.collect()  # what other tests left behind may be closed at any moment
     before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
     one, two = Lease(path), Lease(path)
     for _ in range(100):
@@ -211,4 +213,4 @@ def test_no_descriptor_is_left(path: str) -> None:
         one.release()
     after = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 
-    assert before == after
+    assert after <= before
