@@ -2,14 +2,15 @@
 
 Nothing is queued for a client: it holds a cursor into the store, and the store's hints only wake it. Who reads slowly
 is behind, who reads never is stopped by the connection's own buffer and dropped after SEND_S; memory is bounded
-either way. Clients at the same place share one read. A hint may be lost: each looks again after LOOK_AGAIN_S anyway.
+either way. Clients at the same place share one read, and the reads of several brains gather into one. A hint may be
+lost: each looks again after LOOK_AGAIN_S anyway.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import TypeVar, cast
@@ -30,8 +31,11 @@ PING_S = 15
 SEND_S = 60.0
 RETRY_MS = 1_000
 SHARED_MAX = 256
+GATHERED_MAX = 64
 
 T = TypeVar("T")
+Asked = tuple[str, EventQuery]
+"""A workspace, and what of it."""
 
 
 class Single:
@@ -59,6 +63,40 @@ async def _awaited(compute: Callable[[], Awaitable[T]]) -> object:
     return await compute()
 
 
+class Gathered:
+    """Many small reads as few large ones: what is asked while one runs is the next. For one event loop."""
+
+    def __init__(self, read: Callable[[Sequence[Asked]], Sequence[list[StoredEvent] | None]]) -> None:
+        self._read = read
+        self._waiting: list[tuple[Asked, asyncio.Future[list[StoredEvent] | None]]] = []
+        self._reading: asyncio.Task[None] | None = None
+
+    async def get(self, asked: Asked) -> list[StoredEvent] | None:
+        """The answer to it."""
+        answer: asyncio.Future[list[StoredEvent] | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((asked, answer))
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(self._run())
+        return await answer
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                part, self._waiting = self._waiting[:GATHERED_MAX], self._waiting[GATHERED_MAX:]
+                found = await asyncio.gather(
+                    asyncio.to_thread(self._read, [asked for asked, _ in part]), return_exceptions=True
+                )
+                for place, (_, answer) in enumerate(part):
+                    if answer.done():
+                        continue  # who asked has gone
+                    if isinstance(found[0], BaseException):
+                        answer.set_exception(found[0])
+                    else:
+                        answer.set_result(found[0][place])
+        finally:
+            self._reading = None
+
+
 class Hub:
     """Wakes the clients of this process. Lives on its event loop; only `_told` is called by other threads."""
 
@@ -70,6 +108,7 @@ class Hub:
         self._versions: dict[str, int] = {}
         self._numbers = count(1)
         self._pages = Single(fresh_s=LOOK_AGAIN_S)
+        self._fresh = Gathered(store.fresh)
         self.clients = 0
 
     def open(self) -> None:
@@ -133,7 +172,13 @@ class Hub:
     async def page(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
         """One page of events, shared by all who stand at the same place."""
         name = (workspace, query, self.version(query.brain_id))
-        return await self._pages.get(name, lambda: asyncio.to_thread(self._store.events, workspace, query))
+        return await self._pages.get(name, lambda: self._read(workspace, query))
+
+    async def _read(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
+        found = await self._fresh.get((workspace, query))
+        if found is None:
+            found = await asyncio.to_thread(self._store.events, workspace, query)
+        return found
 
 
 Rendered = Callable[[StoredEvent], bytes]

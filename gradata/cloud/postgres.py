@@ -23,7 +23,8 @@ from psycopg import errors
 
 from gradata.cloud.ingest import Decision, plan
 from gradata.cloud.limits import Rate, Verdict
-from gradata.cloud.postgres_arrays import register
+from gradata.cloud.postgres_arrays import Text, register
+from gradata.cloud.postgres_exchange import exchange
 from gradata.cloud.postgres_facts import Connection, gather
 from gradata.cloud.postgres_listen import CHANNEL
 from gradata.cloud.postgres_migrate import migrate, newest, too_new, version
@@ -46,6 +47,8 @@ RECORD_BYTES = Limits().record_bytes
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, errors.UndefinedTable,
          errors.InvalidSchemaName, errors.InsufficientPrivilege)  # fmt: skip
 """Errors of the database, not of a request: away, read-only, full, being restored."""
+_TELL = b"SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
+"""A transaction of its own. Nothing durable hangs on it: if it were synchronous, each hint would wait for the disk."""
 _AGAIN = (errors.DeadlockDetected, errors.SerializationFailure)
 
 Result = TypeVar("Result")
@@ -129,13 +132,9 @@ class PostgresStore(PostgresRemoving):
         tidy = time.monotonic() >= self._forget_at
 
         def tell(connection: Connection) -> None:
-            with connection.pipeline():
-                # Nothing durable hangs on it: without this, each hint would wait for the disk.
-                connection.execute("SELECT set_config('synchronous_commit', 'off', true)")
-                connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, words))
-                if tidy:
-                    forget_rates(connection)
-                connection.commit()
+            exchange(connection, [(_TELL, (Text(CHANNEL), Text(words)))])
+            if tidy:
+                forget_rates(connection)
 
         if tidy:
             self._forget_at = time.monotonic() + FORGET_S
@@ -225,6 +224,7 @@ class PostgresStore(PostgresRemoving):
         row = connection.execute("SELECT value FROM gradata.meta WHERE name = 'cloud_id'").fetchone()
         assert row is not None, "a schema without a cloud_id"
         self._cloud_id = str(row[0])
+        self._listening.own_pid = connection.info.backend_pid
         return connection
 
     def _undo(self, connection: Connection | None) -> None:

@@ -58,6 +58,16 @@ class Int(Parameter):
         super().__init__(_length(value))
 
 
+class Text(Parameter):
+    """text, as those of `Texts`."""
+
+    __slots__ = ()
+    oid = _TEXT
+
+    def __init__(self, value: str) -> None:
+        super().__init__(value.encode())
+
+
 class Bigints(Parameter):
     """bigint[]."""
 
@@ -163,6 +173,6 @@ class _WireDumper(Dumper):
 
 def register(context: AdaptContext) -> None:
     """Teach a connection these kinds, for statements that go through psycopg's own way."""
-    for kind in (Bigint, Int, Bigints, Ints, Texts, Byteas):
+    for kind in (Bigint, Int, Text, Bigints, Ints, Texts, Byteas):
         dumper: Any = type(f"{kind.__name__}Dumper", (_WireDumper,), {"oid": kind.oid})
         context.adapters.register_dumper(kind, dumper)

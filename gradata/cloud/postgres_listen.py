@@ -30,6 +30,8 @@ class Listening:
         self._listeners: dict[object, Told] = {}
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
+        self.own_pid: int | None = None
+        """The database's process that tells for this store: its own listeners were told at once, by `tell`."""
 
     def add(self, told: Told) -> Callable[[], None]:
         """Tell `told` from now on; the result ends it."""
@@ -77,4 +79,5 @@ class Listening:
             self.tell(())  # what was said before is not heard
             while not self._ended.is_set():
                 for notify in connection.notifies(timeout=WAIT_S):
-                    self.tell(notify.payload.split("\n") if notify.payload else ())
+                    if notify.pid != self.own_pid:
+                        self.tell(notify.payload.split("\n") if notify.payload else ())

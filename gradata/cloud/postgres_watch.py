@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from gradata.cloud.days import DayKind
 from gradata.cloud.postgres_facts import LOG_BITS, Connection
 from gradata.cloud.postgres_listen import Listening
 from gradata.cloud.postgres_read import EVENT_COLUMNS, LOG, PostgresReads, stored_events, stored_log
-from gradata.cloud.store import EVENTS_MAX, StoredEvent, StoredLog, StoredRow
-from gradata.cloud.store_watch import CURSOR_END, RECENT_SCANNED_MAX, Notice, StoredAlert, StoredBrain, Told
+from gradata.cloud.store import EVENTS_MAX, EventQuery, StoredEvent, StoredLog, StoredRow
+from gradata.cloud.store_watch import (
+    CURSOR_END,
+    FRESH_EVENTS_MAX,
+    FRESH_RECORD_BYTES_MAX,
+    RECENT_SCANNED_MAX,
+    Notice,
+    StoredAlert,
+    StoredBrain,
+    Told,
+)
 
 SECRET_BYTES = 32
 _BRAIN = """(SELECT brain_key FROM gradata.brains
@@ -92,6 +101,21 @@ class PostgresWatching(PostgresReads):
         wanted = {"brain": brain_id, "space": workspace, "kind": kind, **bounds}
         with self._paging(query, "DESC", wanted | {"limit": min(limit, EVENTS_MAX)}) as rows:
             return stored_events(rows)
+
+    def fresh(self, wanted: Sequence[tuple[str, EventQuery]]) -> list[list[StoredEvent] | None]:
+        """See `store_watch.Watched`."""
+        spaces = [workspace for workspace, _ in wanted]
+        names, afters, kinds = zip(*((query.brain_id, query.after, query.type) for _, query in wanted), strict=True)
+        rows = self._fetch(
+            "SELECT * FROM gradata.fresh(%s, %s, %s::bigint[], %s::text[], %s, %s)",
+            (spaces, list(names), list(afters), list(kinds), FRESH_EVENTS_MAX + 1, FRESH_RECORD_BYTES_MAX),
+        )
+        found: list[list[StoredEvent] | None] = [[] for _ in wanted]
+        for place, group in groupby(rows, key=lambda row: int(row[0])):
+            events = list(group)
+            few = len(events) <= FRESH_EVENTS_MAX and not any(row[-1] for row in events)
+            found[place - 1] = stored_events(row[1:-1] for row in events) if few else None
+        return found
 
     def holes(self, log: StoredLog, limit: int = 50) -> list[StoredRow]:
         """See `store_watch.Watched`."""

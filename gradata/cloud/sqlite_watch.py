@@ -5,16 +5,26 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
 from gradata.cloud.days import DayKind
 from gradata.cloud.sqlite_commit import NUMBER_BITS
 from gradata.cloud.sqlite_read import EVENT_COLUMNS, LOG, Reads, stored_events, stored_log
-from gradata.cloud.store import EVENTS_MAX, StoredEvent, StoredLog, StoredRow
-from gradata.cloud.store_watch import CURSOR_END, RECENT_SCANNED_MAX, Notice, StoredAlert, StoredBrain, Told
+from gradata.cloud.store import EVENTS_MAX, EventQuery, StoredEvent, StoredLog, StoredRow
+from gradata.cloud.store_watch import (
+    CURSOR_END,
+    FRESH_EVENTS_MAX,
+    FRESH_RECORD_BYTES_MAX,
+    RECENT_SCANNED_MAX,
+    Notice,
+    StoredAlert,
+    StoredBrain,
+    Told,
+)
 
 SECRET_BYTES = 32
 
@@ -97,6 +107,15 @@ class Watching(Reads):
                 (base + max(last - RECENT_SCANNED_MAX, 0), base + last, kind, kind, min(limit, EVENTS_MAX)),
             )
             return stored_events(rows)
+
+    def fresh(self, wanted: Sequence[tuple[str, EventQuery]]) -> list[list[StoredEvent] | None]:
+        """See `store_watch.Watched`."""
+        found: list[list[StoredEvent] | None] = []
+        for workspace, query in wanted:
+            events = self.events(workspace, replace(query, limit=FRESH_EVENTS_MAX + 1))
+            large = any(len(event.record or b"") > FRESH_RECORD_BYTES_MAX for event in events)
+            found.append(None if large or len(events) > FRESH_EVENTS_MAX else events)
+        return found
 
     def holes(self, log: StoredLog, limit: int = 50) -> list[StoredRow]:
         """See `store_watch.Watched`."""

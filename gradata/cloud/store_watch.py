@@ -6,18 +6,22 @@ since 1970 (UTC), days ISO 8601 dates (UTC).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from gradata.cloud.days import DayKind
-    from gradata.cloud.store import StoredEvent, StoredLog, StoredRow
+    from gradata.cloud.store import EventQuery, StoredEvent, StoredLog, StoredRow
 
 RECENT_SCANNED_MAX = 20_000
 CURSOR_END = 2**40
 """No event has this cursor."""
 """How far back `recent` looks: a type that did not come up within so many events is not recent."""
+
+FRESH_EVENTS_MAX = 8
+FRESH_RECORD_BYTES_MAX = 64 * 1024
+"""What one feed may have in a read that is made for many."""
 
 Told = Callable[[Collection[str]], None]
 """Called with the names of brains that changed; none named: something may have."""
@@ -79,6 +83,12 @@ class Watched(Protocol):
         """The newest events with a cursor below `before`, newest first; bounded as `Store.events` is.
 
         Of the RECENT_SCANNED_MAX places below it: fewer than `limit` of a `kind` do not say that there are no more.
+        """
+
+    def fresh(self, wanted: Sequence[tuple[str, EventQuery]]) -> list[list[StoredEvent] | None]:
+        """All that is behind the cursors of several feeds (workspace, query), in one read.
+
+        None where that is more than FRESH_EVENTS_MAX events, or large ones: `Store.events` tells it page by page.
         """
 
     def holes(self, log: StoredLog, limit: int = 50) -> list[StoredRow]:

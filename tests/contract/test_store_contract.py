@@ -356,6 +356,26 @@ def test_days_are_counted_once(store: Store) -> None:
     assert (store.days("elsewhere", "brain", ""), store.active_days("elsewhere", "")) == ([], {})
 
 
+def test_the_fresh_events_of_several_feeds_are_those_of_their_pages(store: Store) -> None:
+    """Each feed has what is behind its own cursor; one with many or large ones is sent to its pages."""
+    few = [event(f"few {number}", kind="NOTE" if number % 2 else "CORRECTION") for number in range(8)]
+    ingest(store, append(few))
+    ingest(store, append([event(f"many {number}") for number in range(9)], brain_id="many", log_id=OTHER_LOG))
+    ingest(store, Loose("default", "large", lines(event("small"), event("large", "x" * 70_000))))
+    queries = [
+        *(EventQuery("brain", after=after) for after in (0, 3, 8)),
+        EventQuery("brain", "NOTE", after=2),
+        EventQuery("large", after=0),
+        EventQuery("many"),
+        EventQuery("many", after=1),
+        EventQuery("nobody"),
+    ]
+    found = store.fresh([*(("default", query) for query in queries), ("others", EventQuery("brain"))])
+    pages = [store.events("default", query) for query in queries]
+    assert [page and page[-1].record for page in found[:3]] == [few[-1], few[-1], []]
+    assert found == [*pages[:4], None, None, *pages[6:], []]
+
+
 def test_recent_events_are_the_newest_first(store: Store) -> None:
     """Of one type if asked for, with their bytes; none for another workspace."""
     log = [event(str(number), kind="NOTE" if number % 2 else "CORRECTION") for number in range(6)]
