@@ -179,8 +179,8 @@ def _log_facts(
     for request in named:
         name = (request.brain_id, request.log_id)
         head = found.heads.get(name)
-        if head is None:
-            continue
+        if head is None or found.locked.brains[request.brain_id].deleted_at is not None:
+            continue  # of a brain that is being removed the tiles may be gone, and its logs are asked of no more
         log_key, tree, offset, event_id = head
         if isinstance(request, Beat) or request.first >= tree.size:
             facts.setdefault(name, LogFacts(tree, offset, event_id))

@@ -73,7 +73,8 @@ def _gather(connection: sqlite3.Connection, requests: Sequence[Request], touched
         brain = _find_brain(connection, request.brain_id, touched)
         if not isinstance(request, Beat) and not isinstance(request.load, Claim):
             known.update(event_id for event_id in request.load.event_ids if event_id is not None)
-        if brain is not None and not isinstance(request, Loose):
+        # Of a brain that is being removed the tiles may be gone, and its logs are asked of no more.
+        if brain is not None and brain.deleted_at is None and not isinstance(request, Loose):
             name = (request.brain_id, request.log_id)
             assert name not in logs or isinstance(request, Beat)
             facts = _log_facts(connection, brain.key, request, touched)

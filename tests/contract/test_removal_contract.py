@@ -229,6 +229,15 @@ def test_what_a_deletion_leaves_is_removed_in_steps(store: Store) -> None:
     assert store.purge("default", "nobody", 100) == 0
 
 
+def test_a_brain_that_is_being_removed_says_so(store: Store) -> None:
+    """Between two steps its head is still there and its tiles are not: no reason to call the store damaged."""
+    log = [event(f"e{number}") for number in range(30)]
+    ingest(store, append(log))
+    removal.delete(store, "default", "brain", now=NOW)
+    assert store.purge("default", "brain", 100) > 0
+    assert store.ingest([append(log, 0, 1)], now=NOW) == [Deleted()]
+
+
 def test_a_deleted_brain_may_be_readmitted(store: Store) -> None:
     """Then it is new: nothing of before is known, and everything is taken. One that was not deleted is left alone."""
     log = [event("a"), event("b")]
