@@ -156,7 +156,7 @@ def parse_batch(body: bytes | memoryview, limits: Limits) -> BatchRequest:
     if data[-1:] != b"\n" or data.count(b"\n") != envelope.count - len(holes):
         raise WireError("count must be the number of records in the body, each with its newline")
     load = Batch(envelope.first, envelope.offset, data, split(data))
-    return BatchRequest(envelope, load, _places(envelope, load, holes) if holes else ())
+    return BatchRequest(envelope, load, _places(envelope, load, holes))
 
 
 def _envelope(fields: Fields) -> Envelope:

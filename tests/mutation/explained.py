@@ -85,6 +85,22 @@ RULES: tuple[Rule, ...] = (
         "or True",
         "a short cut: where nothing overlaps no row is below the head, and none is found",
     ),
+    Rule("wire", "logs_request", r", ''\)", r", 'XXXX'\)", "an X is a letter, and never quoted"),
+    Rule(
+        "wire",
+        "_target",
+        r'"location", ""|host = None',
+        r'"location", (None|"XXXX")?\)|host = ""',
+        "an address without a host, none at all, and an empty one are all of no host",
+    ),
+    Rule(
+        "wire",
+        "_failure",
+        "case _: pass",
+        "^ *$",
+        "it is there for the type checker: what is not matched goes on anyway",
+    ),
+    Rule("wire", "_failure", "if 200 <= status", "if 20(0 <|1 <=) status", "a 200 was read before, and is no failure"),
     Rule(
         "framing",
         "_too_deep",

@@ -26,7 +26,7 @@ _ALL = (
     Target(
         "wire",
         ("replicator/wire/client.py", "replicator/wire/common.py", "replicator/wire/server.py"),
-        _units("wire_answers", "wire_golden", "wire_requests"),
+        _units("wire_answers", "wire_golden", "wire_requests", "wire_words"),
     ),
     Target("status", ("replicator/status.py",), _units("status", "engine")),
     Target(
