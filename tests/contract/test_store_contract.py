@@ -12,6 +12,7 @@ import pytest
 from gradata.cloud.auth import create_key, list_keys, revoke_key, rotate_key, works
 from gradata.cloud.check import check
 from gradata.cloud.ingest import Done, Forbidden, Gap
+from gradata.cloud.meaning import with_holes
 from gradata.cloud.replica import Span, log_bytes
 from gradata.cloud.requests import Append, Beat, Claim, Loose, Request
 from gradata.cloud.store import EventQuery, Store, StoreError, StoreUnavailableError
@@ -406,6 +407,20 @@ def test_older_pages_reach_every_event_once(store: Store, monkeypatch: pytest.Mo
             before, pages = page.before, pages + 1
             assert pages < 40
         assert (len(seen), seen) == (wanted, sorted(set(seen), reverse=True))
+
+
+def test_f35_holes_among_records_are_filled_one_by_one(store: Store) -> None:
+    """A batch that leaves out the bytes of two records; then each alone, below the head, and the replica is whole."""
+    log = [event("a"), event("b"), b"no json\n", event("d")]
+    holes = [(place, len(log[place]), leaf_hash(log[place])) for place in (1, 3)]
+    assert ingest(store, append(log, load=with_holes(lines(log[0], log[2]), holes))) == [(3, 0, 1, 0)]
+    stored = store.log("default", LOG)
+    assert stored is not None
+    assert (stored.holes, stored.tree) == (2, tree(log))
+    for place in (1, 3):
+        assert ingest(store, append(log, place, place + 1)) == [(0, 1, 0, 0)]
+    assert read_back(store) == b"".join(log)
+    assert sound(store)
 
 
 def test_holes_are_listed_last_first(store: Store) -> None:
