@@ -99,6 +99,8 @@ def extend(before: CompactRange, leaves: Sequence[bytes]) -> tuple[CompactRange,
     (`completed[0]` are the leaves), left to right; `completed[8]` are the roots of the tiles that became full.
     Cost: one hash a leaf, however the leaves are cut into batches.
     """
+    if len(leaves) == 1:
+        return _extend_by_one(before, leaves[0])
     standing = _by_level(before)
     completed: list[list[bytes]] = []
     fresh = list(leaves)
@@ -113,6 +115,19 @@ def extend(before: CompactRange, leaves: Sequence[bytes]) -> tuple[CompactRange,
         level += 1
     nodes = tuple(standing[level] for level in sorted(standing, reverse=True))
     return CompactRange(before.size + len(leaves), nodes), completed
+
+
+def _extend_by_one(before: CompactRange, leaf: bytes) -> tuple[CompactRange, list[list[bytes]]]:
+    """As `extend`: one record is what most batches of a log in use bring."""
+    nodes = list(before.nodes)
+    completed = [[leaf]]
+    node, size = leaf, before.size
+    while size & 1:
+        node = node_hash(nodes.pop(), node)
+        completed.append([node])
+        size >>= 1
+    nodes.append(node)
+    return CompactRange(before.size + 1, tuple(nodes)), completed
 
 
 def _nodes(row: Sequence[bytes]) -> list[bytes]:

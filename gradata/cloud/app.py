@@ -20,11 +20,12 @@ from gradata.cloud.dashboard.pages import Pages, add_pages
 from gradata.cloud.direct import Asked, Direct
 from gradata.cloud.documents import BASE, complete, heartbeat_document, ingest_document
 from gradata.cloud.edge import Answered, Edge, add_error_answers, response
+from gradata.cloud.express import Express
 from gradata.cloud.eyes import Eyes
 from gradata.cloud.journal import note_answer, route_of
 from gradata.cloud.requests import Append, Loose
 from gradata.cloud.service import Answer
-from gradata.cloud.shared import Options, Shared
+from gradata.cloud.shared import INLINE_BYTES, Options, Shared
 from gradata.cloud.store import Store
 from gradata.cloud.sweeping import Sweeping
 from gradata.cloud.views import add_views
@@ -34,8 +35,6 @@ from gradata.cloud.views_fleet import add_fleet_views
 from replicator.errors import WireError
 from replicator.wire import BATCH_TYPE, JSON_TYPE, LOOSE_TYPE
 
-INLINE_BYTES = 32 * 1024
-"""Bodies up to this are interpreted on the event loop: a change of threads costs more."""
 HEARTBEAT_BYTES_MAX = 64 * 1024
 
 
@@ -84,6 +83,7 @@ def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
         rate=shared.options.rate,
         answered=_answered(eyes),
     )
+    app.express = Express(f"{BASE}/ingest", direct["ingest"], shared, app.edge)
     return app
 
 
@@ -91,6 +91,7 @@ class Cloud(FastAPI):
     """The framework's application, behind our edge."""
 
     edge: Edge
+    express: Express
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request, or the server's life."""

@@ -32,6 +32,14 @@ class Asked:
         self.state = SimpleNamespace(verdict=None, claim=None)
         self._receive = receive
 
+    @classmethod
+    def of(cls, headers: Mapping[str, str]) -> Asked:
+        """One whose body was read already."""
+        asked = cls.__new__(cls)
+        asked.headers = headers
+        asked.state = SimpleNamespace(verdict=None, claim=None)
+        return asked
+
     @property
     def query_params(self) -> Mapping[str, str]:
         """Of the query."""

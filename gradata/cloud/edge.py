@@ -56,11 +56,30 @@ class Edge:
         self._app = app
         self._direct = direct
         self._limits = limits
-        self._answered = answered
+        self.answered = answered
         self._rate = rate
         self._fixed = [] if rate is None else [(b"ratelimit-policy", policy_field(rate).encode())]
         self._requests_max = requests_max
         self._at_work = 0
+
+    def has_room(self) -> bool:
+        """Whether one more request may be at work."""
+        return self._at_work < self._requests_max
+
+    def begin(self) -> None:
+        """One more request is at work."""
+        self._at_work += 1
+
+    def end(self) -> None:
+        """One fewer is."""
+        self._at_work -= 1
+
+    def fields(self, name: str, verdict: Verdict | None) -> list[tuple[bytes, bytes]]:
+        """What every answer has beside its own fields: the request's id, and the budget of its brain."""
+        fields = [(b"x-request-id", name.encode()), *self._fixed]
+        if self._rate is not None:
+            fields.append((b"ratelimit", state_field(self._rate, verdict).encode()))
+        return fields
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,17 +97,13 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                fields = [*message["headers"], (b"x-request-id", name.encode()), *self._fixed]
-                if self._rate is not None:
-                    state = scope.get("state", {}) if asked is None else vars(asked.state)
-                    verdict: Verdict | None = state.get("verdict")
-                    fields.append((b"ratelimit", state_field(self._rate, verdict).encode()))
-                message["headers"] = fields
+                state = scope.get("state", {}) if asked is None else vars(asked.state)
+                message["headers"] = [*message["headers"], *self.fields(name, state.get("verdict"))]
             await send(message)
 
         is_feed = direct is None and scope["path"].endswith("/feed")  # it stays for hours, and has its own bound
         try:
-            if self._at_work >= self._requests_max and not is_feed:
+            if not is_feed and not self.has_room():
                 await _send(busy(), send_with_fields)
                 return
             if b"%00" in scope["query_string"] or "\0" in scope["path"]:  # no store's texts can hold it
@@ -104,7 +119,7 @@ class Edge:
             finally:
                 self._at_work -= not is_feed
         finally:
-            self._answered(scope, status, None if is_feed else time.monotonic() - begun)
+            self.answered(scope, status, None if is_feed else time.monotonic() - begun)
             REQUEST_ID.reset(mark)
 
     async def _answer(self, direct: Direct, asked: Asked, send: Send) -> None:
@@ -119,10 +134,15 @@ class Edge:
         await _send(answer, send)
 
 
+def own_fields(answer: Answer) -> list[tuple[bytes, bytes]]:
+    """The fields that are of this answer alone."""
+    own = [(b"content-length", b"%d" % len(answer.body)), (b"content-type", answer.media_type.encode("latin-1"))]
+    own += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
+    return own
+
+
 async def _send(answer: Answer, send: Send) -> None:
-    headers = [(b"content-length", b"%d" % len(answer.body)), (b"content-type", answer.media_type.encode("latin-1"))]
-    headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.start", "status": answer.status, "headers": own_fields(answer)})
     await send({"type": "http.response.body", "body": answer.body})
 
 

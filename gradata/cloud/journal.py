@@ -36,7 +36,12 @@ def request_id_of(scope: Scope) -> str:
             given = value.decode("latin-1")
             if _GIVEN.fullmatch(given):
                 return str(given)
-    return f"{_OWN}{next(_NUMBERS):08x}"
+    return request_id(None)
+
+
+def request_id(given: str | None) -> str:
+    """`given`, if it is harmless, else a new one."""
+    return given if given is not None and _GIVEN.fullmatch(given) else f"{_OWN}{next(_NUMBERS):08x}"
 
 
 def route_of(scope: Scope) -> str:

@@ -63,6 +63,8 @@ _FAILURES = (DecodeError, ValidationError, RecursionError)
 
 def read_lines(data: bytes, ends: Sequence[int]) -> Lines:
     """Leaves, contents and meanings of the records in `data`; `ends[i]` is where record i ends, newline included."""
+    if len(ends) == 1:
+        return _single(data[: ends[0]])
     records = [data[start:end] for start, end in pairwise((0, *ends))]
     leaves = leaf_hashes(records)
     contents = [leaf[:CONTENT_BYTES] for leaf in leaves]
@@ -98,6 +100,19 @@ def with_holes(lines: Lines, holes: Sequence[tuple[int, int, bytes]]) -> Lines:
 
 def _fields(columns: Columns) -> tuple[Sequence[Any], ...]:
     return columns.types, columns.categories, columns.severities, columns.sessions, columns.timestamps
+
+
+def _single(record: bytes) -> Lines:
+    """One record: what an agent sends while it works."""
+    leaf = leaf_hash(record)
+    content = leaf if not record.endswith(b"\r\n") else leaf_hash(record[:-2] + b"\n")
+    meaning = meaning_of(record)
+    contents = (content[:CONTENT_BYTES],)
+    if isinstance(meaning, str):
+        return _each((record,), (leaf,), contents)
+    event_id, kind, category, severity, session, ts = meaning
+    columns = Columns((kind,), (category,), (severity,), (session,), (ts,))
+    return Lines((record,), (leaf,), contents, (event_id,), columns)
 
 
 def _all_plain(data: bytes, count: int) -> list[_Event] | None:

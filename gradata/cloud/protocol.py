@@ -9,15 +9,20 @@ connection, and the client would never see why.
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from gradata.cloud.direct import WHOLE
+from gradata.cloud.edge import own_fields
+from gradata.cloud.express import Express, Head
+from gradata.cloud.service import Answer
 from replicator.wire import PROBLEM_TYPE, problem_body
 
 HEAD_S = 15.0
 HEAD_BYTES_MAX = 64 * 1024
+HELD_S = 1.0
 UNWANTED_S = 30.0
 UNWANTED_BYTES_MAX = 64 * 1024 * 1024
 _ANNOUNCED = b"\r\ncontent-length: "
@@ -86,12 +91,31 @@ class Joining:
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose request head does not come within HEAD_S, or is longer than HEAD_BYTES_MAX."""
+    """Closes a connection whose request head does not come within HEAD_S, or is longer than HEAD_BYTES_MAX.
+
+    What `Express` can take is given to it; the parser hears nothing of it.
+    """
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _unwanted_timer: asyncio.TimerHandle | None = None
     _unwanted_bytes = 0
+
+    _express: Express | None = None
+    _head: Head | None = None
+    """Of the last request that went express: most connections send one head over and over."""
+    _parsing = False
+    """The parser is within a request."""
+    _answered_s = -math.inf
+    """When it was answered, by the loop's clock."""
+    _asked = False
+    """A request is at work that went express."""
+    _ending = False
+    _behind = b""
+    """What came while it was."""
+    _held = b""
+    _held_timer: asyncio.TimerHandle | None = None
+    """A head and a part of its small body: clients send the two one after the other."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
         """A connection: its first head is awaited."""
@@ -100,17 +124,20 @@ class BoundedHttp(HttpToolsProtocol):
         if "outbox" not in shared:
             shared["outbox"] = Outbox(self.loop)
         self._outbox: Outbox = shared["outbox"]
+        self._express = getattr(self.app, "express", None)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Its end."""
         self._head_is_there()
         self._body_is_over()
+        self._let_go()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()
+        self._parsing = True
         if self._head_timer is None:
             self._await_head()
 
@@ -118,6 +145,8 @@ class BoundedHttp(HttpToolsProtocol):
         """The head is there."""
         self._head_is_there()
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self._express = None  # nobody knows what the client will speak from here on
         if self.scope["method"] != "HEAD":  # nothing would follow the head
             self.cycle.transport = cast("asyncio.Transport", Joining(self.transport, self._outbox))
 
@@ -135,11 +164,89 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The last byte of a request."""
         self._body_is_over()
+        self._parsing = False
         cast("dict[str, object]", self.scope)[WHOLE] = True
         super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes; a head that goes on for too long ends the connection."""
+        """Bytes: of a request that can go express, of one that cannot, or behind one that did."""
+        if self._asked:
+            self._behind += data
+            self.flow.pause_reading()
+        elif self._express is None or self._parsing or not self._takes(self._express, data):
+            self._parse(data)
+
+    def _takes(self, express: Express, data: bytes) -> bool:
+        """Whether the request goes express, or may do so when the rest of its body is there."""
+        if self._held_timer is not None:
+            data = self._held + data
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False
+        found = express.find(data, self._head)
+        if found is None or self.flow.write_paused or len(self.connections) >= (self.limit_concurrency or math.inf):
+            return False
+        self._head, begin, length = found
+        if len(data) < begin + length:
+            self._hold(data)
+            return True
+        if len(data) > begin + length or not express.take(self._head, data[begin:], self._reply):
+            return False
+        self._let_go()
+        self._head_is_there()
+        self._asked = True
+        return True
+
+    def _hold(self, data: bytes) -> None:
+        self._held = data
+        if self._held_timer is None:
+            self._held_timer = self.loop.call_later(HELD_S, self._parse, b"")
+
+    def _let_go(self) -> bytes:
+        held, self._held = self._held, b""
+        if self._held_timer is not None:
+            self._held_timer.cancel()
+            self._held_timer = None
+        return held
+
+    def _reply(self, answer: Answer, fields: list[tuple[bytes, bytes]]) -> None:
+        """Send the answer to what went express, and go on."""
+        self._asked = False
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        head = [STATUS_LINE[answer.status]]
+        for name, value in (*self.server_state.default_headers, *own_fields(answer), *fields):
+            head += (name, b": ", value, b"\r\n")
+        head += (b"connection: close\r\n\r\n" if self._ending else b"\r\n", answer.body)
+        self._outbox.put(self.transport, b"".join(head))
+        if self._ending:
+            self._outbox.send()
+            self.transport.close()
+            return
+        self._answered_s = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._await_next(self.timeout_keep_alive)
+        if self._behind:
+            behind, self._behind = self._behind, b""
+            self.flow.resume_reading()
+            self.data_received(behind)
+
+    def _await_next(self, within_s: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(within_s, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End the connection if nothing came since its last answer: one timer for many requests."""
+        self.timeout_keep_alive_task = None
+        left = self._answered_s + self.timeout_keep_alive - self.loop.time()
+        if self._asked or self._held or left > 0:
+            self._await_next(max(left, 1.0))
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _parse(self, data: bytes) -> None:
+        """The general way. A head that goes on for too long ends the connection."""
+        if self._held_timer is not None:
+            data = self._let_go() + data
         super().data_received(data)
         if self._head_timer is not None:
             self._head_bytes += len(data)
@@ -159,9 +266,14 @@ class BoundedHttp(HttpToolsProtocol):
         self.transport.close()
 
     def shutdown(self) -> None:
-        """The server ends: what is answered is sent before."""
+        """The server ends: what is answered is sent before, what is at work is answered."""
         self._outbox.send()
-        super().shutdown()
+        if self._held:
+            self._parse(b"")
+        if self._asked:
+            self._ending = True
+        else:
+            super().shutdown()
 
     def _await_head(self) -> None:
         self._head_bytes = 0

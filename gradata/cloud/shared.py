@@ -21,10 +21,12 @@ from gradata.cloud.ingest import Decision
 from gradata.cloud.limits import Rate, RateLimiter, Verdict
 from gradata.cloud.reading import BODY_S, ENCODINGS, read_body, whole_body
 from gradata.cloud.store import Store, StoreUnavailableError
-from gradata.cloud.writer import Claim, GroupWriter, Outcome, Spent
+from gradata.cloud.writer import Claim, GroupWriter, Job, Outcome, Spent
 from replicator.errors import WireError
 from replicator.model import MIB, Limits
 
+INLINE_BYTES = 32 * 1024
+"""Bodies up to this are interpreted on the event loop: a change of threads costs more."""
 BODIES_BYTES_MAX = 512 * MIB
 """Bodies held in memory at one time, by their largest possible size."""
 GUESS_RATE = Rate(600, burst=100)
@@ -71,7 +73,8 @@ class Shared:
         self._noted: dict[tuple[str, str], float] = {}
         self._body_bytes = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._settled: deque[tuple[asyncio.Future[Outcome], Outcome]] = deque()
+        self._settled: deque[tuple[Callable[[Outcome], None], Outcome]] = deque()
+        self._submitted: list[Job] = []
         self._waking = False
         self.scrubbing = asyncio.Semaphore(1)
         self.committed: Callable[[Decision, float, int], None] = lambda _decision, _seconds, _now: None
@@ -83,6 +86,7 @@ class Shared:
     def close(self) -> None:
         """Commit what is queued and close the store."""
         if self._writer is not None:
+            self._writer.submit_all(self._submitted)
             self._writer.close()
         self.store.close()
 
@@ -144,7 +148,10 @@ class Shared:
         """
         declared = request.headers.get("content-length", "")
         plain = "content-encoding" not in request.headers and declared.isdecimal()
-        wanted = min(int(declared[:20]), bytes_max) if plain else bytes_max
+        return self.hold(min(int(declared[:20]), bytes_max) if plain else bytes_max)
+
+    def hold(self, wanted: int) -> int:
+        """As `take_room`, for a body of this size."""
         if self._body_bytes + wanted > BODIES_BYTES_MAX:
             raise StoreUnavailableError("too many large bodies at one time")
         self._body_bytes += wanted
@@ -188,13 +195,36 @@ class Shared:
 
         Raises StoreUnavailableError; SpentError when the brain's budget is spent at the other servers.
         """
-        assert self._writer is not None
-        self._loop = loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[Outcome] = loop.create_future()
+        waiting: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         begun = time.monotonic()
+
+        def settled(outcome: Outcome) -> None:
+            if not waiting.done():
+                waiting.set_result(outcome)
+
+        self.submit(asked, request, settled)
+        return self.decided(await waiting, begun)
+
+    def submit(self, asked: Request | Asked, request: requests.Request, settled: Callable[[Outcome], None]) -> None:
+        """Have it committed, with all that is submitted in this turn of the loop; `settled` is called on the loop.
+
+        Handed over one by one, the first would have a commit of its own, and each would wake the writing thread.
+        """
+        assert self._writer is not None
+        if not self._submitted:
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()
+            self._loop.call_soon(self._hand_in)
         claim: Claim | None = getattr(asked.state, "claim", None)
-        self._writer.submit(request, functools.partial(self._settle, waiting), claim)
-        outcome = await waiting
+        self._submitted.append(Job(request, functools.partial(self._settle, settled), claim))
+
+    def _hand_in(self) -> None:
+        assert self._writer is not None
+        submitted, self._submitted = self._submitted, []
+        self._writer.submit_all(submitted)
+
+    def decided(self, outcome: Outcome, begun: float) -> Decision:
+        """What became of a request that was submitted then. Raises as `commit`."""
         if isinstance(outcome, StoreUnavailableError):
             raise outcome
         if isinstance(outcome, Spent):
@@ -204,9 +234,9 @@ class Shared:
         self.committed(outcome, time.monotonic() - begun, now_us())
         return outcome
 
-    def _settle(self, waiting: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    def _settle(self, settled: Callable[[Outcome], None], outcome: Outcome) -> None:
         """On the writer's thread. The loop is woken once for all that were settled before it came to look."""
-        self._settled.append((waiting, outcome))
+        self._settled.append((settled, outcome))
         if self._waking:
             return
         self._waking = True
@@ -218,10 +248,14 @@ class Shared:
 
     def _hand_over(self) -> None:
         self._waking = False  # first: what is settled from here on wakes the loop again
-        while self._settled:
-            waiting, outcome = self._settled.popleft()
-            if not waiting.done():
-                waiting.set_result(outcome)
+        try:
+            while self._settled:
+                settled, outcome = self._settled.popleft()
+                settled(outcome)
+        finally:
+            if self._settled:  # one of them raised: a bug, which is not the others'
+                assert self._loop is not None
+                self._loop.call_soon(self._hand_over)
 
 
 class SpentError(service.AnswerError):

@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gradata.cloud.ingest import Decision
@@ -49,7 +49,9 @@ class Claim:
 
 
 @value
-class _Job:
+class Job:
+    """A request to be committed, if its claim is good. `done` must be quick and must not raise."""
+
     request: Request
     done: Callable[[Outcome], None] = field(repr=False)
     claim: Claim | None = None
@@ -66,15 +68,19 @@ class GroupWriter:
     def __init__(self, store: Store, *, now: Callable[[], int]) -> None:
         self._store = store
         self._now = now
-        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._put_off: list[_Job] = []
+        self._queue: queue.SimpleQueue[Sequence[Job] | None] = queue.SimpleQueue()
+        self._put_off: list[Job] = []
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="gradata-writer", daemon=True)
         self._thread.start()
 
     def submit(self, request: Request, done: Callable[[Outcome], None], claim: Claim | None = None) -> None:
-        """Have the request committed, if its claim is good. `done` must be quick and must not raise."""
-        self._queue.put(_Job(request, done, claim))
+        """Have a request committed."""
+        self.submit_all([Job(request, done, claim)])
+
+    def submit_all(self, jobs: Sequence[Job]) -> None:
+        """Have several committed, together if they are not too many."""
+        self._queue.put(jobs)
 
     def close(self) -> None:
         """Commit what is queued, then end the thread."""
@@ -93,7 +99,7 @@ class GroupWriter:
                 self._store.rest()
                 rest_due, rested = None, time.monotonic()
 
-    def _next_group(self, until: float | None) -> list[_Job]:
+    def _next_group(self, until: float | None) -> list[Job]:
         """What is queued, up to the limits, in order; a log's second batch waits for the next group.
 
         Waits for the first one, at most until then.
@@ -102,15 +108,14 @@ class GroupWriter:
         if not waiting and not self._stopping:
             waiting = self._taken(None if until is None else max(0.0, until - time.monotonic()))
         while len(waiting) < GROUP_REQUESTS_MAX and not self._stopping:
-            more = self._taken(0.0)
-            if not more:
+            if self._queue.empty():
                 break
-            waiting += more
-        group: list[_Job] = []
+            waiting += self._taken(0.0)
+        group: list[Job] = []
         logs: set[tuple[str, str]] = set()
         records = 0
         for place, job in enumerate(waiting):
-            if group and records + job.records > GROUP_RECORDS_MAX:
+            if group and (records + job.records > GROUP_RECORDS_MAX or len(group) == GROUP_REQUESTS_MAX):
                 self._put_off += waiting[place:]
                 break
             if not isinstance(job.request, Loose):
@@ -123,17 +128,17 @@ class GroupWriter:
             records += job.records
         return group
 
-    def _taken(self, within_s: float | None) -> list[_Job]:
+    def _taken(self, within_s: float | None) -> list[Job]:
         try:
-            job = self._queue.get(block=within_s != 0.0, timeout=within_s)
+            jobs = self._queue.get(block=within_s != 0.0, timeout=within_s)
         except queue.Empty:
             return []
-        if job is None:
+        if jobs is None:
             self._stopping = True
             return []
-        return [job]
+        return list(jobs)
 
-    def _admitted(self, group: list[_Job]) -> list[_Job]:
+    def _admitted(self, group: list[Job]) -> list[Job]:
         """Those whose claim is good; the others are answered."""
         refused: set[int] = set()
         for rate in {job.claim.rate for job in group if job.claim is not None}:
@@ -153,7 +158,7 @@ class GroupWriter:
                     group[place].done(Spent(verdict))
         return [job for place, job in enumerate(group) if place not in refused]
 
-    def _commit(self, group: list[_Job]) -> None:
+    def _commit(self, group: list[Job]) -> None:
         try:
             decisions = self._store.ingest([job.request for job in group], now=self._now())
         except StoreUnavailableError as error:

@@ -1,0 +1,149 @@
+"""The way of the commonest request from its bytes to its answer: without the framework, a task or a future.
+
+That is a batch of a client that was here a moment ago, small enough to be interpreted at once, in the plainest form
+of HTTP/1.1. Everything else is left alone *before* anything was done for it, errors included, and takes the general
+way (`edge`, `app`), so each refusal stands in one place. What both ways do, they do with the same functions of
+`service` and `shared`; a test sends the same requests both ways and compares answers and stores.
+
+Partners: `protocol`, which has the connection; `edge`, which has what holds for every answer.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping
+
+from gradata.cloud import service
+from gradata.cloud.direct import Asked, Direct
+from gradata.cloud.edge import Edge, answer_to, bug
+from gradata.cloud.journal import request_id
+from gradata.cloud.reading import whole_body
+from gradata.cloud.requests import Append
+from gradata.cloud.service import Answer, AnswerError, DeniedError
+from gradata.cloud.shared import INLINE_BYTES, Shared
+from gradata.cloud.store import StoreUnavailableError
+from gradata.cloud.writer import Outcome
+from replicator.errors import WireError
+from replicator.wire import BATCH_TYPE
+
+HEAD_BYTES_MAX = 8 * 1024
+_LENGTH = re.compile(rb"\r\ncontent-length: ([1-9][0-9]{0,6})\r\n", re.IGNORECASE)
+_LINE = re.compile(rb"([A-Za-z][A-Za-z0-9-]*): ?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
+_UNCOMMON = frozenset({"content-length", "transfer-encoding", "expect", "upgrade", "te", "trailer", "proxy-connection"})
+
+Reply = Callable[[Answer, list[tuple[bytes, bytes]]], None]
+"""Sends the answer with these fields beside its own."""
+
+
+class Head:
+    """A request's head without its length. `plain`: its bytes, by which the next one on the connection is known."""
+
+    __slots__ = ("headers", "plain")
+
+    def __init__(self, plain: bytes, headers: Mapping[str, str]) -> None:
+        self.plain = plain
+        self.headers = headers
+
+
+def read_head(plain: bytes, request_line: bytes) -> Head | None:
+    """What a head says; None if anything in it is uncommon: for the parser to judge.
+
+    What passes here means the same to every parser: each field once, in visible characters, nothing folded.
+    """
+    lines = plain.split(b"\r\n")
+    if lines[0] != request_line:
+        return None
+    headers: dict[str, str] = {}
+    for line in lines[1:]:
+        found = _LINE.fullmatch(line)
+        if found is None:
+            return None
+        name = found[1].decode("ascii").lower()
+        if name in headers or name in _UNCOMMON:
+            return None
+        headers[name] = found[2].decode("ascii")
+    if "host" not in headers or headers.get("connection", "keep-alive").lower() != "keep-alive":
+        return None
+    if headers.get("content-type") != BATCH_TYPE:
+        return None
+    return Head(plain, headers)
+
+
+class Express:
+    """Takes the requests of one path."""
+
+    def __init__(self, path: str, route: Direct, shared: Shared, edge: Edge) -> None:
+        self._line = f"POST {path} HTTP/1.1".encode()
+        self._scope = {"method": "POST", "endpoint": route}
+        self.shared = shared
+        self.edge = edge
+
+    def find(self, data: bytes, known: Head | None) -> tuple[Head, int, int] | None:
+        """The head that `data` begins with, where the body begins, and how long it is; None: not for this way."""
+        end = data.find(b"\r\n\r\n", 0, HEAD_BYTES_MAX)
+        length = _LENGTH.search(data, 0, end + 2) if end > 0 else None
+        if length is None or not data.startswith(self._line):
+            return None
+        plain = data[: length.start()] + data[length.end() - 2 : end]
+        head = known if known is not None and known.plain == plain else read_head(plain, self._line)
+        bytes_ = int(length[1])
+        return None if head is None or bytes_ > INLINE_BYTES else (head, end + 4, bytes_)
+
+    def take(self, head: Head, body: bytes, reply: Reply) -> bool:
+        """Have the request done; `reply` is called later, once. False: nothing was done, it must go the general way."""
+        shared = self.shared
+        headers = head.headers
+        principal = shared.keys.remembered(headers.get("authorization"))
+        if principal is None or not principal.may("ingest") or not self.edge.has_room():
+            return False
+        try:
+            plain = whole_body(body, encoding=headers.get("content-encoding"), bytes_max=INLINE_BYTES)
+            work = service.read_batch(principal, plain, shared.limits)
+            asked = Asked.of(headers)
+            taken = shared.hold(len(body))
+        except (WireError, DeniedError, StoreUnavailableError):
+            return False
+        try:
+            shared.charge(asked, work.workspace, work.brain_id)
+        except AnswerError:  # a request that is over its budget is not counted
+            shared.give_room(taken)
+            return False
+        asking = _Asking(self, asked, work, taken, reply)
+        self.edge.begin()
+        shared.submit(asked, work, asking.settled)
+        return True
+
+    def answered(self, status: int, seconds: float) -> None:
+        """Tell of an answer."""
+        self.edge.answered(self._scope, status, seconds)
+
+
+class _Asking:
+    """One request at work."""
+
+    __slots__ = ("_asked", "_begun", "_express", "_reply", "_taken", "_work")
+
+    def __init__(self, express: Express, asked: Asked, work: Append, taken: int, reply: Reply) -> None:
+        self._express = express
+        self._asked = asked
+        self._work = work
+        self._taken = taken
+        self._reply = reply
+        self._begun = time.monotonic()
+
+    def settled(self, outcome: Outcome) -> None:
+        """On the loop's thread: answer."""
+        express, shared = self._express, self._express.shared
+        shared.give_room(self._taken)
+        express.edge.end()
+        name = request_id(self._asked.headers.get("x-request-id"))
+        answer = bug()
+        try:
+            decision = shared.decided(outcome, self._begun)
+            answer = service.answer_batch(self._work, decision, shared.store.cloud_id, shared.limits)
+        except (AnswerError, StoreUnavailableError) as error:
+            answer = answer_to(error, shared.limits)
+        finally:  # a bug is answered like every error, and raised on, to be recorded
+            self._reply(answer, express.edge.fields(name, vars(self._asked.state).get("verdict")))
+            express.answered(answer.status, time.monotonic() - self._begun)
