@@ -12,7 +12,7 @@ import asyncio
 import math
 from typing import cast
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gradata.cloud.direct import WHOLE
 from gradata.cloud.edge import own_fields
@@ -23,6 +23,7 @@ from replicator.wire import PROBLEM_TYPE, problem_body
 HEAD_S = 15.0
 HEAD_BYTES_MAX = 64 * 1024
 HELD_S = 1.0
+BUG = 500
 UNWANTED_S = 30.0
 UNWANTED_BYTES_MAX = 64 * 1024 * 1024
 _ANNOUNCED = b"\r\ncontent-length: "
@@ -180,7 +181,8 @@ class BoundedHttp(HttpToolsProtocol):
         """Whether the request goes express, or may do so when the rest of its body is there."""
         if self._held_timer is not None:
             data = self._held + data
-        if self.cycle is not None and not self.cycle.response_complete:
+        general: RequestResponseCycle | None = self.cycle
+        if general is not None and not general.response_complete:
             return False
         found = express.find(data, self._head)
         if found is None or self.flow.write_paused or len(self.connections) >= (self.limit_concurrency or math.inf):
@@ -219,7 +221,7 @@ class BoundedHttp(HttpToolsProtocol):
             head += (name, b": ", value, b"\r\n")
         head += (b"connection: close\r\n\r\n" if self._ending else b"\r\n", answer.body)
         self._outbox.put(self.transport, b"".join(head))
-        if self._ending:
+        if self._ending or answer.status == BUG:  # as the general way does
             self._outbox.send()
             self.transport.close()
             return

@@ -38,6 +38,9 @@ SHUTDOWN_S = 10
 CONNECTIONS_MAX = 4_000
 DESCRIPTORS_WANTED = 8_192
 GC_OBJECTS = 50_000
+SWITCH_S = 0.0005
+"""The interpreter's lock changes hands this often when two threads want it: with the default of 5 ms the writing thread
+would wait, in the midst of a transaction, until the loop has interpreted all that came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,7 @@ def _serve(
     # walk all of them many times over for nothing.
     gc.freeze()
     gc.set_threshold(GC_OBJECTS, 20, 50)
+    sys.setswitchinterval(SWITCH_S)
     write_json_lines()
     config = uvicorn.Config(
         create_app(store, options=options),

@@ -23,7 +23,9 @@ from gradata.cloud.ingest import Decision
 from gradata.cloud.limits import Rate, Verdict
 from gradata.cloud.requests import Request
 from gradata.cloud.sqlite_commit import commit_group
+from gradata.cloud.sqlite_facts import Known
 from gradata.cloud.sqlite_index import WalIndex
+from gradata.cloud.sqlite_insert import STATEMENTS_MAX
 from gradata.cloud.sqlite_remove import SqliteRemoving
 from gradata.cloud.store import Key, StoreError, StoreUnavailableError
 from gradata.cloud.tiles import TileLostError
@@ -42,7 +44,7 @@ REST_PAGES = 8 * MIB // PAGE_BYTES
 Folding one batch takes less time than the next one takes to come and to be interpreted; folding several at once would
 keep it waiting. And a WAL that begins again from its start is written to blocks that it has already."""
 FORCED_CHECKPOINT_PAGES = 256 * MIB // PAGE_BYTES
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 READERS_MAX = 16
 RECORD_BYTES = Limits().record_bytes
 _BUGS = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.DataError)
@@ -60,6 +62,7 @@ class SqliteStore(SqliteRemoving):
         self._writing = threading.RLock()
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._closed = False
+        self._known = Known()
         self._index = None if path is None else WalIndex(path)
         self._connection = _connect(path)
         try:
@@ -95,7 +98,7 @@ class SqliteStore(SqliteRemoving):
         """See `store.Store`."""
         with self._transaction() as connection:
             try:
-                decisions = commit_group(connection, requests, now=now, record_bytes=self._record_bytes)
+                decisions = commit_group(connection, requests, self._known, now=now, record_bytes=self._record_bytes)
             except TileLostError as error:
                 raise StoreUnavailableError(
                     f"the store is damaged: {error}", hint="restore it from a backup"
@@ -192,6 +195,7 @@ class SqliteStore(SqliteRemoving):
                 raise
 
     def _roll_back(self) -> None:
+        self._known.forget()
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
@@ -228,7 +232,7 @@ def _connect(path: str | None, *, reading: bool = False) -> sqlite3.Connection:
         timeout=BUSY_S,
         isolation_level=None,  # transactions are begun and ended in words
         check_same_thread=False,  # the writing lock, or the queue of readers, lends it to one thread at a time
-        cached_statements=256,
+        cached_statements=256 if reading else STATEMENTS_MAX,
     )
     if reading:
         connection.execute("PRAGMA query_only = ON")

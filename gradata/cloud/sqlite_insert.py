@@ -14,30 +14,20 @@ from itertools import chain, islice
 from typing import Any
 
 ROWS_A_STATEMENT = 64
+STATEMENTS_MAX = 8 * ROWS_A_STATEMENT
 
 
-def insert_rows(
-    connection: sqlite3.Connection,
-    insert: str,
-    rows: Iterable[Sequence[Any]],
-    *,
-    width: int,
-    constants: Sequence[Any] = (),
-) -> None:
-    """Insert `rows` of `width` values each.
+def write_rows(connection: sqlite3.Connection, statement: str, rows: Iterable[Sequence[Any]], *, width: int) -> None:
+    """Carry out a statement on `rows` of `width` values each; its VALUES stand where it says `{rows}`.
 
-    `insert` is an INSERT … SELECT that has them as column1, column2, …, and `constants` as ?1, ?2, ….
+    For each number of rows there is a statement of its own, which the connection keeps prepared.
     """
     rows = iter(rows)
-    while True:
-        taken = list(islice(rows, ROWS_A_STATEMENT))
-        if len(taken) < ROWS_A_STATEMENT:
-            break
-        connection.execute(_statement(insert, width, ROWS_A_STATEMENT), [*constants, *chain.from_iterable(taken)])
-    connection.executemany(_statement(insert, width, 1), [(*constants, *row) for row in taken])
+    while taken := list(islice(rows, ROWS_A_STATEMENT)):
+        connection.execute(_statement(statement, width, len(taken)), list(chain.from_iterable(taken)))
 
 
-@lru_cache(maxsize=16)
-def _statement(insert: str, width: int, count: int) -> str:
+@lru_cache(maxsize=STATEMENTS_MAX)
+def _statement(statement: str, width: int, count: int) -> str:
     row = f"({', '.join('?' * width)})"
-    return f"{insert} FROM (VALUES {', '.join([row] * count)})"
+    return statement.format(rows=f"VALUES {', '.join([row] * count)}")

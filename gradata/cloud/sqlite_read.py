@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from operator import itemgetter
 from typing import Any
 
-from gradata.cloud.sqlite_commit import NUMBER_BITS, tile_reader
+from gradata.cloud.sqlite_facts import NUMBER_BITS, tile_reader
 from gradata.cloud.store import (
     EVENTS_BYTES_MAX,
     EVENTS_MAX,

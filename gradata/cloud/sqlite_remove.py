@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from gradata.cloud.bars import ERASED, EXPIRED
 from gradata.cloud.days import day_counts
 from gradata.cloud.requests import Columns
-from gradata.cloud.sqlite_commit import NUMBER_BITS
+from gradata.cloud.sqlite_facts import NUMBER_BITS
 from gradata.cloud.sqlite_read import EVENT_COLUMNS, stored_events
 from gradata.cloud.sqlite_watch import Watching
 from gradata.cloud.store import StoredEvent, StoredLog
@@ -85,7 +85,9 @@ class SqliteRemoving(Watching):
                     removed += connection.execute("DELETE FROM tiles WHERE log_key = ?", (log,)).rowcount
             if removed:
                 return removed
-            connection.execute("UPDATE logs SET size = 0, \"offset\" = 0, nodes = x'' WHERE brain_key = ?", (key,))
+            connection.execute(
+                "UPDATE logs SET size = 0, \"offset\" = 0, nodes = x'', tail = x'' WHERE brain_key = ?", (key,)
+            )
             connection.execute("UPDATE brains SET events = 0, gone = 0, erased = 0 WHERE brain_key = ?", (key,))
             return 0
 

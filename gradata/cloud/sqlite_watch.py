@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from gradata.cloud.days import DayKind
-from gradata.cloud.sqlite_commit import NUMBER_BITS
+from gradata.cloud.sqlite_facts import NUMBER_BITS
 from gradata.cloud.sqlite_read import EVENT_COLUMNS, LOG, Reads, stored_events, stored_log
 from gradata.cloud.store import EVENTS_MAX, EventQuery, StoredEvent, StoredLog, StoredRow
 from gradata.cloud.store_watch import (

@@ -8,7 +8,20 @@ from typing import NamedTuple
 from replicator.proof import HASH_BYTES, TILE_HASHES, TILE_HEIGHT
 from replicator.tiles import Tile, TileLostError, hashes_of, leaves_at, tree_at
 
-__all__ = ["Tile", "TileLostError", "TilePart", "hashes_of", "leaves_at", "tile_parts", "tree_at"]
+__all__ = [
+    "Tile",
+    "TileLostError",
+    "TilePart",
+    "hashes_of",
+    "leaves_at",
+    "tail_parts",
+    "tile_parts",
+    "tree_at",
+    "with_tail",
+]
+
+TAIL_HASHES = 32
+"""So many hashes are put into their tile at once."""
 
 
 class TilePart(NamedTuple):
@@ -33,3 +46,29 @@ def tile_parts(size: int, completed: Sequence[Sequence[bytes]]) -> list[TilePart
             parts.append(TilePart(level, index, slot, joined[done * HASH_BYTES : end * HASH_BYTES]))
             done = end
     return parts
+
+
+def tail_parts(size: int, tail: bytes, parts: Sequence[TilePart]) -> tuple[bytes, list[TilePart]]:
+    """What is kept as the tail of a log, and what goes into tiles, when `parts` are added to a log of this size.
+
+    The tail is the end of the last tile of leaves, of less than TAIL_HASHES hashes, which was not written to it yet.
+    """
+    leaves = [part for part in parts if not part.level]
+    upper = [part for part in parts if part.level]
+    pending = tail + b"".join(part.hashes for part in leaves)
+    first = size - len(tail) // HASH_BYTES
+    end = first + len(pending) // HASH_BYTES
+    if end - first < TAIL_HASHES and end // TILE_HASHES == first // TILE_HASHES:
+        return pending, upper
+    return b"", tile_parts(first, [hashes_of(pending)]) + upper
+
+
+def with_tail(hashes: bytes, tail: bytes, size: int, number: int) -> bytes:
+    """The tile `number` of leaves: what is stored as such, and the log's tail, if it belongs to it.
+
+    A tile that has lost hashes is left as short as it is: the tail would come to stand in the wrong place.
+    """
+    slot = size - len(tail) // HASH_BYTES - number * TILE_HASHES
+    if not tail or not 0 <= slot < TILE_HASHES or len(hashes) < slot * HASH_BYTES:
+        return hashes
+    return hashes[: slot * HASH_BYTES] + tail

@@ -92,6 +92,7 @@ class SimStore(SqliteStore):
         with contextlib.closing(sqlite3.connect(":memory:")) as source:
             source.deserialize(backup)
             source.backup(self._connection)
+        self._known.forget()
         self._cloud_id = str(self._connection.execute("SELECT value FROM meta WHERE name = 'cloud_id'").fetchone()[0])
 
 

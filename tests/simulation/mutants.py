@@ -47,6 +47,7 @@ READING = "replicator/log/reading.py"
 APPENDING = "replicator/log/appending.py"
 INGEST = "gradata/cloud/ingest.py"
 COMMIT = "gradata/cloud/sqlite_commit.py"
+FACTS = "gradata/cloud/sqlite_facts.py"
 SQLITE = "gradata/cloud/sqlite.py"
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -211,8 +212,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "ids cut off",
         "the look-up of known events stops one too early",
-        COMMIT,
-        "if len(rows) <= len(ids):",
+        FACTS,
+        "if len(rows) <= len(wanted):",
         "if True:",
     ),
     Mutant("no roll back", "a failed transaction stays open", SQLITE, 'self._connection.execute("ROLLBACK")', "pass"),
@@ -242,7 +243,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "tiles not kept",
         "the hashes of new records are not stored",
         COMMIT,
-        "    _write_tiles(connection, log_key, writes.tiles)\n",
+        "            self._write_tiles(log.key, parts)\n",
         "",
     ),
     Mutant(

@@ -6,30 +6,39 @@ import sqlite3
 import subprocess
 import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from gradata.cloud.ingest import Deleted, Done
 from gradata.cloud.meaning import read_lines
 from gradata.cloud.requests import Append
 from gradata.cloud.sqlite import REST_PAGES, SqliteStore
 from gradata.cloud.sqlite_index import WalIndex
-from gradata.cloud.sqlite_insert import ROWS_A_STATEMENT, insert_rows
+from gradata.cloud.sqlite_insert import ROWS_A_STATEMENT, write_rows
+from gradata.cloud.store import StoreUnavailableError
+from gradata.cloud.tiles import TAIL_HASHES, TilePart, hashes_of, tail_parts, tile_parts, with_tail
 from replicator.framing import split
 from replicator.model import MIB
-from replicator.proof import CompactRange
+from replicator.proof import HASH_BYTES, TILE_HASHES, CompactRange
+from tests.cloud_batches import append, event
 
 
-@pytest.mark.parametrize("count", [0, 1, ROWS_A_STATEMENT - 1, ROWS_A_STATEMENT, ROWS_A_STATEMENT + 1, 200])
-def test_all_rows_are_inserted_whatever_their_number(count: int) -> None:
-    """Each once, its values in their columns, the constants beside them; NULL stays NULL."""
+@pytest.mark.parametrize("count", [0, 1, 4, 63, 64, 65, 85, 200])
+def test_all_rows_are_written_whatever_their_number(count: int) -> None:
+    """Each once, its values in their columns; NULL stays NULL; by statements of up to 64 rows."""
+    assert ROWS_A_STATEMENT == 64
     connection = sqlite3.connect(":memory:")
-    connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT, c BLOB, d)")
-    insert = "INSERT INTO t SELECT ?1 + column1, column2, column3, ?2"
-    rows = ((number, f"t{number}", None if number % 3 else bytes([number % 256])) for number in range(count))
-    insert_rows(connection, insert, rows, width=3, constants=(1_000, "same"))
-    expected = [(1_000 + n, f"t{n}", None if n % 3 else bytes([n % 256]), "same") for n in range(count)]
-    assert connection.execute("SELECT * FROM t ORDER BY a").fetchall() == expected
+    connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT, c BLOB)")
+    rows = [(number, f"t{number}", None if number % 3 else bytes([number % 256])) for number in range(count)]
+    write_rows(connection, "INSERT INTO t {rows}", iter(rows), width=3)
+    assert connection.execute("SELECT * FROM t ORDER BY a").fetchall() == rows
+    changed = [(number, f"u{number}") for number in range(count)]
+    write_rows(connection, "UPDATE t SET b = column2 FROM ({rows}) WHERE a = column1", changed, width=2)
+    assert connection.execute("SELECT a, b FROM t ORDER BY a").fetchall() == changed
     connection.close()
 
 
@@ -39,8 +48,75 @@ def test_a_row_that_cannot_be_inserted_is_an_error(tmp_path: Path) -> None:
     connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY)")
     rows = [(number % 70,) for number in range(71)]
     with pytest.raises(sqlite3.IntegrityError):
-        insert_rows(connection, "INSERT INTO t SELECT column1", rows, width=1)
+        write_rows(connection, "INSERT INTO t {rows}", rows, width=1)
     connection.close()
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=12), st.integers(0, 300))
+def test_tiles_and_tail_hold_every_leaf_however_a_log_is_cut(cuts: list[int], old: int) -> None:
+    """Read together they are the leaves at all times; the first `old` came before there was a tail."""
+    leaves = [number.to_bytes(HASH_BYTES, "big") for number in range(old + sum(cuts))]
+    stored: dict[int, bytes] = {}
+    tail = keep(stored, tile_parts(0, [leaves[:old]])) if old else b""
+    size = old
+    for count in cuts:
+        tail, parts = tail_parts(size, tail, tile_parts(size, [leaves[size : size + count]]))
+        keep(stored, parts)
+        size += count
+        assert len(tail) < TAIL_HASHES * HASH_BYTES
+        tiles = [
+            with_tail(stored.get(number, b""), tail, size, number) for number in range(-(-size // TILE_HASHES) + 1)
+        ]
+        assert hashes_of(b"".join(tiles)) == leaves[:size]
+        assert all(len(tile) == TILE_HASHES * HASH_BYTES for tile in tiles[: size // TILE_HASHES])
+
+
+def keep(stored: dict[int, bytes], parts: Sequence[TilePart]) -> bytes:
+    """Put parts of the tiles of leaves where they belong, as the store does."""
+    for level, number, slot, hashes in parts:
+        assert level == 0
+        assert len(stored.get(number, b"")) == slot * HASH_BYTES
+        stored[number] = stored.get(number, b"") + hashes
+    return b""
+
+
+def test_a_tile_that_lost_hashes_is_not_made_whole_by_the_tail() -> None:
+    """What is missing stays missing, or every hash behind it would be in the wrong place."""
+    assert with_tail(b"", b"t" * HASH_BYTES, 33, 0) == b""
+    assert with_tail(b"x" * 32 * HASH_BYTES, b"t" * HASH_BYTES, 33, 0) == b"x" * 32 * HASH_BYTES + b"t" * HASH_BYTES
+    assert with_tail(b"x" * 31 * HASH_BYTES, b"t" * HASH_BYTES, 33, 0) == b"x" * 31 * HASH_BYTES
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_what_others_change_is_seen_by_the_next_commit(tmp_path: Path, own: bool) -> None:
+    """A brain deleted through another connection, or through this one, is deleted for the log that was in use."""
+    path = str(tmp_path / "cloud.db")
+    store, other = SqliteStore.open(path), SqliteStore.open(path)
+    log = [event(f"e{number}") for number in range(4)]
+    assert isinstance(store.ingest([append(log, 0, 1)], now=1)[0], Done)
+    assert isinstance(store.ingest([append(log, 1, 2)], now=1)[0], Done)
+    (store if own else other).delete_brain("default", "brain", now=2)
+    assert isinstance(store.ingest([append(log, 2, 3)], now=3)[0], Deleted)
+    other.close()
+    store.close()
+
+
+def test_what_a_transaction_did_not_commit_is_not_remembered(tmp_path: Path) -> None:
+    """The head is that of the last commit: the same batch is taken again, and once."""
+    store = SqliteStore.open(str(tmp_path / "cloud.db"))
+    log = [event(f"e{number}") for number in range(3)]
+    store.ingest([append(log, 0, 1)], now=1)
+    steps = store._connection
+    steps.set_authorizer(
+        lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_UPDATE else sqlite3.SQLITE_OK
+    )
+    with pytest.raises((StoreUnavailableError, sqlite3.DatabaseError)):
+        store.ingest([append(log, 1, 3)], now=2)
+    steps.set_authorizer(None)
+    done = store.ingest([append(log, 1, 3)], now=3)[0]
+    assert isinstance(done, Done)
+    assert (done.accepted, done.duplicates, done.tree.size) == (2, 0, 3)
+    store.close()
 
 
 def batch(size_bytes: int) -> Append:

@@ -1,0 +1,295 @@
+"""The two ways of a request through the server: the short one of the commonest, and the general one of all.
+
+The same requests are sent to two servers on new stores, one of which has only the general way. Answers and stores
+must be the same; and the short way must have been taken, or nothing was compared.
+"""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import uvicorn
+
+from gradata.cloud.app import create_app
+from gradata.cloud.auth import create_key
+from gradata.cloud.ingest import Decision
+from gradata.cloud.protocol import BoundedHttp
+from gradata.cloud.requests import Request
+from gradata.cloud.shared import LIMITS, Options
+from gradata.cloud.sqlite import SqliteStore
+from gradata.cloud.store import StoreUnavailableError
+from tests.cloud_batches import body, event
+from tests.express_corpus import corpus, posted
+
+WITHIN_S = 60.0
+VARYING = (b"date: ", b"x-request-id: ", b"ratelimit: ")
+
+
+Heard = tuple[list[bytes], bytes]
+
+
+class Served:
+    """A server of the test's own process, on a store in memory."""
+
+    def __init__(self, store: SqliteStore, *, express: bool, per_minute: int | None) -> None:
+        self.store = store
+        self.taken = 0
+        options = Options(limits=replace(LIMITS, requests_per_minute=per_minute, body_bytes=1_000_000))
+        app = create_app(store, options=options)
+        if express:
+            take = app.express.take
+            app.express.shared.keys._clock = lambda: 0.0  # a key that is known stays known, however slow the machine is
+
+            def counted(*asked: Any) -> bool:
+                done = take(*asked)
+                self.taken += done
+                return done
+
+            app.express.take = counted  # type: ignore[method-assign]
+        else:
+            app.express = None  # type: ignore[assignment]
+        config = uvicorn.Config(
+            app,
+            http=BoundedHttp,
+            ws="none",
+            interface="asgi3",
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+        self.server = uvicorn.Server(config)
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.thread = threading.Thread(target=self.server.run, args=([self.listening],))
+        self.key = create_key(store, "both", ("ingest", "read"))
+        self.reader = create_key(store, "reader", ("read",))
+        self.bound = create_key(store, "bound", ("ingest",), brains=("bound",))
+
+    def turn(self) -> None:
+        """Returns when the loop has looked at all that was sent before."""
+        with Line(self) as other:
+            assert other.ask(b"GET /api/v1/health HTTP/1.1\r\nHost: cloud\r\n\r\n")[0][0] == b"HTTP/1.1 200 OK"
+
+    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Everything stored, but times and keys."""
+        connection = self.store._connection
+        connection.row_factory = sqlite3.Row
+        found = {}
+        for table in ("brains", "logs", "records", "events", "tiles", "loose", "days"):
+            rows = [dict(row) for row in connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3")]
+            found[table] = [tuple(value for name, value in row.items() if not name.endswith("_at")) for row in rows]
+        connection.row_factory = None
+        return found
+
+
+class Line:
+    """A connection to a server."""
+
+    def __init__(self, served: Served) -> None:
+        self._cloud_id = served.store.cloud_id.encode()
+        self.socket = socket.create_connection(served.listening.getsockname(), timeout=WITHIN_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._heard = b""
+
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def ask(self, request: bytes) -> Heard:
+        """One request and its answer."""
+        self.socket.sendall(request)
+        return self.hear()
+
+    def hear(self) -> Heard:
+        """The next answer: its head's lines but those that vary, its body without the cloud's own name."""
+        while True:
+            head, end, rest = self._heard.partition(b"\r\n\r\n")
+            if end and head.startswith(b"HTTP/1.1 100"):
+                self._heard = rest
+                continue
+            lines = head.split(b"\r\n")
+            length = next((int(line[16:]) for line in lines if line.startswith(b"content-length: ")), None)
+            if end and length is not None and len(rest) >= length:
+                self._heard = rest[length:]
+                lines = [line for line in lines if not line.startswith(VARYING)]
+                return lines, rest[:length].replace(self._cloud_id, b"(cloud)")
+            part = self.socket.recv(65_536)
+            if not part:
+                return [], self._heard
+            self._heard += part
+
+
+@contextmanager
+def serving(*, express: bool, per_minute: int | None = None, store: SqliteStore | None = None) -> Iterator[Served]:
+    """A server until the block ends."""
+    served = Served(store or SqliteStore(None), express=express, per_minute=per_minute)
+    served.thread.start()
+    try:
+        yield served
+    finally:
+        served.server.should_exit = True
+        served.thread.join(WITHIN_S)
+        served.listening.close()
+
+
+def test_both_ways_answer_and_store_the_same() -> None:
+    """Each request of the corpus has the same answer, byte for byte, and leaves the same rows behind."""
+    answers: list[list[tuple[str, Heard]]] = []
+    rows = []
+    for express in (True, False):
+        with serving(express=express) as served:
+            heard = []
+            line = Line(served)
+            for name, request in corpus(served.key, served.reader, served.bound):
+                heard.append((name, line.ask(request)))
+                if not heard[-1][1][0] or b"connection: close" in heard[-1][1][0]:
+                    line.socket.close()
+                    line = Line(served)
+            line.socket.close()
+            answers.append(heard)
+            rows.append(served.rows())
+            assert not express or served.taken > 60
+    assert answers[0] == answers[1]
+    assert rows[0] == rows[1]
+    statuses = {lines[0][9:12] for _, (lines, _) in answers[0]}
+    assert statuses >= {b"200", b"400", b"401", b"403", b"409", b"413", b"415", b"426"}
+
+
+def pieces(request: bytes) -> list[list[bytes]]:
+    """Cut behind the head, within it, within the body, and byte by byte at the seam."""
+    seam = request.index(b"\r\n\r\n") + 4
+    return [
+        [request[:seam], request[seam:]],
+        [request[:20], request[20:]],
+        [request[: seam + 9], request[seam + 9 :]],
+        [request[: seam - 1], request[seam - 1 : seam], request[seam : seam + 1], request[seam + 1 :]],
+    ]
+
+
+def test_a_request_in_pieces_is_one_request() -> None:
+    """However it is cut; and several that come in one piece are several, answered in their order."""
+    log = [event(f"e{number}") for number in range(9)]
+    with serving(express=True) as served, Line(served) as line:
+        requests = [posted(body(log, number, number + 1), served.key) for number in range(9)]
+        assert line.ask(requests[0])[0][0] == b"HTTP/1.1 200 OK"
+        for number in range(4):
+            for piece in pieces(requests[1 + number])[number]:
+                line.socket.sendall(piece)
+                served.turn()
+            assert b'"size":%d' % (number + 2) in line.hear()[1]
+        assert served.taken == 2
+        line.socket.sendall(requests[5])
+        line.socket.sendall(requests[6] + requests[7])
+        assert [b'"size":%d' % size in line.hear()[1] for size in (6, 7, 8)] == [True] * 3
+        assert b'"size":9' in line.ask(requests[8])[1]
+        assert len(served.rows()["records"]) == 9
+
+
+def test_f30_a_body_that_never_comes_is_not_waited_for_longer_than_on_the_general_way() -> None:
+    """What is held goes to the parser after HELD_S, which has its own time-outs; a connection may end meanwhile."""
+    with serving(express=True) as served:
+        request = posted(body([event("e")]), served.key)
+        with Line(served) as line:
+            line.ask(request)
+        with Line(served) as line:
+            line.socket.sendall(request[:-9])
+            served.turn()
+        with Line(served) as line:
+            line.socket.sendall(request[:-9])
+            until(lambda: any(held._parsing for held in connections(served)))
+            line.socket.sendall(request[-9:])
+            assert b'"duplicates":1' in line.hear()[1]
+
+
+def connections(served: Served) -> list[BoundedHttp]:
+    """Those that are open."""
+    return [made for made in list(served.server.server_state.connections) if isinstance(made, BoundedHttp)]
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait, not for ever."""
+    deadline = time.monotonic() + WITHIN_S
+    while not holds():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
+
+
+class Gate(SqliteStore):
+    """A store in memory whose commits wait for leave, and fail when they are told to."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.leave = threading.Event()
+        self.waiting = threading.Event()
+        self.error: Exception | None = None
+
+    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
+        self.waiting.set()
+        assert self.leave.wait(WITHIN_S)
+        if self.error is not None:
+            raise self.error
+        return super().ingest(requests, now=now)
+
+
+def test_a_request_at_work_is_answered_before_the_server_ends() -> None:
+    """Its answer says that the connection ends, and comes when it is durable; the next request is not taken."""
+    store = Gate()
+    with serving(express=True, store=store) as served, Line(served) as line:
+        log = [event("e0"), event("e1")]
+        store.leave.set()
+        line.ask(posted(body(log, 0, 1), served.key))
+        store.leave.clear()
+        store.waiting.clear()
+        line.socket.sendall(posted(body(log, 1), served.key))
+        assert store.waiting.wait(WITHIN_S)
+        assert served.taken == 1
+        served.server.should_exit = True
+        until(lambda: any(made._ending for made in connections(served)))
+        store.leave.set()
+        lines, content = line.hear()
+        assert b"connection: close" in lines
+        assert b'"size":2' in content
+        assert line.hear() == ([], b"")
+
+
+def test_what_the_store_cannot_do_is_said_the_same_way() -> None:
+    """503 while it is away; 500 for a bug, behind which the connection ends; with the same words."""
+    heard = []
+    for express in (True, False):
+        store = Gate()
+        store.leave.set()
+        with serving(express=express, store=store) as served:
+            log = [event("e0"), event("e1")]
+            with Line(served) as line:
+                line.ask(posted(body(log, 0, 1), served.key))
+            request = posted(body(log, 1), served.key)
+            for error in (StoreUnavailableError("away"), KeyError("a bug"), None):
+                store.error = error
+                with Line(served) as line:
+                    heard.append((express, line.ask(request)))
+                    if isinstance(error, KeyError):
+                        assert line.hear() == ([], b"")
+            assert served.taken == 3 * express
+    assert [answer for express, answer in heard if express] == [answer for express, answer in heard if not express]
+    assert [lines[0][9:12] for _, (lines, _) in heard[:3]] == [b"503", b"500", b"200"]
+
+
+def test_f37_a_budget_is_spent_on_both_ways_alike() -> None:
+    """So many requests pass, then 429, with the same fields: whichever way they came."""
+    heard = []
+    for express in (True, False):
+        with serving(express=express, per_minute=1) as served, Line(served) as line:
+            log = [event(f"e{number}") for number in range(40)]
+            heard.append([line.ask(posted(body(log, n, n + 1), served.key)) for n in range(40)])
+            assert served.taken == 29 * express
+    assert heard[0] == heard[1]
+    assert [lines[0][9:12] for lines, _ in heard[0]] == [b"200"] * 30 + [b"429"] * 10
