@@ -178,7 +178,9 @@ def pieces(request: bytes) -> list[list[bytes]]:
 def test_a_request_in_pieces_is_one_request() -> None:
     """However it is cut; and several that come in one piece are several, answered in their order."""
     log = [event(f"e{number}") for number in range(9)]
-    with serving(express=True) as served, Line(served) as line:
+    store = Gate()
+    store.leave.set()
+    with serving(express=True, store=store) as served, Line(served) as line:
         requests = [posted(body(log, number, number + 1), served.key) for number in range(9)]
         assert line.ask(requests[0])[0][0] == b"HTTP/1.1 200 OK"
         for number in range(4):
@@ -187,8 +189,15 @@ def test_a_request_in_pieces_is_one_request() -> None:
                 served.turn()
             assert b'"size":%d' % (number + 2) in line.hear()[1]
         assert served.taken == 2
+        store.leave.clear()
+        store.waiting.clear()
         line.socket.sendall(requests[5])
-        line.socket.sendall(requests[6] + requests[7])
+        assert store.waiting.wait(WITHIN_S)
+        line.socket.sendall(requests[6] + requests[7][:30])
+        served.turn()
+        line.socket.sendall(requests[7][30:])
+        served.turn()
+        store.leave.set()
         assert [b'"size":%d' % size in line.hear()[1] for size in (6, 7, 8)] == [True] * 3
         assert b'"size":9' in line.ask(requests[8])[1]
         assert len(served.rows()["records"]) == 9

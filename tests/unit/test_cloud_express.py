@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import httptools
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gradata.cloud import service
@@ -126,6 +126,11 @@ CHANGES = st.dictionaries(
 
 
 @given(CHANGES, st.sampled_from([b"", b" ", b"{", b"\xff", b"\n"]))
+@example({"first": 2, "offset": 1}, b"")
+@example({"first": 0, "offset": 1}, b"")
+@example({"first": 2**53, "offset": 2**53}, b"")
+@example({"brain_id": "a\n"}, b"")
+@example({"status": {**REPORT, "version": "\x7f"}}, b"")
 def test_an_envelope_is_read_alike_both_ways(changes: dict[str, Any], behind: bytes) -> None:
     """The quick reading gives what the field by field one gives, or leaves it to that one."""
     said = json.loads(body([event("e")]).partition(b"\n")[0])

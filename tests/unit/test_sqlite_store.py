@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gradata.cloud.ingest import Deleted, Done
@@ -53,6 +53,7 @@ def test_a_row_that_cannot_be_inserted_is_an_error(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=12), st.integers(0, 300))
+@example([10] * 3, 250)
 def test_tiles_and_tail_hold_every_leaf_however_a_log_is_cut(cuts: list[int], old: int) -> None:
     """Read together they are the leaves at all times; the first `old` came before there was a tail."""
     leaves = [number.to_bytes(HASH_BYTES, "big") for number in range(old + sum(cuts))]
@@ -106,13 +107,12 @@ def test_what_a_transaction_did_not_commit_is_not_remembered(tmp_path: Path) -> 
     store = SqliteStore.open(str(tmp_path / "cloud.db"))
     log = [event(f"e{number}") for number in range(3)]
     store.ingest([append(log, 0, 1)], now=1)
-    steps = store._connection
-    steps.set_authorizer(
-        lambda action, *_: sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_UPDATE else sqlite3.SQLITE_OK
-    )
+    store.ingest([append(log, 0, 1)], now=1)
+    connection = store._connection
+    connection.set_authorizer(lambda _, table, *__: sqlite3.SQLITE_DENY if table == "records" else sqlite3.SQLITE_OK)
     with pytest.raises((StoreUnavailableError, sqlite3.DatabaseError)):
         store.ingest([append(log, 1, 3)], now=2)
-    steps.set_authorizer(None)
+    connection.set_authorizer(None)
     done = store.ingest([append(log, 1, 3)], now=3)[0]
     assert isinstance(done, Done)
     assert (done.accepted, done.duplicates, done.tree.size) == (2, 0, 3)
