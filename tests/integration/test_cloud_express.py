@@ -28,7 +28,7 @@ from gradata.cloud.store import StoreUnavailableError
 from tests.cloud_batches import body, event
 from tests.express_corpus import corpus, posted
 
-WITHIN_S = 60.0
+WITHIN_S = 30.0
 VARYING = (b"date: ", b"x-request-id: ", b"ratelimit: ")
 
 
@@ -63,6 +63,7 @@ class Served:
             log_config=None,
             proxy_headers=False,
             server_header=False,
+            timeout_keep_alive=75,
             timeout_graceful_shutdown=10,
         )
         self.server = uvicorn.Server(config)
