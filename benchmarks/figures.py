@@ -44,7 +44,7 @@ def cloud(directory: Path, *options: str) -> Iterator[tuple[str, str]]:
     command = [sys.executable, "-m", "gradata", "serve", "--port", str(port), "--store", store, *options]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: _listens(port), 30.0)
+        wait_for(lambda: listens(port), 30.0)
         yield f"http://127.0.0.1:{port}/api/v1", make_key(store)
     finally:
         server.terminate()
@@ -67,7 +67,8 @@ def black_hole() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1"
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether somebody listens there."""
     with socket.socket() as probe:
         probe.settimeout(0.2)
         return probe.connect_ex(("127.0.0.1", port)) == 0

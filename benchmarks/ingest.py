@@ -6,8 +6,10 @@ Run: python -m benchmarks.ingest [--records 300000] [--batch 13000] [--batch-cli
 `--store`: an empty PostgreSQL database instead of SQLite in a temporary directory; `--store tests`: a server that is
 started for it, durable as any other. `--limited`: with the request budgets counted (never reached).
 
-Requests are made before the clock starts, so the figures are those of the server (and of this machine, which it
-shares with the load). The baseline is the same bytes written to a file with one fsync a request.
+Requests are as a replicator sends them, and made before the clock starts, so the figures are those of the server (and
+of this machine, which it shares with the load: what the load takes of it is printed). The baselines are the same bytes
+written to a file with one fsync a request, and the same single requests to an application that does nothing, on the
+same HTTP server.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.figures import free_port, listens, wait_for
 from replicator.proof import CompactRange, leaf_hashes
 from tests.postgres_fixture import Postgres
 
@@ -37,6 +40,20 @@ SERVE = (
     "run('127.0.0.1', 0, sys.argv[1], workers=int(sys.argv[2]),"
     " options=Options(replace(LIMITS, requests_per_minute=rate)))"
 )
+BARE = """
+import sys, uvicorn
+async def app(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"447")]})
+    await send({"type": "http.response.body", "body": b'{"accepted":1,'.ljust(447)})
+uvicorn.run(app, port=int(sys.argv[1]), http="httptools", lifespan="off", log_level="error", access_log=False)
+"""
+STATUS = {
+    "state": "live", "log_bytes": 893301, "backlog_bytes": 0, "last_event_at": "2026-11-23T10:00:00Z",
+    "dead_letters": 0, "version": "1.0.0", "trouble": None, "last_ack_at": "2026-11-23T10:00:01Z",
+}  # fmt: skip
 PLENTY_A_MINUTE = 60_000_000
 HEAD = "POST /api/v1/ingest HTTP/1.1\r\nHost: cloud\r\nAuthorization: Bearer {key}\r\nContent-Type: {type}\r\n"
 DURABLE = {"fsync": "on", "shared_buffers": "512MB", "max_wal_size": "4GB"}
@@ -77,7 +94,7 @@ def requests(key: str, brain: str, lines: Sequence[bytes], batch: int) -> list[b
         part = lines[first : first + batch]
         envelope = {
             "schema": 2, "brain_id": brain, "device_id": "bench", "log_id": log_id, "cloud_id": None,
-            "first": first, "offset": offset, "root": tree.root.hex(), "count": len(part),
+            "first": first, "offset": offset, "root": tree.root.hex(), "count": len(part), "status": STATUS,
         }  # fmt: skip
         body = json.dumps(envelope).encode() + b"\n" + b"".join(part)
         head = HEAD.format(key=key, type=TYPE) + f"Content-Length: {len(body)}\r\n\r\n"
@@ -208,6 +225,31 @@ def served(store: str, workers: int = 1, *, limited: bool = False) -> Iterator[S
                 server.terminate()
 
 
+def cpu_of(pid: int) -> float:
+    """CPU seconds of a process so far, of its workers if it has any; 0 where /proc is not."""
+    used = 0.0
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (directory / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if pid in (int(directory.name), int(fields[1])):
+            used += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return used
+
+
+@contextmanager
+def bare() -> Iterator[int]:
+    """The port of an application that does nothing."""
+    port = free_port()
+    with subprocess.Popen([sys.executable, "-c", BARE, str(port)]) as server:
+        try:
+            wait_for(lambda: listens(port), 30.0)
+            yield port
+        finally:
+            server.terminate()
+
+
 def run(server: Served, wanted: argparse.Namespace) -> None:
     """Both measurements."""
     port, key, directory = server.port, server.key, server.directory
@@ -232,11 +274,17 @@ def run(server: Served, wanted: argparse.Namespace) -> None:
         requests(key, f"brain-{number}", records(each, start=10_000_000 + number * each), 1)
         for number in range(wanted.clients)
     ]
+    cpu_s, server_s = time.process_time(), cpu_of(server.pid)
     accepted, seconds, took = measure(port, clients)
+    cpu_s, server_s = time.process_time() - cpu_s, cpu_of(server.pid) - server_s
     print(
         f"single events, {wanted.clients} clients: {accepted} accepted: {len(took) / seconds:,.0f} requests/s,"
         f" p50 {took[len(took) // 2] * 1e3:.1f} ms, p99 {took[len(took) * 99 // 100] * 1e3:.1f} ms"
     )
+    print(f"  CPU a request: load {cpu_s / len(took) * 1e6:.0f} µs, server {server_s / len(took) * 1e6:.0f} µs")
+    with bare() as idle:
+        _, seconds, took = measure(idle, clients)
+    print(f"  baseline, an application that does nothing: {len(took) / seconds:,.0f} requests/s")
     alone = [request for made in clients for request in made][:2_000]
     print(f"  baseline, file and fdatasync, one after the other: {2_000 / baseline(directory, alone):,.0f} requests/s")
 
