@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-EXIT_DRAIN_S = 0.7
+EXIT_DRAIN_S = 0.65
 """How long all replicators of a process together may drain at its exit. The end of the thread, and of the modules that
 it loaded, comes on top: up to 0.3 s on a busy machine (`benchmarks.leaving`)."""
 

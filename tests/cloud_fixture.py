@@ -10,13 +10,13 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.nursery import Forked
 
 SERVE = """
 import json, sys
@@ -47,7 +47,7 @@ class LiveCloud:
         self.url = f"http://127.0.0.1:{self.port}/api/v1"
         self._options = options
         self._program = prelude + SERVE
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Forked | None = None
         self._said: list[str] = []
         self.start()
         self.key = self.make_key("ingest", "read")
@@ -58,27 +58,13 @@ class LiveCloud:
         # What the tests' own environment says of proxies and brains is none of the server's business.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADATA_")}
         environment["HOME"] = str(self.directory)
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-W",
-                "error",
-                "-c",
-                self._program,
-                str(self.port),
-                self.store_url,
-                json.dumps(self._options),
-            ],
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        stderr = self._process.stderr
-        assert stderr is not None
+        arguments = [str(self.port), self.store_url, json.dumps(self._options)]
+        self._process = Forked(self._program, arguments, environment)
+        said = self._process.said
         opened = threading.Event()
 
         def listen() -> None:
-            for line in stderr:
+            for line in said:
                 self._said.append(line)
                 if line.startswith("gradata cloud at "):
                     opened.set()
@@ -150,9 +136,8 @@ class LiveCloud:
         assert process is not None
         process.send_signal(how)
         status = process.wait(START_S)
-        assert process.stderr is not None
         self._listener.join(START_S)
-        process.stderr.close()
+        process.said.close()
         return status
 
 

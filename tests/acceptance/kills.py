@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import threading
@@ -27,6 +27,7 @@ from replicator.framing import interpret
 from replicator.lease import Lease, lease_path
 from tests.acceptance.world import FOLLOW, World, eventually, status_of
 from tests.cloud_fixture import LiveCloud
+from tests.nursery import Forked
 from tests.stopping import stoppable
 
 BRAIN_WRITER = """
@@ -65,7 +66,8 @@ ROLES = (
     ("another old writer", OLD_WRITER, {}),
     ("replicate --follow", FOLLOW, {}),
 )
-ROUND_S = (0.02, 0.8)
+ROUND_S = (0.02, 0.5)
+END_S = 30.0
 DRAIN_S = 120.0
 TOLD_EVERY = 100
 
@@ -109,19 +111,20 @@ class Actor:
 
     def start(self) -> None:
         """Begin anew."""
-        self.process = self._world.start(self._script, **self._environ)
+        arguments, environ = [str(self._world.directory)], self._world.environ(**self._environ)
+        self.process = Forked(self._script, arguments, environ, heard=1)
         self._listener = threading.Thread(target=self._listen, args=(self.process,), daemon=True)
         self._listener.start()
 
     def kill(self) -> None:
         """SIGKILL, and hear what it had promised."""
-        self.process.kill()
+        self.process.send_signal(signal.SIGKILL)
         self._listener.join()
-        self.process.wait()
+        self.process.wait(END_S)
+        self.process.said.close()
 
-    def _listen(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for said in process.stdout:
+    def _listen(self, process: Forked) -> None:
+        for said in process.said:
             if said.endswith("\n"):
                 self.promised.append(said.strip())
 
