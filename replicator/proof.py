@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 HASH_BYTES = 32
@@ -66,6 +66,7 @@ class CompactRange:
 
     size: int
     nodes: tuple[bytes, ...]
+    _root: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     EMPTY: ClassVar[CompactRange]
 
@@ -76,13 +77,14 @@ class CompactRange:
 
     @property
     def root(self) -> bytes:
-        """The Merkle tree hash of the records, 32 bytes."""
-        if not self.nodes:
-            return EMPTY_ROOT
-        root = self.nodes[-1]
-        for node in reversed(self.nodes[:-1]):
-            root = node_hash(node, root)
-        return root
+        """The Merkle tree hash of the records, 32 bytes. Computed once: a batch is compared with it, and answered."""
+        if self._root is None:
+            root = self.nodes[-1] if self.nodes else EMPTY_ROOT
+            for node in reversed(self.nodes[:-1]):
+                root = node_hash(node, root)
+            object.__setattr__(self, "_root", root)
+            return root
+        return self._root
 
     def extended(self, leaves: Sequence[bytes]) -> CompactRange:
         """The range with `leaves` appended."""
