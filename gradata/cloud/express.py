@@ -138,12 +138,13 @@ class _Asking:
         shared.give_room(self._taken)
         express.edge.end()
         name = request_id(self._asked.headers.get("x-request-id"))
-        answer = bug()
+        answer: Answer | None = None
         try:
             decision = shared.decided(outcome, self._begun)
             answer = service.answer_batch(self._work, decision, shared.store.cloud_id, shared.limits)
         except (AnswerError, StoreUnavailableError) as error:
             answer = answer_to(error, shared.limits)
         finally:  # a bug is answered like every error, and raised on, to be recorded
+            answer = answer or bug()
             self._reply(answer, express.edge.fields(name, vars(self._asked.state).get("verdict")))
             express.answered(answer.status, time.monotonic() - self._begun)
