@@ -145,6 +145,6 @@ class _Asking:
         except (AnswerError, StoreUnavailableError) as error:
             answer = answer_to(error, shared.limits)
         finally:  # a bug is answered like every error, and raised on, to be recorded
-            answer = answer or bug()
+            answer = bug() if answer is None else answer
             self._reply(answer, express.edge.fields(name, vars(self._asked.state).get("verdict")))
             express.answered(answer.status, time.monotonic() - self._begun)
