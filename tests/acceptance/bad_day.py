@@ -93,6 +93,7 @@ class Balancer:
 
     async def _end(self) -> None:
         self._server.close()
+        self.loop.set_exception_handler(lambda *_: None)  # asyncio reports each connection that is cancelled here
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
