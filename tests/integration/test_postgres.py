@@ -245,6 +245,26 @@ def test_migrating_is_safe_at_any_time(postgres_url: str) -> None:
         assert "upgrade" in refused.value.hint
 
 
+def test_an_older_store_is_upgraded_with_what_it_holds(postgres_url: str) -> None:
+    """A store from before the functions is refused by who does not serve; a server brings it on and goes on."""
+    log = [event(str(number)) for number in range(20)]
+    store = open_store(postgres_url, serving=True)
+    counts(store, append(log, 0, 10))
+    store.close()
+    with psycopg.connect(postgres_url, autocommit=True) as admin:
+        for name in ("begin_group", "end_group", "fresh", "spend"):
+            admin.execute(f"DROP FUNCTION gradata.{name}")
+        admin.execute("DELETE FROM gradata.migrations WHERE number > 2")
+    with pytest.raises(StoreError, match="old schema 2"):
+        open_store(postgres_url)
+    store = open_store(postgres_url, serving=True)
+    try:
+        assert counts(store, append(log, 5)) == [(10, 5)]
+        assert all(report.sound for report in check(store))
+    finally:
+        store.close()
+
+
 def test_a_password_is_not_shown() -> None:
     """Where the server says which store it has."""
     assert shown("postgresql://me:secret@db.example:5432/gradata?sslmode=require") == (
