@@ -300,7 +300,8 @@ class Oracle:
         (rows,) = (process.rows for process in directory.processes if process.name == leader)
         self._check(rows.standing == action.standing, f"{leader} takes a cursor for durable that is not", "lost")
         letters = [kept.letter for kept in rows.letters.values()]
-        kept = all(letter in letters for letter in action.dead_letters)
+        last = {(letter.log_id, letter.record): letter for letter in action.dead_letters}  # one a place is kept
+        kept = all(letter in letters for letter in last.values())
         self._check(kept, f"{leader} takes dead letters for durable that are not", "lost")
 
     def _judge_letter(self, before: Progress, number: int, length: int) -> None:
