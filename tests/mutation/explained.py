@@ -85,6 +85,14 @@ RULES: tuple[Rule, ...] = (
         "or True",
         "a short cut: where nothing overlaps no row is below the head, and none is found",
     ),
+    Rule("wire", "_lowered", '"ratelimit-policy", ""', '"XXXX"', "neither holds a quota: no policy at all"),
+    Rule(
+        "wire",
+        "_member",
+        r"case Limits\(\)",
+        "^ *$",
+        "orjson writes a dataclass of plain fields as just this object; the line says that it is meant",
+    ),
     Rule("wire", "logs_request", r", ''\)", r", 'XXXX'\)", "an X is a letter, and never quoted"),
     Rule(
         "wire",

@@ -378,11 +378,14 @@ def test_f37_retry_after_is_never_an_exception(value: str) -> None:
         ('"day";q=1;w=86400', 600, 1),
         ('"brain";q=0;w=60', 600, 600),
         ('"brain";q=300', 600, 600),
+        ('"brain";q=300', None, None),
+        ('"brain";w=60', 600, 600),
+        ('"brain";q=1;w=7', 600, 8),
         ('"brain";q=300;w=0', 600, 600),
         ("nonsense", 600, 600),
     ],
 )
-def test_f37_a_ratelimit_policy_can_lower_the_budget(policy: str, announced: int | None, expected: int) -> None:
+def test_f37_a_ratelimit_policy_can_lower_the_budget(policy: str, announced: int | None, expected: int | None) -> None:
     """The smaller of header and body counts; a policy that makes no sense is ignored; it is never zero."""
     outcome = ack(changed("limits.requests_per_minute", announced), RateLimit_Policy=policy)
     assert isinstance(outcome, Acked)
