@@ -29,6 +29,7 @@ from replicator.errors import WireError
 from replicator.model import Anchor, Batch, Cursor, Head, Identity, Limits, Refusal
 from replicator.proof import EMPTY_ROOT, CompactRange
 from replicator.wire.common import Fields, limits_json, plain, read_head, read_limits, read_refusal, read_report
+from replicator.wire.server import _fitting
 from tests.unit.test_wire_requests import CORRECTION, ENVELOPE, HOLE, IDENTITY, LIMITS, LOG, REPORT, body, refused
 
 HEAD = Head(LOG, 3, b"r" * 32, 161, "01")
@@ -310,6 +311,13 @@ def test_lists_are_cut_exactly_where_the_room_ends() -> None:
     one, other = (len(orjson.dumps(got[name][0])) + 1 for name in ("refused", "flagged"))
     assert len(got["refused"]) == 1_000
     assert len(got["flagged"]) == (wire.ANSWER_BYTES_MAX - 2_048 - 1_000 * one) // other
+
+
+@pytest.mark.parametrize(("room", "count"), [(7, 0), (8, 1), (15, 1), (16, 2), (99, 2)])
+def test_an_item_takes_its_bytes_and_a_comma(room: int, count: int) -> None:
+    """What does not fit ends the list; the room that is left is told."""
+    fitting, left = _fitting([{"a": 1}, {"b": 2}], room)
+    assert (len(fitting), left) == (count, room - 8 * count)
 
 
 def test_a_problem_is_cut_and_holds_heads_and_limits() -> None:
