@@ -21,7 +21,7 @@ from gradata.cloud.store import (
     StoredRow,
 )
 from gradata.cloud.tiles import hashes_of
-from gradata.cloud.whole import Joined, WholeRun, whole_run
+from gradata.cloud.whole import WholeRun
 from replicator.proof import CompactRange
 
 ROWS_A_READ = 1_024
@@ -40,16 +40,6 @@ _ROWS = """
 SELECT number, "offset", length, flag, record FROM gradata.records
  WHERE brain_key = %s AND log_key = %s AND number >= %s AND number < %s ORDER BY number LIMIT %s
 """
-_JOINED = """
-SELECT min(number), max(number) - min(number) + 1, count(*), count(*) FILTER (WHERE octet_length(record) = length),
-       string_agg("offset"::text, ','), string_agg(length::text, ','), string_agg(record, '')
-  FROM (SELECT * FROM gradata.records
-         WHERE brain_key = %(brain)s AND log_key = %(log)s AND number >= %(first)s AND number < %(end)s
-           AND "offset" < %(bytes)s + (SELECT "offset" FROM gradata.records
-                WHERE brain_key = %(brain)s AND log_key = %(log)s AND number = %(first)s)
-         ORDER BY number) r
-"""
-"""The condition on offsets bounds the memory where records become long; what it cuts off is read next."""
 _NUMBERS = """
 SELECT number FROM gradata.records
  WHERE brain_key = %s AND log_key = %s AND number >= %s AND number < %s ORDER BY number LIMIT %s
@@ -135,20 +125,8 @@ class PostgresReads:
             limit = max(1, min(ROWS_A_READ, 2 * limit, READ_BYTES_WANTED // max(longest, 1)))
 
     def whole_runs(self, log: StoredLog, first: int, end: int) -> Iterator[WholeRun | Sequence[PlainRow]]:
-        """See `store.Store`."""
-        bounds = {"brain": log.key >> LOG_BITS, "log": log.key, "bytes": READ_BYTES_WANTED}
-        limit = ROWS_A_READ
-        while first < end:
-            stop = min(end, first + limit)
-            (row,) = self._fetch(_JOINED, bounds | {"first": first, "end": stop})
-            run = whole_run(first, Joined(*row))
-            if run is None:
-                yield from self.row_runs(log, first, stop)
-                first, longest = stop, 1
-            else:
-                yield run
-                first, longest = run.end, max(run.lengths)
-            limit = max(1, min(ROWS_A_READ, 2 * limit, READ_BYTES_WANTED // max(longest, 1)))
+        """See `store.Store`: row by row. To have the server join them took half as long again."""
+        return self.row_runs(log, first, end)
 
     def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
         """See `store.Store`."""

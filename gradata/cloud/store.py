@@ -164,7 +164,7 @@ class Store(Watched, Removing, Protocol):
         """The rows of `rows` as plain tuples, in runs of some megabytes at most: for who reads a million of them."""
 
     def whole_runs(self, log: StoredLog, first: int, end: int) -> Iterator[WholeRun | Sequence[PlainRow]]:
-        """The same in half the time: runs without a gap or a hole by columns, others as `row_runs` has them."""
+        """The same, as fast as the store can: where that helps, runs without a gap or a hole by columns."""
 
     def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
         """The numbers of the stored rows of records [first, end), in their order and in runs, without the bytes."""
