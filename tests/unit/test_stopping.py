@@ -11,10 +11,13 @@ from tests.stopping import stoppable
 
 def test_the_first_signal_asks_and_the_second_one_ends() -> None:
     """The round under way is finished and counted; who does not want to wait for it asks twice."""
-    with stoppable() as stopped:
+    now = [100.0]
+    with stoppable(lambda: now[0]) as stopped:
         assert not stopped()
         signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # the same Ctrl-C, passed on by whoever started the program
         assert stopped()
+        now[0] += 5.0
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 
