@@ -7,7 +7,6 @@ Partner: `gradata replicate`, which prints what is yielded here.
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import time
@@ -38,7 +37,7 @@ STALL_S = 60.0
 """Without an acknowledgement for this long the cloud counts as away."""
 GRACE_S = 5.0
 """How long the trouble of another process, or one from before an order, may be old news."""
-GREET_S = 5.0
+GREET_S = 10.0
 """How long a run that has nothing to send waits for the answer to its heartbeat."""
 PART_S = 2.0
 """How long ending on a signal may take."""
@@ -207,7 +206,8 @@ class Watch:
 
     def _ended(self, task: Task, seen: Seen, now: float, timeout_s: float | None) -> Reason | None:
         waited_s = now - self._began
-        if _is_done(task, seen) and self._fits(seen) and (waited_s > GREET_S or self._greeted()):
+        greeted = not self._greets or self._replicator.greeted or waited_s > GREET_S
+        if _is_done(task, seen) and self._fits(seen) and greeted:
             return "caught_up"
         trouble = _why_waiting_is_of_no_use(seen.fresh)
         if trouble is not None and (waited_s > GRACE_S or (seen.order_done and self._replicator.leads)):
@@ -215,12 +215,6 @@ class Watch:
         if timeout_s is not None and waited_s > timeout_s:
             return "deadline"
         return "stalled" if now - self._moved_at > STALL_S else None
-
-    def _greeted(self) -> bool:
-        if not self._greets or self._replicator.greeted:
-            return True
-        holder = Lease.holder(lease_path(self._log))
-        return holder is not None and holder.pid != os.getpid()
 
     def _fits(self, seen: Seen) -> bool:
         """Whether the log is still the one that was acknowledged: one that was cut or replaced while nobody looked is

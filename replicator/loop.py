@@ -101,6 +101,7 @@ class Replicator:
         self._stop = False
         self._engine: Engine | None = None
         self._lease: Lease | None = None
+        self._follows = False
         self._sidecar: Sidecar | None = None
         self._waker = Waker(self.log_path, timer_s=self.policy.timer_s, watch=self._watch_events)
         self._acked = 0
@@ -135,9 +136,9 @@ class Replicator:
     @property
     def greeted(self) -> bool:
         """Whether a heartbeat of this process came to something, and what its answer asked for is done: the cloud has
-        heard of it, or cannot be reached."""
+        heard of it, or cannot be reached. Of one that follows, its leader speaks."""
         engine = self._engine
-        return engine is not None and engine.progress.greeted
+        return self._follows or (engine is not None and engine.progress.greeted)
 
     def status(self) -> st.Status | None:
         """How replication stands: one's own if this process leads, else what the leader saved. None: unknown."""
@@ -292,7 +293,8 @@ class Replicator:
             return
         lease = Lease(lease_path(self.log_path))
         try:
-            if not lease.acquire():
+            self._follows = not lease.acquire()
+            if self._follows:
                 self._waker.wait(FOLLOW_S)
                 return
             self._lease = lease

@@ -53,6 +53,10 @@ def test_a_hook_sends_for_itself_where_nobody_replicates(world: World) -> None:
         settings = Settings.resolve(world.directory, environ=world.environ())
         assert capture.replicate(settings, {}, drain_s=60)["replication"] == "acknowledged"
     assert world.in_step()
+    (log,) = world.logs()
+    assert world.head(log["log_id"])["client"]["brief"]  # F53: no word is expected of it between two hooks
+    assert world.run("replicate", "--once").returncode == 0
+    assert "brief" not in world.head(log["log_id"])["client"]
 
 
 def test_f29_a_hook_does_not_wait_twice_for_a_cloud_that_is_away(world: World, front: Front) -> None:

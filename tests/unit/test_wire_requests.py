@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -400,6 +401,15 @@ def test_f57_parsing_raises_nothing_but_wire_errors(request_body: bytes) -> None
         # Only a WireError is expected; anything else fails the test.
         with contextlib.suppress(WireError):
             parse(request_body)
+
+
+@pytest.mark.parametrize("brief", [True, False])
+def test_f53_a_report_says_that_no_word_will_follow(brief: bool) -> None:
+    """Of a hook, and of nobody else; to a server that does not know it, the status is what it was."""
+    report = replace(REPORT, brief=brief)
+    request = wire.heartbeat_request(IDENTITY, Beat(Cursor(LOG)), report)
+    assert (b'"brief":true' in request.head, b"brief" in request.head) == (brief, brief)
+    assert report == wire.parse_heartbeat(request.head).status
 
 
 def test_f59_a_report_with_odd_words_crosses_inertly() -> None:
