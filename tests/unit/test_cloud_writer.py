@@ -10,7 +10,7 @@ import pytest
 from gradata.cloud.ingest import Decision, Done
 from gradata.cloud.requests import Beat, Loose, Request
 from gradata.cloud.sqlite import SqliteStore
-from gradata.cloud.writer import GroupWriter
+from gradata.cloud.writer import GroupWriter, Job
 from replicator.proof import CompactRange
 from tests.cloud_batches import LOG, OTHER_LOG, append, event, lines
 
@@ -59,6 +59,22 @@ def test_what_waits_is_one_transaction_with_each_log_once() -> None:
         [waiting[3]],
     ]
     assert len(answered) == len(waiting)
+    store.close()
+
+
+def test_of_many_that_wait_one_half_goes_first_in_order() -> None:
+    """Below sixteen all go together; what is put off keeps its place before what comes later."""
+    store = Recording()
+    writer = GroupWriter(store, now=lambda: 1)
+    requests = [Loose("default", "brain", lines(event(f"e{number}"))) for number in range(42)]
+    writer.submit(requests[0], lambda _: None)
+    assert store.entered.wait(10)
+    writer.submit_all([Job(request, lambda _: None) for request in requests[1:41]])
+    writer.submit(requests[41], lambda _: None)
+    store.gate.set()
+    writer.close()
+    assert [len(group) for group in store.groups] == [1, 20, 10, 11]
+    assert [request for group in store.groups for request in group] == requests
     store.close()
 
 
