@@ -22,9 +22,6 @@ from replicator.values import value
 
 GROUP_REQUESTS_MAX = 512
 GROUP_RECORDS_MAX = 40_000
-HALVED_FROM = 16
-"""Of so many that wait one half is committed first: while the other is, the first is answered, and what comes next is
-interpreted. All at once, writing thread and loop would wait for each other by turns."""
 REST_S = 0.02
 """Between two rests of the store, while there is work: telling other processes costs as much as a small commit."""
 
@@ -114,12 +111,11 @@ class GroupWriter:
             if self._queue.empty():
                 break
             waiting += self._taken(0.0)
-        most = len(waiting) // 2 if len(waiting) >= HALVED_FROM else GROUP_REQUESTS_MAX
         group: list[Job] = []
         logs: set[tuple[str, str]] = set()
         records = 0
         for place, job in enumerate(waiting):
-            if group and (records + job.records > GROUP_RECORDS_MAX or len(group) == most):
+            if group and (records + job.records > GROUP_RECORDS_MAX or len(group) == GROUP_REQUESTS_MAX):
                 self._put_off += waiting[place:]
                 break
             if not isinstance(job.request, Loose):

@@ -62,8 +62,9 @@ def test_what_waits_is_one_transaction_with_each_log_once() -> None:
     store.close()
 
 
-def test_of_many_that_wait_one_half_goes_first_in_order() -> None:
-    """Below sixteen all go together; what is put off keeps its place before what comes later."""
+def test_a_group_has_a_bound_and_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is handed in together goes together up to the bound; what is put off goes before what comes later."""
+    monkeypatch.setattr("gradata.cloud.writer.GROUP_REQUESTS_MAX", 16)
     store = Recording()
     writer = GroupWriter(store, now=lambda: 1)
     requests = [Loose("default", "brain", lines(event(f"e{number}"))) for number in range(42)]
@@ -73,7 +74,7 @@ def test_of_many_that_wait_one_half_goes_first_in_order() -> None:
     writer.submit(requests[41], lambda _: None)
     store.gate.set()
     writer.close()
-    assert [len(group) for group in store.groups] == [1, 20, 10, 11]
+    assert [len(group) for group in store.groups] == [1, 16, 16, 9]
     assert [request for group in store.groups for request in group] == requests
     store.close()
 
