@@ -60,7 +60,7 @@ def test_a_status_says_all_that_is_known() -> None:
     tally = Tally(11, 12, 13, 14, 15, 16, 17, 18)
     cursor = replace(cursor_at("log-1", LOG[:2]), parent="log-0")
     p = at(2, tally=tally, failures=19, standing=Standing(cursor, "cloud-1", "https://there/api/v1"))
-    facts = st.Facts(15, NOW, 20, THEN, 21, "host", "1.0", "since")
+    facts = st.Facts(15, NOW, 20, THEN, 21, "host", "1.0", "since", brief=True)
     before = st.Status("live", THEN, HERE, log_id="log-1", offset=8, crash="a crash", last_ack_at="long ago")
     assert st.build(p, facts, before) == st.Status(
         state="lagging",
@@ -90,6 +90,7 @@ def test_a_status_says_all_that_is_known() -> None:
         host="host",
         version="1.0",
         since="since",
+        brief=True,
     )
     assert st.build(p, facts, replace(before, offset=4)).crash is None, "an ack ends it"
 
@@ -143,8 +144,8 @@ def test_f55_the_report_to_the_cloud_holds_only_numbers_codes_and_times() -> Non
     assert (report.state, report.trouble, report.backlog_bytes, report.version) == ("paused", "denied", 10, "unknown")
     assert st.report(shown(at(3))).trouble is None
     status = st.Status("live", NOW, HERE, log_bytes=1, backlog_bytes=2, dead_letters=3, version="1.0")
-    status = replace(status, last_event_at=THEN, last_ack_at=NOW)
-    assert st.report(status) == Report("live", 1, 2, THEN, 3, "1.0", None, NOW)
+    status = replace(status, last_event_at=THEN, last_ack_at=NOW, brief=True)
+    assert st.report(status) == Report("live", 1, 2, THEN, 3, "1.0", None, NOW, brief=True)
 
 
 def test_a_status_survives_as_json() -> None:
