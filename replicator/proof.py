@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import add
 from typing import ClassVar
 
 HASH_BYTES = 32
@@ -141,13 +142,13 @@ def _nodes(row: Sequence[bytes]) -> list[bytes]:
     nodes: list[bytes] = []
     append = nodes.append
     pairs = iter(row)
-    for left, right in zip(pairs, pairs, strict=False):
+    for both in map(add, pairs, pairs):
         node = begin()
-        node.update(left + right)
+        node.update(both)
         append(node.digest())
     return nodes
 
 
 def _by_level(compact: CompactRange) -> dict[int, bytes]:
-    levels = [level for level in range(compact.size.bit_length()) if compact.size >> level & 1]
-    return dict(zip(reversed(levels), compact.nodes, strict=True))
+    nodes = iter(compact.nodes)
+    return {level: next(nodes) for level in reversed(range(compact.size.bit_length())) if compact.size >> level & 1}

@@ -85,6 +85,20 @@ RULES: tuple[Rule, ...] = (
         "or True",
         "a short cut: where nothing overlaps no row is below the head, and none is found",
     ),
+    Rule(
+        "ingest",
+        "plan",
+        r"get\(request\.brain_id, NOTHING_BARRED\)",
+        r"get\(request\.brain_id, (None)?\)",
+        "None bars as little as bars of nothing: no place is withheld, and the bars are not asked again",
+    ),
+    Rule(
+        "tiles",
+        "tail_parts",
+        r"end = first \+ len\(pending\) // HASH_BYTES",
+        r"end = first \+ len\(pending\) / HASH_BYTES",
+        "whole hashes are counted: the number is the same, as a float",
+    ),
     Rule("wire", "_lowered", '"ratelimit-policy", ""', '"XXXX"', "neither holds a quota: no policy at all"),
     Rule(
         "wire",

@@ -22,7 +22,7 @@ _ALL = (
     Target("proof", ("replicator/proof.py",), _units("proof")),
     Target("pacing", ("replicator/pacing.py",), _units("pacing")),
     Target("framing", ("replicator/framing.py",), _units("framing")),
-    Target("progress", ("replicator/progress.py",), (*_units("progress"), "tests/scenarios/test_scenarios.py")),
+    Target("progress", ("replicator/progress.py",), _units("progress")),
     Target(
         "wire",
         ("replicator/wire/client.py", "replicator/wire/common.py", "replicator/wire/server.py"),
@@ -37,6 +37,6 @@ _ALL = (
     Target("correction", ("gradata/correction.py",), _units("correction")),
     Target("events", ("gradata/events.py",), _units("events")),
     Target("ingest", ("gradata/cloud/ingest.py",), _units("ingest", "ingest_words")),
-    Target("tiles", ("gradata/cloud/tiles.py",), _units("ingest", "cloud_parts")),
+    Target("tiles", ("gradata/cloud/tiles.py",), _units("tiles", "ingest")),
 )
 TARGETS = {target.name: target for target in _ALL}

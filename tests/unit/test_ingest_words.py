@@ -18,6 +18,7 @@ from gradata.cloud.ingest import (
     Row,
     plan,
 )
+from gradata.cloud.meaning import with_holes
 from gradata.cloud.requests import Loose, Request
 from replicator.model import Refusal
 from replicator.proof import CompactRange, leaf_hashes
@@ -138,6 +139,24 @@ def test_f15_a_record_at_the_limit_is_kept(beside: tuple[bytes, ...]) -> None:
     done = decided(append(log), Facts({}, {}, {}), record_bytes=len(log[0]))
     assert done.accepted == 1
     assert done.writes.rows.rows()[0].record == log[0]
+
+
+def test_f15_a_blank_line_beside_a_record_beyond_the_limit_is_kept() -> None:
+    """One byte is a record; a place without bytes has none."""
+    done = decided(append([b"\n", event("b", "x" * 1_000)]), Facts({}, {}, {}))
+    assert [row.record for row in done.writes.rows.rows()] == [b"\n", None]
+
+
+def test_f35_a_hole_right_behind_the_head_is_new() -> None:
+    """The first place that is not there yet counts as accepted, with its bytes or without."""
+    log = [event("a"), event("b"), event("c")]
+    request = append(log)
+    holes = [(1, len(log[1]), leaf_hashes(log)[1])]
+    request = replace(request, load=with_holes(lines(log[0], log[2]), holes))
+    done = decided(
+        request, Facts({}, {("brain", request.log_id): stored(log[0])}, {"brain": {"a": lines(log[0]).contents[0]}})
+    )
+    assert counted(done) == (2, 1, [], [])
 
 
 def test_what_is_interpreted_goes_into_columns() -> None:

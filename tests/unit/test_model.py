@@ -28,3 +28,13 @@ def test_a_batch_whose_parts_do_not_fit_is_a_mistake_of_ours() -> None:
     for ends, hashed in (((), None), (ENDS[:2], None), (ENDS, leaves[:2]), (ENDS, ())):
         with pytest.raises(AssertionError):
             Batch(0, 0, data, ends, hashed)
+
+
+def test_f35_a_batch_of_holes_alone_is_a_mistake_of_ours() -> None:
+    """One record travels at least, and who leaves one out knows the leaves."""
+    data = b"".join(RECORDS)
+    leaves = tuple(leaf_hashes(RECORDS))
+    assert [bytes(view) for view in Batch(7, 0, data, ENDS, leaves, (7, 9)).sent()] == [RECORDS[1]]
+    for hashed, holes in ((leaves, (7, 8, 9)), (None, (7,))):
+        with pytest.raises(AssertionError):
+            Batch(7, 0, data, ENDS, hashed, holes)

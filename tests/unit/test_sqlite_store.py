@@ -6,12 +6,9 @@ import sqlite3
 import subprocess
 import sys
 import uuid
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from gradata.cloud.ingest import Deleted, Done
 from gradata.cloud.meaning import read_lines
@@ -20,10 +17,9 @@ from gradata.cloud.sqlite import REST_PAGES, SqliteStore
 from gradata.cloud.sqlite_index import WalIndex
 from gradata.cloud.sqlite_insert import ROWS_A_STATEMENT, write_rows
 from gradata.cloud.store import StoreUnavailableError
-from gradata.cloud.tiles import TAIL_HASHES, TilePart, hashes_of, tail_parts, tile_parts, with_tail
 from replicator.framing import split
 from replicator.model import MIB
-from replicator.proof import HASH_BYTES, TILE_HASHES, CompactRange
+from replicator.proof import CompactRange
 from tests.cloud_batches import append, event
 
 
@@ -50,42 +46,6 @@ def test_a_row_that_cannot_be_inserted_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         write_rows(connection, "INSERT INTO t {rows}", rows, width=1)
     connection.close()
-
-
-@given(st.lists(st.integers(1, 300), min_size=1, max_size=12), st.integers(0, 300))
-@example([10] * 3, 250)
-def test_tiles_and_tail_hold_every_leaf_however_a_log_is_cut(cuts: list[int], old: int) -> None:
-    """Read together they are the leaves at all times; the first `old` came before there was a tail."""
-    leaves = [number.to_bytes(HASH_BYTES, "big") for number in range(old + sum(cuts))]
-    stored: dict[int, bytes] = {}
-    tail = keep(stored, tile_parts(0, [leaves[:old]])) if old else b""
-    size = old
-    for count in cuts:
-        tail, parts = tail_parts(size, tail, tile_parts(size, [leaves[size : size + count]]))
-        keep(stored, parts)
-        size += count
-        assert len(tail) < TAIL_HASHES * HASH_BYTES
-        tiles = [
-            with_tail(stored.get(number, b""), tail, size, number) for number in range(-(-size // TILE_HASHES) + 1)
-        ]
-        assert hashes_of(b"".join(tiles)) == leaves[:size]
-        assert all(len(tile) == TILE_HASHES * HASH_BYTES for tile in tiles[: size // TILE_HASHES])
-
-
-def keep(stored: dict[int, bytes], parts: Sequence[TilePart]) -> bytes:
-    """Put parts of the tiles of leaves where they belong, as the store does."""
-    for level, number, slot, hashes in parts:
-        assert level == 0
-        assert len(stored.get(number, b"")) == slot * HASH_BYTES
-        stored[number] = stored.get(number, b"") + hashes
-    return b""
-
-
-def test_a_tile_that_lost_hashes_is_not_made_whole_by_the_tail() -> None:
-    """What is missing stays missing, or every hash behind it would be in the wrong place."""
-    assert with_tail(b"", b"t" * HASH_BYTES, 33, 0) == b""
-    assert with_tail(b"x" * 32 * HASH_BYTES, b"t" * HASH_BYTES, 33, 0) == b"x" * 32 * HASH_BYTES + b"t" * HASH_BYTES
-    assert with_tail(b"x" * 31 * HASH_BYTES, b"t" * HASH_BYTES, 33, 0) == b"x" * 31 * HASH_BYTES
 
 
 @pytest.mark.parametrize("own", [True, False])
