@@ -103,6 +103,7 @@ def test_a_feed_goes_on_after_the_cloud_was_away(tab: Tab, agent: Agent, cloud: 
     brain_page(tab, agent, cloud.key)
     cloud.kill()
     tab.page.wait_for_selector("[data-link=lost]")
+    assert tab.page.evaluate("getComputedStyle(document.querySelector('main')).filter") == "grayscale(1)"
     tab.page.screenshot(path=artifacts / "state-cloud-away.png")
     cloud.start()
     log += [correction(50, "a b", "a c"), correction(51, "a b", "a d")]
