@@ -372,7 +372,8 @@ def budget_spent(world: World, directory: Directory) -> None:
             world.clock.after(0.05, posts)
 
     posts()
-    directory.append(world.records.next())
+    if directory.name not in world.away:  # else it would begin another log, and nobody could tell why
+        directory.append(world.records.next())
 
 
 def rows_lost(world: World, directory: Directory) -> None:
