@@ -107,6 +107,20 @@ RULES: tuple[Rule, ...] = (
         "^ *$",
         "orjson writes a dataclass of plain fields as just this object; the line says that it is meant",
     ),
+    Rule(
+        "wire",
+        r"_Answer\.of",
+        '"content-encoding", "identity"',
+        '"IDENTITY"',
+        "the name of a coding is put into lower case before it is looked at",
+    ),
+    Rule(
+        "wire",
+        r"_Answer\.of",
+        'b"" if encoded or',
+        'b"XXXX" if encoded or',
+        "neither is JSON: what may not be read is told in the same words",
+    ),
     Rule("wire", "logs_request", r", ''\)", r", 'XXXX'\)", "an X is a letter, and never quoted"),
     Rule(
         "wire",

@@ -24,6 +24,7 @@ from replicator.progress import (
     ENVELOPE_BYTES_MAX,
     RECORD_BYTES_LIMIT_MIN,
     Progress,
+    Tally,
     Trouble,
     _assert_no_gap,
     advance,
@@ -522,6 +523,7 @@ def test_a_fresh_client_asks_the_cloud_for_its_logs_within_the_request_budget() 
     """Without a cursor the first thing is to recall; that is a request like others, so the budget counts."""
     p = Progress.start(None, policy=POLICY, endpoint=HERE)
     assert next_action(p, 0.0) == act.Recall()
+    assert p.budget == Budget(Limits().requests_per_minute, POLICY.request_burst)
     spent = replace(p, budget=Budget(60, 1).spent(0.0))
     assert next_action(spent, 0.0) == act.Wait(1.0)
 
@@ -1152,3 +1154,131 @@ def test_requests_say_which_cloud_they_mean() -> None:
     action = next_action(sending(at(1)), 0.0)
     assert isinstance(action, act.Send)
     assert action.cloud_id == CLOUD
+
+
+# ------------------------------------------------------------------------------ and what only whole scenarios noticed
+
+
+def test_the_first_ack_makes_the_cloud_and_its_address_the_known_ones() -> None:
+    """From then on another cloud, or another address, is noticed; and each request is counted, answered or not."""
+    nameless = Standing(cursor_at("log-1", LOG[:1]))
+    p = replace(at(1), standing=nameless, durable=nameless, tally=Tally(requests=3, duplicates=5))
+    p = after(sending(p), act.Acked(CLOUD, head(4), duplicates=2))
+    assert p.standing == Standing(cursor_at("log-1", LOG), CLOUD, HERE)
+    assert (p.tally.requests, p.tally.duplicates) == (4, 7)
+
+
+def test_f35_the_ack_of_a_place_among_records_ends_what_its_record_had_made_smaller() -> None:
+    """As that of a place by itself, and as that of one that nobody refused."""
+    whole = Limits().records
+    p = replace(sending(refused_alone(at(1))), regrow_at=99, batch_records=1)
+    p = after(p, act.Acked(CLOUD, head(4)))
+    assert (p.regrow_at, p.batch_records) == (0, whole)
+    p = replace(sending(at(1, policy=Policy(record_bytes_max=3))), regrow_at=99, batch_records=1)
+    p = after(p, act.Acked(CLOUD, head(2)))
+    assert (p.regrow_at, p.batch_records) == (0, whole)
+
+
+def test_f35_two_that_were_left_out_are_settled_one_by_one() -> None:
+    """Taken or refused, the first says nothing of the second, and the cloud's head stays the one to be passed."""
+    for outcome in (act.Acked(CLOUD, head(4), duplicates=1), act.Refused(422, "no")):
+        p = after(sending(left_out(at(0), 1, 3)), outcome)
+        assert (p.cursor.size, standing_of(p).resend) == (3, head(4).tree_head)
+        assert [(aside.leaf, aside.behind.size) for aside in p.aside] == [(leaf_hash(LOG[3]), 4)]
+
+
+def test_f35_a_place_left_out_in_the_middle_of_a_log_is_where_the_log_has_it() -> None:
+    """Its number, offset and evidence are those of the whole log, which still follows the one before it."""
+    p = after(sending(named(following(1), 3)), act.Acked(CLOUD, head(4)))
+    assert p.cursor == replace(cursor_at("log-1", LOG[:3]), parent="log-0")
+    assert [aside.leaf for aside in p.aside] == [leaf_hash(LOG[3])]
+
+
+def test_f29_the_first_failure_waits_for_backoff_alone() -> None:
+    """Where no Retry-After is given none is made up; failures are counted one by one."""
+    p = at(1)
+    for failures, not_before in ((1, 0.25), (2, 0.5)):
+        p = after(sending(replace(p, not_before=0.0, beat_at=60.0)), act.Unavailable("down"))
+        assert (p.failures, p.not_before) == (failures, not_before)
+    assert after(sending(at(1)), act.Garbled("a page")).not_before == 0.25
+    assert after(sending(at(1)), act.Throttled()).not_before == 1.0
+
+
+def test_a_jump_is_no_rewind_and_a_rewind_begins_to_count_refusals_anew() -> None:
+    """What is behind was refused in another time."""
+    p = after(at(1, compare=(head(3),), limits=Limits(records=1)), act.Compared(cursor_at("log-1", LOG[:3])))
+    assert p.tally == Tally(jumps=1)
+    p = after(at(3, compare=(head(1),), refused_in_a_row=2), act.Compared(cursor_at("log-1", LOG[:1])))
+    assert (p.tally, p.refused_in_a_row) == (Tally(rewinds=1), 0)
+
+
+def test_f15_a_refused_record_that_turns_out_to_be_too_long_goes_as_a_hole() -> None:
+    """Limits may shrink between the refusal and the next read; the dead letter says what the answer said."""
+    p = sending(replace(refused_alone(at(1)), policy=Policy(record_bytes_max=3)))
+    assert isinstance(p.load, Hole)
+    p = after(p, act.Acked(CLOUD, head(2)))
+    assert p.dead_letters == (DeadLetter("log-1", 1, 4, 4, "refused", "no"),)
+
+
+def test_f35_a_batch_cut_short_by_its_bytes_says_nothing_of_how_many_records_to_halve() -> None:
+    """Halving goes on from batches that held as many as they might."""
+    p = after(sending(at(0, batch_records=3, batch_bytes=4, regrow_at=LOG_BYTES)), act.Acked(CLOUD, head(1)))
+    assert p.batch_records == 3
+
+
+def test_f35_dead_letters_stand_in_the_order_of_their_records() -> None:
+    """The one that was refused before comes first, then those that the ack names."""
+    refused = (Refusal(2, "record_too_large"),)
+    p = after(sending(refused_alone(at(0))), act.Acked(CLOUD, head(4), refused=refused))
+    assert [letter.record for letter in p.dead_letters] == [0, 2]
+
+
+def test_f29_nothing_to_send_does_not_end_a_trouble_by_itself() -> None:
+    """Only an answer does."""
+    trouble = Trouble("unavailable")
+    p = after(at(4, trouble=trouble, failures=3), act.Nothing())
+    assert (p.trouble, p.failures) == (trouble, 3)
+
+
+def test_f33_a_pause_after_other_failures_is_the_first_one() -> None:
+    """It probes after 5 s, and a heartbeat is due within its own budget, as after any failure."""
+    p = at(1, trouble=Trouble("unavailable"), failures=3, last_beat=-3.0)
+    p = after(sending(p), act.Denied(401, ""))
+    assert (p.not_before, p.failures, p.beat_at) == (5.0, 1, 12.0)
+
+
+def test_f35b_the_second_record_refused_alone_in_a_row_does_not_pause() -> None:
+    """It goes as a place, like the first."""
+    p = after(sending(at(1, refused_in_a_row=1, batch_bytes=1)), act.Refused(422, "no"))
+    assert (p.trouble, p.refusal) == (None, Refusal(1, "refused", "no"))
+
+
+def test_f35_another_record_named_on_the_way_to_a_culprit_is_the_culprit() -> None:
+    """Leaving bytes out did not help before: the nearest one is approached first."""
+    p = after(sending(at(0, culprit=3)), act.Refused(422, "no", 1))
+    assert (p.culprit, p.named) == (1, ())
+
+
+def test_f35_only_what_was_named_within_a_batch_is_left_out_of_it() -> None:
+    """What stands behind it waits for its own; a batch of which nothing is left out is taken as it was read."""
+    p = at(0, named=(2,), batch_records=2)
+    action = next_action(p, 0.0)
+    assert isinstance(action, act.Read)
+    found = read(LOG, action)
+    assert isinstance(found, act.Found)
+    assert after(p, found).load is found.load
+    p = sending(named(at(0), 0, 1, 2))
+    assert isinstance(p.load, Batch)
+    assert p.load.hashed == (leaf_hash(LOG[0]),)
+    p = sending(refused_alone(named(at(0), 0)))
+    assert isinstance(p.load, Batch)
+    assert p.load.holes == (0,)
+
+
+def test_f33_a_changed_key_ends_no_other_wait_and_a_wake_no_pause() -> None:
+    """A cloud that is away is not asked sooner for it; a key that was refused is not tried again for any wake."""
+    p = at(1, trouble=Trouble("unavailable"), not_before=50.0, failures=4)
+    p = after(p, act.Woken(key_changed=True), now=7.0)
+    assert (p.not_before, p.failures) == (50.0, 4)
+    p = after(replace(p, trouble=Trouble("denied")), act.Woken(), now=7.0)
+    assert (p.not_before, p.failures) == (50.0, 4)

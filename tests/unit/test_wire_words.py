@@ -242,6 +242,19 @@ def test_a_hole_among_records_is_named_by_its_leaf() -> None:
     assert request.data == b"x\nz\n"
 
 
+def test_a_batch_is_posted_as_it_stands() -> None:
+    """Method, path and type; megabytes of records are not copied once more."""
+    load = Batch(0, 0, b"x\n" * 2, (2, 4))
+    tree = CompactRange.EMPTY.extended([b"1" * 32, b"2" * 32])
+    request = wire.batch_request(IDENTITY, Send(Cursor(LOG), load, tree), REPORT)
+    assert (request.method, request.path, request.headers) == (
+        "POST",
+        "/ingest",
+        {"Content-Type": "application/vnd.gradata.batch"},
+    )
+    assert request.data is load.data
+
+
 def test_logs_are_asked_for_of_one_device_or_of_all() -> None:
     """Names are quoted whole, a slash too."""
     identity = Identity("a/b", "c/d")
