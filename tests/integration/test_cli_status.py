@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from gradata import Brain
 from tests.acceptance.world import paced
 from tests.cli_runner import CommandLine, last_lines
@@ -149,24 +147,6 @@ def test_doctor_names_the_source_of_the_key_never_the_key(cli: CommandLine) -> N
     assert "chmod 600" in key()["detail"]
     path.write_text("two words secret\n")
     assert key()["status"] == "fail"
-
-
-def test_doctor_without_the_cloud_is_quick(cli: CommandLine) -> None:
-    """The collected facts of a brain with a backlog come well within the time that a person waits."""
-    from gradata import doctor, doctor_facts
-
-    cli.append(20_000)
-    doctor.examine(doctor_facts.collect(str(cli.brain), None, ask_cloud=False, environ=cli.environ))
-    best = min(_timed(cli) for _ in range(5))
-    assert best < 0.1
-
-
-def _timed(cli: CommandLine) -> float:
-    from gradata import doctor, doctor_facts
-
-    began = time.perf_counter()
-    doctor.examine(doctor_facts.collect(str(cli.brain), None, ask_cloud=False, environ=cli.environ))
-    return time.perf_counter() - began
 
 
 def test_cursor_show_and_reset(cli: CommandLine, shared_cloud: LiveCloud) -> None:
