@@ -110,7 +110,9 @@ def _run(work: Work, shared: Shared, options: list[str]) -> Ended:
     while not shared.ready:
         assert os.waitpid(pid, os.WNOHANG)[0] == 0, "it ended before it was tried"
         time.sleep(0.0005)
-    tracer = subprocess.Popen(["strace", "-p", str(pid), *options], stderr=subprocess.PIPE, text=True)
+    command = ["strace", "-p", str(pid), *options]
+    # A session of its own: Ctrl-C is for the campaign, and a trial that lost its tracer would wait for ever.
+    tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert tracer.stderr is not None
         said = tracer.stderr.readline()
