@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from email.utils import formatdate
 from typing import Any, get_args
 
@@ -354,6 +355,17 @@ def test_f37_retry_after_in_each_form(value: str, expected: float | None) -> Non
     unavailable = ack(b"", status=503, retry_after=value)
     assert isinstance(unavailable, Unavailable)
     assert expected == unavailable.retry_after_s
+
+
+def test_f37_a_date_without_a_zone_is_utc_wherever_the_client_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in mail, where -0000 says nothing of a place."""
+    monkeypatch.setenv("TZ", "JST-9")
+    time.tzset()
+    try:
+        assert wire.retry_after_s("Sun, 09 Sep 2001 01:48:00 -0000", now_wall=1_000_000_000.0) == 80.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_f37_no_retry_after_is_none() -> None:
