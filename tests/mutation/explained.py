@@ -203,13 +203,6 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "progress",
         "_saved",
-        r"save_not_before=0\.0",
-        "",
-        "a save is made after save_not_before: the time is past in both cases",
-    ),
-    Rule(
-        "progress",
-        "_saved",
         "reset_id=0 if p.reset_id == action.reset_id",
         "or True",
         "one thing is done at a time: the order in the action is the one in progress",

@@ -478,7 +478,7 @@ def test_f19_a_failed_checkpoint_is_made_up_for_although_the_cursor_came_back() 
     assert not p.unsaved
     assert isinstance(next_action(p, 0.5), act.Read)
     p = after(p, act.Saved(None), now=1.0)
-    assert p.save_trouble is None
+    assert (p.save_trouble, p.save_not_before) == (None, 0.0)
 
 
 # ------------------------------------------------------------------------------ what a refused record costs
@@ -1156,7 +1156,7 @@ def test_requests_say_which_cloud_they_mean() -> None:
     assert action.cloud_id == CLOUD
 
 
-# ------------------------------------------------------------------------------ and what only whole scenarios noticed
+# ------------------------------------------------------------------------------ what even these did not notice
 
 
 def test_the_first_ack_makes_the_cloud_and_its_address_the_known_ones() -> None:
