@@ -338,8 +338,8 @@ class Oracle:
             p = leader.engine.progress
             whole = directory.disk.content(directory.path).rfind(b"\n") + 1
             missing = p.log_trouble is not None and p.log_trouble.code == "ENOENT" and not whole
-            # Without log and sidecar there is nothing to compare the cloud's head with until somebody appends.
-            behind = not missing if p.standing is None else p.standing.cursor.offset != whole
+            # A log that somebody removed, and nobody has begun again, leaves nothing to do: it is told, and waits.
+            behind = not missing and (p.standing is None or p.standing.cursor.offset != whole)
             trouble = p.trouble or (None if missing else p.log_trouble) or p.save_trouble
             state = f"{trouble}, at {p.standing.cursor.offset if p.standing else None} of {whole}"
             self._check(not behind and trouble is None, f"{directory.name} is not healed: {state}", "late")
