@@ -221,7 +221,8 @@ def test_everything_is_reached_with_the_keyboard(tab: Tab, agent: Agent, cloud: 
     log = history(3)
     agent.send(log[:2], status=STATUS)
     tab.page.goto(tab.origin)
-    tab.page.keyboard.type(cloud.key)  # the field has the focus
+    expect(tab.page.get_by_label("Key", exact=True)).to_be_focused()
+    tab.page.keyboard.type(cloud.key)
     tab.page.keyboard.press("Enter")
     tab.page.wait_for_selector("[data-link=live]")
     tab.page.keyboard.press("Tab")
