@@ -74,6 +74,7 @@ class Oracle:
         self._world = world
         self.sent = 0
         self._promises: dict[str, list[tuple[int, bytes]]] = {}
+        self._tampered: set[str] = set()
         self._waiting: dict[str, list[tuple[int, float]]] = {}
         """Ends and times of records that are not acknowledged yet, while nothing went wrong."""
         self._stored: dict[tuple[str, str], list[bytes]] = {}
@@ -139,6 +140,7 @@ class Oracle:
 
     def tampered(self, directory: Directory) -> None:
         """A person changed the log: what they took away is promised no longer."""
+        self._tampered.add(directory.name)
         content = directory.disk.content(directory.path)
         kept = [
             (offset, record)
@@ -316,7 +318,10 @@ class Oracle:
         """A sidecar made this durable."""
         cursor = standing.cursor
         head = (cursor.log_id, cursor.size, cursor.root)
-        if cursor.size == 0 or head in self._acknowledged or (directory.edited and standing.resend is not None):
+        if cursor.size == 0 or head in self._acknowledged:
+            return
+        # An order to send again is planned on the log as it is. If that is another one by now, the cloud will say so.
+        if standing.resend is not None and (directory.edited or directory.name in self._tampered):
             return
         had = [*self._once.get(cursor.log_id, ())]
         had += [leaves for (_, log_id), leaves in self._stored.items() if log_id == cursor.log_id]
