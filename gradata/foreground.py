@@ -313,6 +313,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._receiver, self._sender = socket.socketpair()
+        self._sender.setblocking(False)  # as `signal.set_wakeup_fd` wants it
         self._is_set = False
 
     def set(self) -> None:
@@ -320,6 +321,14 @@ class Stop:
         if not self._is_set:
             self._is_set = True
             self._sender.send(b".")
+
+    def fileno(self) -> int:
+        """For `signal.set_wakeup_fd`: a byte written here ends the wait, too.
+
+        A handler in Python runs between two instructions. A signal that comes behind the last one before `wait` sleeps
+        would be seen only when it wakes.
+        """
+        return self._sender.fileno()
 
     def is_set(self) -> bool:
         """Whether it was set."""

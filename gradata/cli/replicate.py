@@ -175,9 +175,11 @@ class _Signals:
         self.stop = Stop()
         self.received: int | None = None
         self._before: dict[int, Any] = {}
+        self._wakes = -1
 
     def __enter__(self) -> _Signals:
         if threading.current_thread() is threading.main_thread():
+            self._wakes = signal.set_wakeup_fd(self.stop.fileno())
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._take)
         return self
@@ -185,6 +187,8 @@ class _Signals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._before:
+            signal.set_wakeup_fd(self._wakes)
         self.stop.close()
 
     def _take(self, number: int, _frame: object) -> None:

@@ -174,3 +174,17 @@ def test_f46_a_stop_may_be_set_from_a_signal_handler() -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
         stop.close()
+
+
+def test_f46_a_signal_ends_the_wait_before_its_handler_has_run() -> None:
+    """A signal between the last instruction and the sleep: the interpreter's own handler writes, nothing else does."""
+    stop = Stop()
+    before, wakes = signal.signal(signal.SIGALRM, lambda *_: None), signal.set_wakeup_fd(stop.fileno())
+    try:
+        assert not stop.wait(0)
+        signal.raise_signal(signal.SIGALRM)
+        assert stop.wait(0)
+    finally:
+        signal.set_wakeup_fd(wakes)
+        signal.signal(signal.SIGALRM, before)
+        stop.close()
