@@ -21,18 +21,23 @@ from gradata.cloud.sqlite_insert import write_rows
 from gradata.cloud.tiles import TilePart, tail_parts
 from replicator.proof import HASH_BYTES
 
-RECORDS = 'INSERT INTO records (place, "offset", length, flag, record) {rows}'
+RECORDS = 'INSERT OR FAIL INTO records (place, "offset", length, flag, record) {rows}'
 EVENTS = (
-    "INSERT INTO events (cursor, brain_key, stored_at, event_id, content, place, loose,"
+    "INSERT OR FAIL INTO events (cursor, brain_key, stored_at, event_id, content, place, loose,"
     " type, category, severity, session, ts) {rows}"
 )
-DAYS = "INSERT INTO days SELECT * FROM ({rows}) WHERE true ON CONFLICT DO UPDATE SET events = events + excluded.events"
-BRAINS = "UPDATE brains SET events = column2 FROM ({rows}) WHERE brain_key = column1"
+DAYS = (
+    "INSERT OR FAIL INTO days SELECT * FROM ({rows}) WHERE true"
+    " ON CONFLICT DO UPDATE SET events = events + excluded.events"
+)
+BRAINS = "UPDATE OR FAIL brains SET events = column2 FROM ({rows}) WHERE brain_key = column1"
 HEADS = (
-    'UPDATE logs SET size = column2, "offset" = column3, event_id = column4, nodes = column5, tail = column6,'
+    'UPDATE OR FAIL logs SET size = column2, "offset" = column3, event_id = column4, nodes = column5, tail = column6,'
     " stored_at = column7, heard_at = column7, device_id = column8, parent = coalesce(parent, column9),"
     " status = coalesce(column10, status) FROM ({rows}) WHERE log_key = column1"
 )
+"""OR FAIL: what fails is rolled back whole, by who began the transaction. Otherwise SQLite would keep each page as it
+was before the statement, to take the statement alone back: a third of what a group of single events costs."""
 BEATS = "UPDATE logs SET heard_at = ?, status = coalesce(?, status) WHERE log_key = ?"
 
 Row = Sequence[Any]

@@ -79,6 +79,20 @@ def test_what_a_transaction_did_not_commit_is_not_remembered(tmp_path: Path) -> 
     store.close()
 
 
+def test_a_statement_that_stops_midway_leaves_nothing(tmp_path: Path) -> None:
+    """The second row of two is refused: the first, which SQLite kept, goes with the transaction."""
+    store = SqliteStore.open(str(tmp_path / "cloud.db"))
+    store._connection.execute('CREATE UNIQUE INDEX once ON records ("offset")')
+    log = [event("e0")]
+    with pytest.raises(sqlite3.IntegrityError):
+        store.ingest([append(log, 0, 1), append(log, 0, 1, log_id=str(uuid.uuid4()))], now=1)
+    reader = sqlite3.connect(tmp_path / "cloud.db")
+    tables = ("brains", "logs", "records", "events", "days")
+    assert [reader.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables] == [0] * 5
+    reader.close()
+    store.close()
+
+
 def batch(size_bytes: int) -> Append:
     """Records of 64 KiB, so that many bytes are few records."""
     record = b'{"event_id": "%s", "text": "' + b"x" * 65_000 + b'"}\n'
