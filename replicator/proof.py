@@ -29,7 +29,9 @@ _NODE = _sha256(b"\x01")
 
 def leaf_hash(record: bytes) -> bytes:
     """The leaf of one record; `record` includes its newline. 32 bytes."""
-    return leaf_hashes((record,))[0]
+    leaf = _LEAF.copy()
+    leaf.update(record)
+    return leaf.digest()
 
 
 def leaf_hashes(records: Iterable[bytes | memoryview]) -> list[bytes]:
@@ -55,7 +57,9 @@ def leaf_hasher() -> hashlib._Hash:
 
 def node_hash(left: bytes, right: bytes) -> bytes:
     """The node above two nodes."""
-    return _sha256(b"\x01" + left + right).digest()
+    node = _NODE.copy()
+    node.update(left + right)
+    return node.digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,15 +139,16 @@ class Authenticator:
         if cached is not None and cached[1] is key:
             if len(self._named) >= CACHED_KEYS_MAX:
                 self._named.clear()
-            self._named[_digest(authorization or "")] = (cached[0], key, named)
+            self._named[credential_of(authorization)] = (cached[0], key, named)
         return named
 
-    def remembered(self, authorization: str | None) -> Principal | None:
-        """What `principal` said of this header, if that was less than CACHE_S ago and it still holds."""
-        found = self._named.get(_digest(authorization or ""))
-        if found is None or self._clock() - found[0] >= CACHE_S or not works(found[1], self._wall_us()):
+    def remembered(self, credential: bytes) -> Principal | None:
+        """What `principal` said of the header with this `credential_of`, less than CACHE_S ago, if it still holds."""
+        found = self._named.get(credential)
+        if found is None or self._clock() - found[0] >= CACHE_S:
             return None
-        return found[2]
+        key = found[1]  # it worked when it was read: only time can have changed that
+        return None if key.expires_at is not None and not works(key, self._wall_us()) else found[2]
 
     def bearer(self, prefix: str) -> Principal | None:
         """Whom the key with this prefix stands for, if it works: for those who have shown it before."""
@@ -169,6 +170,11 @@ class Authenticator:
                 self._cache.clear()
             self._cache[prefix] = (now, key)
         return key
+
+
+def credential_of(authorization: str | None) -> bytes:
+    """By what a header is remembered: not by the key that is in it."""
+    return _digest(authorization or "")
 
 
 def _digest(key: str) -> bytes:

@@ -7,13 +7,14 @@ routes itself. `Asked` has the few attributes of the framework's Request that `s
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from types import SimpleNamespace
 
 from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
+from gradata.cloud.limits import Verdict
 from gradata.cloud.service import Answer
+from gradata.cloud.writer import Claim
 
 WHOLE = "gradata.whole"
 """In a scope whose request's last byte has come: its body can be had without waiting, and without a time-out."""
@@ -22,23 +23,24 @@ WHOLE = "gradata.whole"
 class Asked:
     """One request. `headers` by lower-case name; of a header that came twice the first counts."""
 
-    __slots__ = ("_receive", "headers", "scope", "state")
+    __slots__ = ("_receive", "claim", "headers", "scope", "verdict")
+    verdict: Verdict | None
+    """What its brain's budget said of it."""
+    claim: Claim | None
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
         self.headers: Mapping[str, str] = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])
         }
-        self.state = SimpleNamespace(verdict=None, claim=None)
+        self.verdict = None
+        self.claim = None
         self._receive = receive
 
-    @classmethod
-    def of(cls, headers: Mapping[str, str]) -> Asked:
-        """One whose body was read already."""
-        asked = cls.__new__(cls)
-        asked.headers = headers
-        asked.state = SimpleNamespace(verdict=None, claim=None)
-        return asked
+    @property
+    def state(self) -> Asked:
+        """Where `verdict` and `claim` are: the framework's Request has a place of its own for them."""
+        return self
 
     @property
     def query_params(self) -> Mapping[str, str]:

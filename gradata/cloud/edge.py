@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
@@ -59,6 +59,7 @@ class Edge:
         self.answered = answered
         self._rate = rate
         self._fixed = [] if rate is None else [(b"ratelimit-policy", policy_field(rate).encode())]
+        self._fixed_block = joined(self._fixed)
         self._requests_max = requests_max
         self._at_work = 0
 
@@ -81,6 +82,13 @@ class Edge:
             fields.append((b"ratelimit", state_field(self._rate, verdict).encode()))
         return fields
 
+    def block(self, name: str, verdict: Verdict | None) -> bytes:
+        """`fields` as they stand in a head."""
+        if self._rate is None:
+            return b"x-request-id: %b\r\n" % name.encode()
+        budget = state_field(self._rate, verdict).encode()
+        return b"x-request-id: %b\r\n%bratelimit: %b\r\n" % (name.encode(), self._fixed_block, budget)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -97,8 +105,8 @@ class Edge:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                state = scope.get("state", {}) if asked is None else vars(asked.state)
-                message["headers"] = [*message["headers"], *self.fields(name, state.get("verdict"))]
+                verdict = scope.get("state", {}).get("verdict") if asked is None else asked.verdict
+                message["headers"] = [*message["headers"], *self.fields(name, verdict)]
             await send(message)
 
         is_feed = direct is None and scope["path"].endswith("/feed")  # it stays for hours, and has its own bound
@@ -139,6 +147,19 @@ def own_fields(answer: Answer) -> list[tuple[bytes, bytes]]:
     own = [(b"content-length", b"%d" % len(answer.body)), (b"content-type", answer.media_type.encode("latin-1"))]
     own += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
     return own
+
+
+def own_block(answer: Answer) -> bytes:
+    """`own_fields` as they stand in a head."""
+    if answer.headers:
+        return joined(own_fields(answer))
+    length, media_type = len(answer.body), answer.media_type.encode("latin-1")
+    return b"content-length: %d\r\ncontent-type: %b\r\n" % (length, media_type)
+
+
+def joined(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Fields as they stand in a head."""
+    return b"".join(b"%b: %b\r\n" % field for field in fields)
 
 
 async def _send(answer: Answer, send: Send) -> None:

@@ -6,37 +6,49 @@ its types, and whatever does not fit, an unknown field included, is None: for `w
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import orjson
 from msgspec import DecodeError, Meta, Struct, ValidationError
-from msgspec.json import Decoder
+from msgspec.json import Decoder, Encoder
 
-from replicator.wire.common import INTEGER_MAX, NAME_CHARACTERS_MAX, PLAIN_CHARACTERS_MAX, SCHEMA, Report, report_json
+from replicator.proof import HASH_BYTES
+from replicator.wire.common import (
+    INTEGER_MAX,
+    NAME_CHARACTERS_MAX,
+    PLAIN_CHARACTERS_MAX,
+    SCHEMA,
+    Report,
+    is_uuid,
+    report_json,
+)
 
-_UUID = r"\A[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"
+LOGS_REMEMBERED = 4_096
 
 _Name = Annotated[str, Meta(min_length=1, max_length=NAME_CHARACTERS_MAX)]
-_Uuid = Annotated[str, Meta(min_length=36, max_length=36, pattern=_UUID)]
-_Hash = Annotated[str, Meta(min_length=64, max_length=64, pattern=r"\A[0-9a-f]{64}\Z")]
+_Uuid = Annotated[str, Meta(min_length=36, max_length=36)]
+_Hash = Annotated[str, Meta(min_length=2 * HASH_BYTES, max_length=2 * HASH_BYTES)]
 _Number = Annotated[int, Meta(ge=0, le=INTEGER_MAX)]
 _Count = Annotated[int, Meta(ge=1, le=INTEGER_MAX)]
 _Text = Annotated[str, Meta(max_length=PLAIN_CHARACTERS_MAX)]
 
 
-class _Status(Struct, gc=False, forbid_unknown_fields=True):
+class _Status(Struct, kw_only=True, gc=False, forbid_unknown_fields=True):
+    """In the order of `report_json`."""
+
     state: _Name
     log_bytes: _Number
     backlog_bytes: _Number
+    last_event_at: _Text | None = None
     dead_letters: _Number
     version: _Name
-    last_event_at: _Text | None = None
     trouble: _Text | None = None
     last_ack_at: _Text | None = None
 
 
 class QuickEnvelope(Struct, gc=False, forbid_unknown_fields=True):
-    """An envelope whose every field was checked as `wire.parse_batch` does. `root` is hex."""
+    """An envelope whose every field is checked as `wire.parse_batch` does; `root`, in hex, by `root_bytes`."""
 
     schema: Literal[SCHEMA]  # type: ignore[valid-type]  # a constant
     brain_id: _Name
@@ -50,11 +62,21 @@ class QuickEnvelope(Struct, gc=False, forbid_unknown_fields=True):
     parent: _Uuid | None = None
     status: _Status | None = None
 
+    def root_bytes(self) -> bytes | None:
+        """`root` if it is in lower-case hex."""
+        try:
+            root = bytes.fromhex(self.root)
+        except ValueError:
+            return None
+        return root if root.hex() == self.root else None
+
     def report(self) -> bytes | None:
         """The status as it is kept."""
         said = self.status
         if said is None:
             return None
+        if ((said.last_event_at or "") + (said.trouble or "") + (said.last_ack_at or "")).isprintable():
+            return _encode(said)
         report = Report(
             said.state,
             said.log_bytes,
@@ -69,6 +91,8 @@ class QuickEnvelope(Struct, gc=False, forbid_unknown_fields=True):
 
 
 _decode = Decoder(QuickEnvelope).decode
+_encode = Encoder().encode
+_is_uuid = lru_cache(maxsize=LOGS_REMEMBERED)(is_uuid)
 
 
 def quick_envelope(line: bytes) -> QuickEnvelope | None:
@@ -83,5 +107,7 @@ def quick_envelope(line: bytes) -> QuickEnvelope | None:
     if said.status is not None:
         names += said.status.state + said.status.version
     if not names.isprintable() or (said.first == 0) != (said.offset == 0) or said.offset < said.first:
+        return None
+    if not _is_uuid(said.log_id) or (said.parent is not None and not _is_uuid(said.parent)):
         return None
     return said if said.first + said.count <= INTEGER_MAX else None

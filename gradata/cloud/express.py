@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from gradata.cloud import service
+from gradata.cloud.auth import credential_of
 from gradata.cloud.direct import Asked, Direct
 from gradata.cloud.edge import Edge, answer_to, bug
 from gradata.cloud.journal import request_id
@@ -28,26 +29,40 @@ from replicator.errors import WireError
 from replicator.wire import BATCH_TYPE
 
 HEAD_BYTES_MAX = 8 * 1024
-_LENGTH = re.compile(rb"\r\ncontent-length: ([1-9][0-9]{0,6})\r\n", re.IGNORECASE)
+LENGTH_DIGITS_MAX = 7
+_ZERO = ord("0")
+_LENGTH = re.compile(rb"\r\ncontent-length: ([1-9][0-9]{0,%d})\r\n" % (LENGTH_DIGITS_MAX - 1), re.IGNORECASE)
 _LINE = re.compile(rb"([A-Za-z][A-Za-z0-9-]*): ?([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)")
 _UNCOMMON = frozenset({"content-length", "transfer-encoding", "expect", "upgrade", "te", "trailer", "proxy-connection"})
 
-Reply = Callable[[Answer, list[tuple[bytes, bytes]]], None]
+Reply = Callable[[Answer, bytes], None]
 """Sends the answer with these fields beside its own."""
 
 
 class Head:
-    """A request's head without its length. `plain`: its bytes, by which the next one on the connection is known."""
+    """A request's head. `before` and `after`: what stands around its length, by which the next one is known."""
 
-    __slots__ = ("headers", "plain")
+    __slots__ = ("after", "before", "credential", "given_id", "headers")
 
-    def __init__(self, plain: bytes, headers: Mapping[str, str]) -> None:
-        self.plain = plain
+    def __init__(self, before: bytes, after: bytes, headers: Mapping[str, str]) -> None:
+        self.before = before
+        self.after = after
         self.headers = headers
+        self.credential = credential_of(headers.get("authorization"))
+        self.given_id = headers.get("x-request-id")
+
+    def again(self, data: bytes) -> tuple[Head, int, int] | None:
+        """As `Express.find`, if `data` begins with the same head, whatever its length is."""
+        begin = len(self.before)
+        end = data.find(b"\r", begin, begin + LENGTH_DIGITS_MAX + 1)
+        digits = data[begin:end] if end > begin else b""
+        if not digits.isdigit() or digits[0] == _ZERO or not data.startswith(self.after, end):
+            return None
+        return (self, end + len(self.after), int(digits)) if data.startswith(self.before) else None
 
 
-def read_head(plain: bytes, request_line: bytes) -> Head | None:
-    """What a head says; None if anything in it is uncommon: for the parser to judge.
+def read_fields(plain: bytes, request_line: bytes) -> dict[str, str] | None:
+    """What a head without its length says; None if anything in it is uncommon: for the parser to judge.
 
     What passes here means the same to every parser: each field once, in visible characters, nothing folded.
     """
@@ -67,7 +82,7 @@ def read_head(plain: bytes, request_line: bytes) -> Head | None:
         return None
     if headers.get("content-type") != BATCH_TYPE:
         return None
-    return Head(plain, headers)
+    return headers
 
 
 class Express:
@@ -81,37 +96,41 @@ class Express:
 
     def find(self, data: bytes, known: Head | None) -> tuple[Head, int, int] | None:
         """The head that `data` begins with, where the body begins, and how long it is; None: not for this way."""
+        found = None if known is None else known.again(data)
+        if found is None:
+            found = self._read(data)
+        return None if found is None or found[2] > INLINE_BYTES else found
+
+    def _read(self, data: bytes) -> tuple[Head, int, int] | None:
         end = data.find(b"\r\n\r\n", 0, HEAD_BYTES_MAX)
         length = _LENGTH.search(data, 0, end + 2) if end > 0 else None
         if length is None or not data.startswith(self._line):
             return None
-        plain = data[: length.start()] + data[length.end() - 2 : end]
-        head = known if known is not None and known.plain == plain else read_head(plain, self._line)
-        bytes_ = int(length[1])
-        return None if head is None or bytes_ > INLINE_BYTES else (head, end + 4, bytes_)
+        headers = read_fields(data[: length.start()] + data[length.end(1) : end], self._line)
+        if headers is None:
+            return None
+        return Head(data[: length.start(1)], data[length.end(1) : end + 4], headers), end + 4, int(length[1])
 
     def take(self, head: Head, body: bytes, reply: Reply) -> bool:
         """Have the request done; `reply` is called later, once. False: nothing was done, it must go the general way."""
         shared = self.shared
-        headers = head.headers
-        principal = shared.keys.remembered(headers.get("authorization"))
+        principal = shared.keys.remembered(head.credential)
         if principal is None or not principal.may("ingest") or not self.edge.has_room():
             return False
         try:
-            plain = whole_body(body, encoding=headers.get("content-encoding"), bytes_max=INLINE_BYTES)
+            plain = whole_body(body, encoding=head.headers.get("content-encoding"), bytes_max=INLINE_BYTES)
             work = service.read_batch(principal, plain, shared.limits)
-            asked = Asked.of(headers)
             taken = shared.hold(len(body))
         except (WireError, DeniedError, StoreUnavailableError):
             return False
+        asking = _Asking(self, head, work, taken, reply)
         try:
-            shared.charge(asked, work.workspace, work.brain_id)
+            shared.charge(asking, work.workspace, work.brain_id)
         except AnswerError:  # a request that is over its budget is not counted
             shared.give_room(taken)
             return False
-        asking = _Asking(self, asked, work, taken, reply)
         self.edge.begin()
-        shared.submit(asked, work, asking.settled)
+        shared.submit(asking, work, asking.settled)
         return True
 
     def answered(self, status: int, seconds: float) -> None:
@@ -119,14 +138,17 @@ class Express:
         self.edge.answered(self._scope, status, seconds)
 
 
-class _Asking:
-    """One request at work."""
+class _Asking(Asked):
+    """One request at work: its body was read already."""
 
-    __slots__ = ("_asked", "_begun", "_express", "_reply", "_taken", "_work")
+    __slots__ = ("_begun", "_express", "_head", "_reply", "_taken", "_work")
 
-    def __init__(self, express: Express, asked: Asked, work: Append, taken: int, reply: Reply) -> None:
+    def __init__(self, express: Express, head: Head, work: Append, taken: int, reply: Reply) -> None:
+        self.verdict = None
+        self.claim = None
+        self.headers = head.headers
         self._express = express
-        self._asked = asked
+        self._head = head
         self._work = work
         self._taken = taken
         self._reply = reply
@@ -137,7 +159,7 @@ class _Asking:
         express, shared = self._express, self._express.shared
         shared.give_room(self._taken)
         express.edge.end()
-        name = request_id(self._asked.headers.get("x-request-id"))
+        name = request_id(self._head.given_id)
         answer: Answer | None = None
         try:
             decision = shared.decided(outcome, self._begun)
@@ -146,5 +168,5 @@ class _Asking:
             answer = answer_to(error, shared.limits)
         finally:  # a bug is answered like every error, and raised on, to be recorded
             answer = bug() if answer is None else answer
-            self._reply(answer, express.edge.fields(name, vars(self._asked.state).get("verdict")))
+            self._reply(answer, express.edge.block(name, self.verdict))
             express.answered(answer.status, time.monotonic() - self._begun)

@@ -106,13 +106,13 @@ def _single(record: bytes) -> Lines:
     """One record: what an agent sends while it works."""
     leaf = leaf_hash(record)
     content = leaf if not record.endswith(b"\r\n") else leaf_hash(record[:-2] + b"\n")
-    meaning = meaning_of(record)
     contents = (content[:CONTENT_BYTES],)
-    if isinstance(meaning, str):
+    event = _plain(record)
+    if event is None:
         return _each((record,), (leaf,), contents)
-    event_id, kind, category, severity, session, ts = meaning
-    columns = Columns((kind,), (category,), (severity,), (session,), (ts,))
-    return Lines((record,), (leaf,), contents, (event_id,), columns)
+    payload = event.data or _NO_PAYLOAD
+    columns = Columns((event.type,), (payload.category,), (payload.severity,), (event.session,), (event.ts,))
+    return Lines((record,), (leaf,), contents, (event.event_id or _identity_of_bytes(record),), columns)
 
 
 def _all_plain(data: bytes, count: int) -> list[_Event] | None:
@@ -165,11 +165,8 @@ _NOTHING = Meaning("", "", None, None, None, None)
 
 def meaning_of(record: bytes) -> Meaning | str:
     """What the record says as an event, or the code that says why it is none."""
-    if b"\\u0000" in record or not (record.isascii() or _is_utf8(record)):
-        return _slow_meaning(record)
-    try:
-        event = _decode.decode(record)
-    except _FAILURES:
+    event = _plain(record)
+    if event is None:
         return _slow_meaning(record)
     payload = event.data or _NO_PAYLOAD
     return Meaning(
@@ -180,6 +177,16 @@ def meaning_of(record: bytes) -> Meaning | str:
         event.session,
         event.ts,
     )
+
+
+def _plain(record: bytes) -> _Event | None:
+    """The record decoded; None if it is odd."""
+    if b"\\u0000" in record or not (record.isascii() or _is_utf8(record)):
+        return None
+    try:
+        return _decode.decode(record)
+    except _FAILURES:
+        return None
 
 
 def _is_utf8(record: bytes) -> bool:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from gradata.cloud.direct import WHOLE
-from gradata.cloud.edge import own_fields
+from gradata.cloud.edge import joined, own_block
 from gradata.cloud.express import Express, Head
 from gradata.cloud.service import Answer
 from replicator.wire import PROBLEM_TYPE, problem_body
@@ -37,11 +38,23 @@ class Outbox:
     which takes the processor from the next answer. Order holds for each transport.
     """
 
-    __slots__ = ("_later", "_waiting")
+    __slots__ = ("_begins", "_defaults", "_later", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._later = loop.call_soon
+        self._defaults: Sequence[tuple[bytes, bytes]] = ()
+        self._begins: dict[int, bytes] = {}
         self._waiting: list[tuple[asyncio.Transport, bytes]] = []
+
+    def begin(self, status: int, defaults: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """How each head with this status begins until `defaults`, which have the date, are others."""
+        if defaults is not self._defaults:
+            self._defaults = defaults
+            self._begins.clear()
+        found = self._begins.get(status)
+        if found is None:
+            found = self._begins[status] = STATUS_LINE[status] + joined(defaults)
+        return found
 
     def put(self, transport: asyncio.Transport, part: bytes) -> None:
         """Have it sent in the next turn of the loop."""
@@ -210,17 +223,15 @@ class BoundedHttp(HttpToolsProtocol):
             self._held_timer = None
         return held
 
-    def _reply(self, answer: Answer, fields: list[tuple[bytes, bytes]]) -> None:
+    def _reply(self, answer: Answer, fields: bytes) -> None:
         """Send the answer to what went express, and go on."""
         self._asked = False
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        head = [STATUS_LINE[answer.status]]
-        for name, value in (*self.server_state.default_headers, *own_fields(answer), *fields):
-            head += (name, b": ", value, b"\r\n")
-        head += (b"connection: close\r\n\r\n" if self._ending else b"\r\n", answer.body)
-        self._outbox.put(self.transport, b"".join(head))
+        begin = self._outbox.begin(answer.status, self.server_state.default_headers)
+        end = b"connection: close\r\n\r\n" if self._ending else b"\r\n"
+        self._outbox.put(self.transport, b"".join((begin, own_block(answer), fields, end, answer.body)))
         if self._ending or answer.status == BUG:  # as the general way does
             self._outbox.send()
             self.transport.close()

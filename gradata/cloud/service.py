@@ -37,6 +37,7 @@ from replicator.wire import (
     parse_batch,
     parse_correction,
     parse_heartbeat,
+    plain_ack_body,
     problem_body,
 )
 from replicator.wire.common import ENVELOPE_BYTES_MAX, report_json
@@ -107,8 +108,8 @@ def _read_plain_batch(principal: Principal, body: bytes, limits: Limits) -> Appe
     said = quick_envelope(body[:end]) if end > 0 else None
     if said is None or len(body) > limits.body_bytes or said.count > limits.records:
         return None
-    data = body[end + 1 :]
-    if not data.endswith(b"\n") or data.count(b"\n") != said.count:
+    data, root = body[end + 1 :], said.root_bytes()
+    if root is None or not data.endswith(b"\n") or data.count(b"\n") != said.count:
         return None
     require_brain(principal, said.brain_id)
     return Append(
@@ -119,7 +120,7 @@ def _read_plain_batch(principal: Principal, body: bytes, limits: Limits) -> Appe
         said.parent,
         said.first,
         said.offset,
-        bytes.fromhex(said.root),
+        root,
         read_lines(data, split(data) if said.count > 1 else (len(data),)),
         said.report(),
     )
@@ -181,7 +182,10 @@ def answer_batch(request: Append, decision: Decision, cloud_id: str, limits: Lim
     """The answer to a batch."""
     if not isinstance(decision, Done):
         return not_done(request.log_id, decision, cloud_id)
-    return Answer(200, ack_body(_acked(_head(request.log_id, decision), decision, cloud_id, limits)))
+    head = _head(request.log_id, decision)
+    if not decision.flagged and not decision.refused:
+        return Answer(200, plain_ack_body(head, decision.accepted, decision.duplicates, cloud_id, limits))
+    return Answer(200, ack_body(_acked(head, decision, cloud_id, limits)))
 
 
 def answer_beat(request: Beat, decision: Decision, cloud_id: str) -> Answer:

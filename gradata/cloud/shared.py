@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fastapi import Request, Response
 
 from gradata.cloud import requests, service
-from gradata.cloud.auth import Authenticator, Principal, Unknown, now_us
+from gradata.cloud.auth import Authenticator, Principal, Unknown, credential_of, now_us
 from gradata.cloud.direct import WHOLE, Asked
 from gradata.cloud.edge import response
 from gradata.cloud.fleet import Alerting
@@ -93,7 +93,7 @@ class Shared:
     async def principal(self, request: Request | Asked, *scopes: str) -> Principal:
         """Who asks, with one of the scopes. Raises WireError 401, SpentError for too many guesses, DeniedError."""
         authorization = request.headers.get("authorization")
-        found: Principal | Unknown | None = self.keys.remembered(authorization)
+        found: Principal | Unknown | None = self.keys.remembered(credential_of(authorization))
         if found is None:  # the store is asked, which may take its time
             found = await asyncio.to_thread(self.keys.principal, authorization)
         if isinstance(found, Unknown):
@@ -183,12 +183,7 @@ class Shared:
             request.state.verdict = verdict
         if not verdict.passed:
             raise SpentError(verdict)
-
-        def told(shared: Verdict) -> None:
-            if not beat:
-                request.state.verdict = shared
-
-        request.state.claim = Claim(f"beat\n{name}" if beat else name, limiter.rate, told)
+        request.state.claim = Claim(f"beat\n{name}", limiter.rate) if beat else Claim(name, limiter.rate, request.state)
 
     async def commit(self, asked: Request | Asked, request: requests.Request) -> Decision:
         """Have what was asked for committed; returns when it is durable.

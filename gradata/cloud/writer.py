@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from gradata.cloud.ingest import Decision
 from gradata.cloud.limits import Rate, Verdict
@@ -39,13 +40,19 @@ Outcome = Decision | Spent | StoreUnavailableError | None
 """None: an unexpected error, recorded in the log."""
 
 
-@dataclass(frozen=True, slots=True)
+class Told(Protocol):
+    """Where a verdict is kept."""
+
+    verdict: Verdict | None
+
+
+@value
 class Claim:
-    """A request's claim on a budget that all servers of the store share. `told` hears the verdict, before `done`."""
+    """A request's claim on a budget that all servers of the store share. `told` gets the verdict, before `done`."""
 
     name: str
     rate: Rate
-    told: Callable[[Verdict], None] = field(repr=False)
+    told: Told | None = field(default=None, repr=False)
 
 
 @value
@@ -152,7 +159,8 @@ class GroupWriter:
                         job.done(error)
                 return []
             for (place, claim), verdict in zip(claims, verdicts or (), strict=verdicts is not None):
-                claim.told(verdict)
+                if claim.told is not None:
+                    claim.told.verdict = verdict
                 if not verdict.passed:
                     refused.add(place)
                     group[place].done(Spent(verdict))

@@ -46,6 +46,7 @@ from replicator.wire.server import (
     parse_batch,
     parse_correction,
     parse_heartbeat,
+    plain_ack_body,
     problem_body,
 )
 
@@ -79,6 +80,7 @@ __all__ = [
     "parse_correction",
     "parse_heartbeat",
     "plain",
+    "plain_ack_body",
     "problem_body",
     "read_ack",
     "read_heartbeat",

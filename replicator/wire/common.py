@@ -68,6 +68,11 @@ def is_name(text: str) -> bool:
     return 0 < len(text) <= NAME_CHARACTERS_MAX and text.isprintable()
 
 
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a uuid in its canonical lower-case form: one log has one name."""
+    return _UUID.fullmatch(text) is not None
+
+
 @value
 class Fields:
     """A JSON object read field by field, each with its type. Raises WireError that names the field."""
@@ -124,9 +129,9 @@ class Fields:
         return None if self.values.get(name) is None else self.name(name)
 
     def uuid(self, name: str) -> str:
-        """A uuid in its canonical lower-case form: one log has one name."""
+        """A uuid, as `is_uuid` says."""
         value = self.values.get(name)
-        if not isinstance(value, str) or not _UUID.fullmatch(value):
+        if not isinstance(value, str) or not is_uuid(value):
             raise self.wrong(name, "a uuid in lower case with hyphens")
         return value
 
@@ -167,17 +172,23 @@ class Fields:
         return [Fields(value, f"{self.where}{name}[{index}].") for index, value in enumerate(values)]
 
 
+def event_id_json(event_id: str | None) -> str | None:
+    """An event_id as it travels.
+
+    It comes from a record, so it may hold a lone surrogate, which UTF-8 has no bytes for. It is for people: size and
+    root decide.
+    """
+    return event_id if event_id is None or event_id.isascii() else event_id.encode("utf-8", "replace").decode()
+
+
 def head_json(head: Head) -> dict[str, Any]:
     """A head as it travels."""
-    # An event_id comes from a record, so it may hold a lone surrogate, which UTF-8 has no bytes for. It is
-    # for people: size and root decide.
-    event_id = None if head.event_id is None else head.event_id.encode("utf-8", "replace").decode()
     return {
         "log_id": head.log_id,
         "size": head.size,
         "offset": head.offset,
         "root": head.root.hex(),
-        "event_id": event_id,
+        "event_id": event_id_json(head.event_id),
     }
 
 

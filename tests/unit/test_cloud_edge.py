@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from gradata.cloud.direct import Asked
-from gradata.cloud.edge import Edge
-from gradata.cloud.limits import Rate
+from gradata.cloud.edge import Edge, joined, own_block, own_fields
+from gradata.cloud.limits import Rate, Verdict
 from gradata.cloud.protocol import Joining, Outbox
-from gradata.cloud.service import Answer
+from gradata.cloud.service import Answer, problem
 from replicator.errors import WireError
 from replicator.model import Limits
 
@@ -155,3 +155,22 @@ def test_errors_of_a_route_are_problems(path: str, status: int, code: str) -> No
     assert (document["status"], document["code"]) == (status, code)
     assert fields[b"content-type"] == b"application/problem+json"
     assert told == [(path[1:], status)] + [("raised on", 0)] * (status == 500)
+
+
+@pytest.mark.parametrize("rate", [None, Rate(600, burst=10)])
+@pytest.mark.parametrize("verdict", [None, Verdict(True, 7, 2.5, 0.0, 9.0), Verdict(False, 0, 61.0, 1.5, 9.0)])
+def test_fields_are_the_same_as_a_block(rate: Rate | None, verdict: Verdict | None) -> None:
+    """What goes into a head in one piece is what the general way puts there one by one."""
+    edge = Edge(cast("Any", None), direct={}, limits=Limits(), rate=rate, answered=lambda *_: None)
+    assert edge.block("a-name", verdict) == joined(edge.fields("a-name", verdict))
+    for answer in (Answer(200, b"{}"), problem(429, "rate_limited", "words", headers={"Retry-After": "2"})):
+        assert own_block(answer) == joined(own_fields(answer))
+
+
+def test_how_heads_begin_is_said_anew_with_each_date() -> None:
+    """The server's own fields follow the status; with other ones, the next head begins with those."""
+    outbox = Outbox(cast("Any", Turn()))
+    first, second = [(b"date", b"today")], [(b"date", b"tomorrow"), (b"x", b"y")]
+    assert outbox.begin(200, first) == outbox.begin(200, first) == b"HTTP/1.1 200 OK\r\ndate: today\r\n"
+    assert outbox.begin(409, first) == b"HTTP/1.1 409 Conflict\r\ndate: today\r\n"
+    assert outbox.begin(200, second) == b"HTTP/1.1 200 OK\r\ndate: tomorrow\r\nx: y\r\n"

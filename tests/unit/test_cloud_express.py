@@ -114,13 +114,32 @@ def test_a_head_that_was_there_before_is_not_read_again() -> None:
     assert other[0].headers["x"] == "y"
 
 
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [(b": 3\r\n", b": 03\r\n"), (b": 3\r\n", b": +3\r\n"), (b": 3\r\n", b": 3 \r\n"), (b": 3\r\n", b": 3333333\r\n"),
+     (b": 3\r\n", b": \r\n"), (b"Host: a", b"Host: b"), (b"POST", b"PUT "), (b"\r\n\r\n", b"\r\nX: y\r\n\r\n"),
+     (b"\r\n\r\n", b"\r\n \r\n"), (b"\r\n\r\nabc", b"\r\n")],
+)  # fmt: skip
+def test_what_only_resembles_the_head_before_is_read_as_if_it_were_the_first(was: bytes, now: bytes) -> None:
+    """Another length, field, method or end: nothing is taken, or not by the head that was there."""
+    known = WAY.find(request_with(), None)
+    assert known is not None
+    resembling = request_with().replace(was, now, 1)
+    found, alone = WAY.find(resembling, known[0]), WAY.find(resembling, None)
+    assert found is None or found[0] is not known[0]
+    assert (None if found is None else (found[0].headers, *found[1:])) == (
+        None if alone is None else (alone[0].headers, *alone[1:])
+    )
+
+
 CHANGES = st.dictionaries(
     st.sampled_from(["schema", "brain_id", "device_id", "log_id", "cloud_id", "first", "offset", "root", "count",
                      "parent", "status", "hole", "more"]),
     st.sampled_from([None, 0, 1, 2, -1, 1.0, True, 2**53, 2**53 + 1, "", "a", "a\n", "x" * 129, "a" * 64, "A" * 64, [],
                      {},
                      "11111111-1111-4111-8111-111111111111", REPORT, {**REPORT, "state": ""}, {**REPORT, "trouble": 5},
-                     {**REPORT, "last_ack_at": "x" * 301}, {**REPORT, "version": "\x7f"}]),
+                     {**REPORT, "last_ack_at": "x" * 301}, {**REPORT, "version": "\x7f"},
+                     {**REPORT, "trouble": "two\nlines"}, {**REPORT, "trouble": "W\u00f6lkchen \"\\/\x7f"}]),
     max_size=2,
 )  # fmt: skip
 
@@ -131,6 +150,13 @@ CHANGES = st.dictionaries(
 @example({"first": 2**53, "offset": 2**53}, b"")
 @example({"brain_id": "a\n"}, b"")
 @example({"status": {**REPORT, "version": "\x7f"}}, b"")
+@example({"status": {**REPORT, "trouble": "two\nlines"}}, b"")
+@example({"status": {**REPORT, "trouble": 'W\u00f6lkchen "\\/'}}, b"")
+@example({"root": "ab " * 21 + "a"}, b"")
+@example({"root": "ab" * 31 + "  "}, b"")
+@example({"root": "AB" * 32}, b"")
+@example({"log_id": "11111111-1111-4111-8111-11111111111A"}, b"")
+@example({"parent": "11111111-1111-4111-8111111111111-111"}, b"")
 def test_an_envelope_is_read_alike_both_ways(changes: dict[str, Any], behind: bytes) -> None:
     """The quick reading gives what the field by field one gives, or leaves it to that one."""
     said = json.loads(body([event("e")]).partition(b"\n")[0])

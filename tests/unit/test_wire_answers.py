@@ -66,6 +66,26 @@ def changed(path: str, value: object) -> dict[str, Any]:
     return body
 
 
+@given(
+    st.builds(
+        Head,
+        st.uuids().map(str),
+        st.integers(0, 2**53),
+        st.binary(min_size=32, max_size=32),
+        st.integers(0, 2**53),
+        st.none() | st.text(max_size=256) | st.sampled_from(["\ud800", "\udcff\0", '"\\']),
+    ),
+    st.integers(0, 20_000),
+    st.integers(0, 20_000),
+    st.sampled_from(["cloud", 'a "cloud"', "W\u00f6lkchen"]),
+    st.sampled_from([Limits(), Limits(requests_per_minute=600, encodings=("zstd", "gzip"))]),
+)
+def test_the_plain_ack_is_the_ack(head: Head, accepted: int, duplicates: int, cloud_id: str, limits: Limits) -> None:
+    """To the byte, whatever the event_id holds."""
+    acked = Acked(cloud_id, head, accepted, duplicates, limits=limits)
+    assert wire.plain_ack_body(head, accepted, duplicates, cloud_id, limits) == wire.ack_body(acked)
+
+
 def test_an_ack_is_read_with_its_types() -> None:
     """A whole ack gives every value that it holds."""
     expected = Acked(
