@@ -85,23 +85,35 @@ def records(count: int, start: int = 0) -> list[bytes]:
     ]
 
 
+class Replica:
+    """One log of a brain, as its replicator sends it: each batch goes on where the one before ended."""
+
+    def __init__(self, key: str, brain: str) -> None:
+        self._head = HEAD.format(key=key, type=TYPE)
+        self._brain = brain
+        self._log_id = str(uuid.uuid4())
+        self._tree, self._offset = CompactRange.EMPTY, 0
+
+    def requests(self, lines: Sequence[bytes], batch: int) -> list[bytes]:
+        """Requests ready for the wire, of `batch` records each."""
+        made = []
+        for first in range(0, len(lines), batch):
+            part = lines[first : first + batch]
+            envelope = {
+                "schema": 2, "brain_id": self._brain, "device_id": "bench", "log_id": self._log_id, "cloud_id": None,
+                "first": self._tree.size, "offset": self._offset, "root": self._tree.root.hex(), "count": len(part),
+                "status": STATUS,
+            }  # fmt: skip
+            body = json.dumps(envelope).encode() + b"\n" + b"".join(part)
+            made.append(f"{self._head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            self._tree = self._tree.extended(leaf_hashes(part))
+            self._offset += sum(map(len, part))
+        return made
+
+
 def requests(key: str, brain: str, lines: Sequence[bytes], batch: int) -> list[bytes]:
     """One log's requests, ready for the wire."""
-    log_id = str(uuid.uuid4())
-    tree, offset = CompactRange.EMPTY, 0
-    made = []
-    for first in range(0, len(lines), batch):
-        part = lines[first : first + batch]
-        envelope = {
-            "schema": 2, "brain_id": brain, "device_id": "bench", "log_id": log_id, "cloud_id": None,
-            "first": first, "offset": offset, "root": tree.root.hex(), "count": len(part), "status": STATUS,
-        }  # fmt: skip
-        body = json.dumps(envelope).encode() + b"\n" + b"".join(part)
-        head = HEAD.format(key=key, type=TYPE) + f"Content-Length: {len(body)}\r\n\r\n"
-        made.append(head.encode() + body)
-        tree = tree.extended(leaf_hashes(part))
-        offset += sum(map(len, part))
-    return made
+    return Replica(key, brain).requests(lines, batch)
 
 
 class Client:

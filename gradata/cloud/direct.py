@@ -19,6 +19,9 @@ from gradata.cloud.writer import Claim
 WHOLE = "gradata.whole"
 """In a scope whose request's last byte has come: its body can be had without waiting, and without a time-out."""
 
+CONNECTION = "gradata.connection"
+"""In a scope: the transport that the answer goes over."""
+
 
 class Asked:
     """One request. `headers` by lower-case name; of a header that came twice the first counts."""

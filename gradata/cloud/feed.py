@@ -1,14 +1,15 @@
 """The live feed: any number of open pages, none of which the writers ever wait for.
 
 Nothing is queued for a client: it holds a cursor into the store, and the store's hints only wake it. Who reads slowly
-is behind, who reads never is stopped by the connection's own buffer and dropped after SEND_S; memory is bounded
-either way. Clients at the same place share one read, and the reads of several brains gather into one. A hint may be
-lost: each looks again after LOOK_AGAIN_S anyway.
+is behind, who reads never is stopped by the connection's own buffer, which is made small, and dropped after SEND_S;
+memory is bounded either way, the kernel's too. Clients at the same place share one read, and the reads of several
+brains gather into one. A hint may be lost: each looks again after LOOK_AGAIN_S anyway.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,16 +20,21 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
+from gradata.cloud.direct import CONNECTION
 from gradata.cloud.store import EventQuery, Store, StoredEvent, StoreUnavailableError
 
 CLIENTS_MAX = 1_000
 PAGE_EVENTS = 100
+PAGE_BYTES = 128 * 1024
+"""A client that does not read holds one page, or one event that is longer."""
 LOOK_AGAIN_S = 5.0
 FLEET_LOOK_AGAIN_S = 2.0
 GATHER_S = 0.05
 """What comes within so long after a wake-up goes out together."""
 PING_S = 15
 SEND_S = 60.0
+SEND_BUFFER_BYTES = 64 * 1024
+"""What the kernel may hold for a client; left alone it takes 4 MiB."""
 RETRY_MS = 1_000
 SHARED_MAX = 256
 GATHERED_MAX = 64
@@ -52,11 +58,19 @@ class Single:
         begun, task = self._tasks.get(name, (0.0, None))
         failed = task is not None and task.done() and (task.cancelled() or task.exception() is not None)
         if task is None or now - begun > self._fresh_s or failed:
-            if len(self._tasks) >= self._kept_max:
-                self._tasks.clear()
+            self._forget(name, now)
             task = asyncio.ensure_future(_awaited(compute))
             self._tasks[name] = (now, task)
         return cast(T, await asyncio.shield(task))
+
+    def _forget(self, name: object, now: float) -> None:
+        """Drop `name` and what is old, so that the rest is in the order of time; then the oldest, if it is too much."""
+        self._tasks.pop(name, None)
+        while self._tasks:
+            oldest = next(iter(self._tasks))
+            if now - self._tasks[oldest][0] <= self._fresh_s and len(self._tasks) < self._kept_max:
+                return
+            del self._tasks[oldest]
 
 
 async def _awaited(compute: Callable[[], Awaitable[T]]) -> object:
@@ -169,16 +183,16 @@ class Hub:
         """Changes with every hint about it."""
         return self._versions.get(name, 0)
 
-    async def page(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
-        """One page of events, shared by all who stand at the same place."""
+    async def page(self, workspace: str, query: EventQuery) -> tuple[list[StoredEvent], bool]:
+        """One page of events, shared by all who stand at the same place; and whether it is all that there was."""
         name = (workspace, query, self.version(query.brain_id))
         return await self._pages.get(name, lambda: self._read(workspace, query))
 
-    async def _read(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
+    async def _read(self, workspace: str, query: EventQuery) -> tuple[list[StoredEvent], bool]:
         found = await self._fresh.get((workspace, query))
-        if found is None:
-            found = await asyncio.to_thread(self._store.events, workspace, query)
-        return found
+        if found is not None:
+            return found, True
+        return await asyncio.to_thread(self._store.events, workspace, query), False
 
 
 Rendered = Callable[[StoredEvent], bytes]
@@ -193,13 +207,13 @@ async def brain_feed(hub: Hub, workspace: str, query: EventQuery, rendered: Rend
         while True:
             now = hub.version(name)
             try:
-                page = await hub.page(workspace, EventQuery(name, query.type, after, PAGE_EVENTS))
+                page, whole = await hub.page(workspace, EventQuery(name, query.type, after, PAGE_EVENTS, PAGE_BYTES))
             except StoreUnavailableError:
-                page = []
+                page, whole = [], True
             for event in page:
                 after = event.cursor
                 yield ServerSentEvent(event="event", id=str(after), data=rendered(event).decode())
-            if len(page) == PAGE_EVENTS:
+            if page and not whole:
                 continue
             if now != seen:
                 yield ServerSentEvent(event="state", data="{}")
@@ -234,7 +248,16 @@ class FeedResponse(EventSourceResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until either side ends it."""
+        _narrow(scope)
         try:
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
             return
+
+
+def _narrow(scope: Scope) -> None:
+    """Have the kernel hold little for this connection."""
+    transport = scope.get(CONNECTION)
+    connection = None if transport is None else transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

@@ -167,7 +167,7 @@ class PostgresReads:
         limit = min(query.limit, EVENTS_MAX)
         wanted = {"brain": query.brain_id, "space": workspace, "after": query.after, "kind": query.type, "limit": limit}
         with self._paging(_PAGE, "ASC", wanted) as rows:
-            return stored_events(rows)
+            return stored_events(rows, query.bytes_max)
 
     @contextmanager
     def _paging(self, query: str, order: str, wanted: Mapping[str, object]) -> Iterator[Iterable[tuple[Any, ...]]]:
@@ -195,10 +195,10 @@ class PostgresReads:
         return [(prefix, brain, code, count, last) for prefix, brain, code, count, last in self._fetch(query)]
 
 
-def stored_events(rows: Iterable[tuple[Any, ...]]) -> list[StoredEvent]:
-    """Rows of EVENT_COLUMNS, as long as their records are at most EVENTS_BYTES_MAX together; at least one."""
+def stored_events(rows: Iterable[tuple[Any, ...]], bytes_max: int = EVENTS_BYTES_MAX) -> list[StoredEvent]:
+    """Rows of EVENT_COLUMNS, as long as their records are at most `bytes_max` together; at least one."""
     found: list[StoredEvent] = []
-    bytes_left = EVENTS_BYTES_MAX
+    bytes_left = bytes_max
     for cursor, event_id, kind, category, severity, number, text, ts, stored_at, place, log_id, record in rows:
         bytes_left -= len(record or b"")
         if found and bytes_left < 0:

@@ -15,7 +15,7 @@ from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from gradata.cloud.direct import WHOLE
+from gradata.cloud.direct import CONNECTION, WHOLE
 from gradata.cloud.edge import joined, own_block
 from gradata.cloud.express import Express, Head
 from gradata.cloud.service import Answer
@@ -159,6 +159,7 @@ class BoundedHttp(HttpToolsProtocol):
         """The head is there."""
         self._head_is_there()
         super().on_headers_complete()
+        cast("dict[str, object]", self.scope)[CONNECTION] = self.transport
         if self.parser.should_upgrade():
             self._express = None  # nobody knows what the client will speak from here on
         if self.scope["method"] != "HEAD":  # nothing would follow the head

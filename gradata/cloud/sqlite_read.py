@@ -204,7 +204,7 @@ class Reads:
                     min(query.limit, EVENTS_MAX),
                 ),
             )
-            return stored_events(rows)
+            return stored_events(rows, query.bytes_max)
 
     def key(self, prefix: str) -> Key | None:
         """See `store.Store`."""
@@ -229,10 +229,10 @@ class Reads:
             ).fetchall()
 
 
-def stored_events(rows: Iterable[tuple[Any, ...]]) -> list[StoredEvent]:
-    """Rows of EVENT_COLUMNS, as long as their records are at most EVENTS_BYTES_MAX together; at least one."""
+def stored_events(rows: Iterable[tuple[Any, ...]], bytes_max: int = EVENTS_BYTES_MAX) -> list[StoredEvent]:
+    """Rows of EVENT_COLUMNS, as long as their records are at most `bytes_max` together; at least one."""
     found: list[StoredEvent] = []
-    bytes_left = EVENTS_BYTES_MAX
+    bytes_left = bytes_max
     for row in rows:
         columns, (place, log_id, record) = row[:8], row[8:]
         bytes_left -= len(record or b"")

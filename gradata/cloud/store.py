@@ -116,6 +116,8 @@ class EventQuery:
     type: str | None = None
     after: int = 0
     limit: int = 100
+    bytes_max: int = EVENTS_BYTES_MAX
+    """Of the records together, unless the first one is longer."""
 
 
 class Store(Watched, Removing, Protocol):
@@ -176,7 +178,7 @@ class Store(Watched, Removing, Protocol):
         """The hashes of a tile, one behind the other; empty if it is not there."""
 
     def events(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
-        """One page; at least one event if there is any, else bounded by `limit` and EVENTS_BYTES_MAX."""
+        """One page; at least one event if there is any, else bounded by `limit` and `bytes_max`."""
 
     def add_key(self, key: Key) -> None:
         """Keep a key."""

@@ -104,6 +104,9 @@ def test_events_are_paged_in_the_order_of_their_storing(store: Store) -> None:
     assert [(rest[0].place, rest[0].record, rest[0].stored_at) for _ in (1,)] == [((LOG, 4), log[4], NOW)]
     assert (rest[-1].place, rest[-1].record, rest[-1].stored_at) == (None, event("loose"), NOW + 9)
     assert (rest[0].category, rest[0].severity, rest[0].session) == ("TONE", "minor", 3)
+    short = store.events("default", EventQuery("brain", bytes_max=len(log[0]) + len(log[1])))
+    assert [item.event_id for item in short] == ["e0", "e1"]
+    assert len(store.events("default", EventQuery("brain", bytes_max=1))) == 1
     odd = store.events("default", EventQuery("brain", type="A"))
     assert [item.event_id for item in odd] == ["e1", "e3", "e5", "e7"]
     assert store.events("another", EventQuery("brain")) == []

@@ -19,6 +19,7 @@ import uvicorn
 
 from gradata.cloud.app import create_app
 from gradata.cloud.auth import create_key
+from gradata.cloud.feed import SEND_BUFFER_BYTES
 from gradata.cloud.ingest import Decision
 from gradata.cloud.protocol import BoundedHttp
 from gradata.cloud.requests import Request
@@ -231,6 +232,19 @@ def until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         threading.Event().wait(0.01)
+
+
+def test_f60_the_kernel_holds_little_for_a_feed() -> None:
+    """The send buffer of a feed's connection is small, so that one that nobody reads is soon found out."""
+    with serving(express=True) as served, Line(served) as line:
+        line.ask(posted(body([event("e0")]), served.key))
+        (held,) = connections(served)
+        transport = held.transport
+        asked = f"GET /api/v1/feed?brain=brain HTTP/1.1\r\nHost: cloud\r\nAuthorization: Bearer {served.key}\r\n\r\n"
+        line.socket.sendall(asked.encode())
+        assert line.socket.recv(4_096).startswith(b"HTTP/1.1 200 OK")
+        size = transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        assert size <= 2 * SEND_BUFFER_BYTES  # Linux says twice what it was told
 
 
 class Gate(SqliteStore):
