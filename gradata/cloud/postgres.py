@@ -21,16 +21,17 @@ import psycopg
 import psycopg_pool
 from psycopg import errors
 
-from gradata.cloud.ingest import Decision, plan
+from gradata.cloud.ingest import Decision, Done, plan
 from gradata.cloud.limits import Rate, Verdict
 from gradata.cloud.postgres_arrays import Text, register
 from gradata.cloud.postgres_exchange import exchange
 from gradata.cloud.postgres_facts import Connection, gather
+from gradata.cloud.postgres_known import Foreseen, Known
 from gradata.cloud.postgres_listen import CHANNEL
 from gradata.cloud.postgres_migrate import migrate, newest, too_new, version
 from gradata.cloud.postgres_rates import FORGET_S, forget_rates, spend
 from gradata.cloud.postgres_remove import PostgresRemoving
-from gradata.cloud.postgres_writes import write
+from gradata.cloud.postgres_writes import write, write_foreseen
 from gradata.cloud.requests import Request
 from gradata.cloud.store import Key, StoreError, StoreUnavailableError
 from gradata.cloud.tiles import TileLostError
@@ -69,6 +70,7 @@ class PostgresStore(PostgresRemoving):
         self._away_until = 0.0
         self._changed: set[str] = set()
         self._forget_at = time.monotonic() + FORGET_S
+        self._known = Known()
         self._closed = False
 
     @classmethod
@@ -103,6 +105,11 @@ class PostgresStore(PostgresRemoving):
         """See `store.Store`."""
 
         def commit(connection: Connection) -> list[Decision]:
+            foreseen = self._known.foresee(requests)
+            if foreseen is not None:
+                decisions = self._write_foreseen(connection, foreseen, now)
+                if decisions is not None:
+                    return decisions
             try:
                 locked, facts = gather(connection, requests)
             except TileLostError as error:
@@ -111,12 +118,30 @@ class PostgresStore(PostgresRemoving):
                 ) from error
             decisions = plan(requests, facts, record_bytes=self._record_bytes)
             write(connection, requests, decisions, locked, now=now)
+            self._known.keep(requests, decisions, locked)
             return decisions
 
         decisions = self._write(commit)
         brains = {request.brain_id for request in requests}
         self._changed |= brains
         self._listening.tell(brains)
+        return decisions
+
+    def _write_foreseen(self, connection: Connection, foreseen: Foreseen, now: int) -> list[Decision] | None:
+        """The decisions, committed; None if they must be made anew by what is stored: then nothing was written."""
+        requests = foreseen.requests
+        decisions = plan(requests, foreseen.facts, record_bytes=self._record_bytes)
+        done = [decision for decision in decisions if isinstance(decision, Done)]
+        if len(done) < len(decisions):
+            return None
+        try:
+            written = write_foreseen(connection, foreseen, done, now=now)
+        except errors.UniqueViolation:  # an event that is stored already
+            written = False
+        if not written:
+            self._known.forget(requests)
+            return None
+        self._known.keep(requests, decisions, foreseen.locked)
         return decisions
 
     def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
@@ -229,6 +254,7 @@ class PostgresStore(PostgresRemoving):
 
     def _undo(self, connection: Connection | None) -> None:
         """Roll back; drop a connection that cannot."""
+        self._known.forget()
         if connection is None:
             return
         try:

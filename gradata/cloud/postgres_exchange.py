@@ -31,6 +31,8 @@ _FINE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 def exchange(connection: psycopg.Connection[Any], calls: Sequence[Call]) -> list[PGresult]:
     """Send the calls; the answer to each. Raises the psycopg error of the first that fails: none behind it was done.
 
+    Outside of a transaction they are one by themselves, committed when this returns, undone if it raises.
+
     A connection on which this does not come to its end is closed.
     """
     link = connection.pgconn
@@ -41,7 +43,7 @@ def exchange(connection: psycopg.Connection[Any], calls: Sequence[Call]) -> list
             kinds = [argument.oid for argument in arguments]
             link.send_query_params(statement, values, kinds, [Format.BINARY] * len(values), Format.BINARY)
         link.pipeline_sync()
-        answers = _answers(link, len(calls))
+        answers = _answers(link)
         link.exit_pipeline_mode()
     except BaseException:
         connection.close()
@@ -49,10 +51,11 @@ def exchange(connection: psycopg.Connection[Any], calls: Sequence[Call]) -> list
     for answer in answers:
         if answer.status not in _FINE:
             raise psycopg.errors.error_from_result(answer, connection.info.encoding)
+    assert len(answers) == len(calls), "an answer for each call"  # and one more for a commit that failed
     return answers
 
 
-def _answers(link: PGconn, count: int) -> list[PGresult]:
+def _answers(link: PGconn) -> list[PGresult]:
     answers: list[PGresult] = []
     with _Selector() as selector:
         selector.register(link.socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
@@ -73,6 +76,5 @@ def _answers(link: PGconn, count: int) -> list[PGresult]:
                     raise psycopg.OperationalError("the database closed the connection")
                 continue
             if answer.status == ExecStatus.PIPELINE_SYNC:
-                assert len(answers) == count, "an answer for each call"
                 return answers
             answers.append(answer)

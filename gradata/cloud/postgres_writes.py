@@ -16,9 +16,10 @@ from typing import Any
 
 from gradata.cloud.days import DayKind, day_counts
 from gradata.cloud.ingest import Decision, Done, NewEvents
-from gradata.cloud.postgres_arrays import Bigint, Bigints, Byteas, Ints, Parameter, Texts
+from gradata.cloud.postgres_arrays import Bigint, Bigints, Byteas, Int, Ints, Parameter, Texts
 from gradata.cloud.postgres_exchange import COMMIT, Call, exchange
-from gradata.cloud.postgres_facts import LOG_BITS, Brain, Connection, Locked
+from gradata.cloud.postgres_facts import LOCK_S, LOG_BITS, Brain, Connection, Locked
+from gradata.cloud.postgres_known import Foreseen
 from gradata.cloud.requests import Append, Beat, Loose, Request
 from replicator.proof import HASH_BYTES, TILE_HASHES
 
@@ -128,6 +129,24 @@ def write(
     exchange(connection, [*calls, COMMIT])
 
 
+def write_foreseen(connection: Connection, foreseen: Foreseen, decisions: Sequence[Done], *, now: int) -> bool:
+    """Write what the decisions say, and commit, if all is as it was foreseen; else write nothing."""
+    writing = _Writing()
+    nodes = []
+    for request, done in zip(foreseen.requests, decisions, strict=True):
+        nodes.append(b"".join(foreseen.facts.logs[request.brain_id, request.log_id].tree.nodes))
+        _collect(writing, request, done, foreseen.locked, now)
+    known = (Int(LOCK_S), Bigints(foreseen.keys), Bigints(foreseen.events), Byteas(nodes))
+    columns = chain.from_iterable(rows.arrays() for rows in _group_rows(writing))
+    (answer,) = exchange(connection, [(_APPEND_GROUP, (*known, Bigint(now), *columns))])
+    return answer.get_value(0, 0) == _TRUE
+
+
+def _group_rows(writing: _Writing) -> tuple[_Rows, ...]:
+    tables = (writing.records, writing.tiles, writing.full_tiles, writing.heads, writing.events)
+    return (*tables, _day_rows(writing), _brain_rows(writing))
+
+
 def _collect(writing: _Writing, request: Request, done: Done, locked: Locked, now: int) -> None:
     brain = locked.brains[request.brain_id]
     if brain.fresh:
@@ -211,13 +230,21 @@ def _calls(writing: _Writing, now: Bigint) -> Iterator[Call]:
     if writing.heard:
         yield _HEARD, (now, *writing.heard.arrays())
     if writing.heads or writing.changed:
-        tables = (writing.records, writing.tiles, writing.full_tiles, writing.heads, writing.events)
-        columns = [rows.arrays() for rows in (*tables, _day_rows(writing), _brain_rows(writing))]
-        yield _END_GROUP, (now, *chain.from_iterable(columns))
+        columns = chain.from_iterable(rows.arrays() for rows in _group_rows(writing))
+        yield _END_GROUP, (now, *columns)
 
 
+_TRUE = b"\x01"
+_KNOWN_ARGUMENTS = 4
 _END_ARGUMENTS = 46
-_END_GROUP = f"SELECT gradata.end_group({', '.join(f'${place}' for place in range(1, _END_ARGUMENTS + 1))})".encode()
+
+
+def _call_of(function: str, arguments: int) -> bytes:
+    return f"SELECT gradata.{function}({', '.join(f'${place}' for place in range(1, arguments + 1))})".encode()
+
+
+_APPEND_GROUP = _call_of("append_group", _KNOWN_ARGUMENTS + _END_ARGUMENTS)
+_END_GROUP = _call_of("end_group", _END_ARGUMENTS)
 
 
 def _day_rows(writing: _Writing) -> _Rows:

@@ -109,6 +109,27 @@ def test_what_was_erased_does_not_come_back(store: Store) -> None:
     everything(store, [*log, event("d")])
 
 
+def test_a_log_in_use_hears_at_once_that_a_record_was_erased(store: Store) -> None:
+    """Between two batches of one log. What is no event has no id by which it would be known again."""
+    log = [event("a"), b"no event\n", event("b"), b"no event\n", event("c")]
+    assert ingest(store, append(log, 0, 2), append([event("x")], log_id=OTHER_LOG)) == [
+        (1, 0, ["not_json"]),
+        (1, 0, []),
+    ]
+    assert ingest(store, append(log, 2, 3)) == [(1, 0, [])]
+    erase(store, Target(log_id=LOG, record=1))
+    assert ingest(store, append(log, 3, 5)) == [(1, 1, [])]
+    assert flags(store) == [None, "erased", None, "erased", None]
+
+
+def test_a_log_in_use_hears_at_once_that_its_brain_was_deleted(store: Store) -> None:
+    """Between two batches."""
+    log = [event("a"), event("b")]
+    assert ingest(store, append(log, 0, 1)) == [(1, 0, [])]
+    store.delete_brain("default", "brain", now=NOW + 2)
+    assert store.ingest([append(log, 1, 2)], now=NOW + 3) == [Deleted()]
+
+
 def test_every_copy_of_an_erased_event_goes(store: Store) -> None:
     """Mined twice, in two generations, with CRLF, in conflict, and in an old client's form."""
     log = [event("secret", "one"), event("a"), event("secret", "one"), event("secret", "one")[:-1] + b"\r\n"]

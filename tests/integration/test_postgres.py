@@ -252,7 +252,7 @@ def test_an_older_store_is_upgraded_with_what_it_holds(postgres_url: str) -> Non
     counts(store, append(log, 0, 10))
     store.close()
     with psycopg.connect(postgres_url, autocommit=True) as admin:
-        for name in ("begin_group", "end_group", "fresh", "spend"):
+        for name in ("begin_group", "end_group", "append_group", "fresh", "spend"):
             admin.execute(f"DROP FUNCTION gradata.{name}")
         admin.execute("DELETE FROM gradata.migrations WHERE number > 2")
     with pytest.raises(StoreError, match="old schema 2"):
