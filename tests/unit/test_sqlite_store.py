@@ -20,7 +20,7 @@ from gradata.cloud.store import StoreUnavailableError
 from replicator.framing import split
 from replicator.model import MIB
 from replicator.proof import CompactRange
-from tests.cloud_batches import append, event
+from tests.cloud_batches import append, event, tree
 
 
 @pytest.mark.parametrize("count", [0, 1, 4, 63, 64, 65, 85, 200])
@@ -90,6 +90,43 @@ def test_a_statement_that_stops_midway_leaves_nothing(tmp_path: Path) -> None:
     tables = ("brains", "logs", "records", "events", "days")
     assert [reader.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables] == [0] * 5
     reader.close()
+    store.close()
+
+
+@pytest.mark.parametrize("clustered", [True, False])
+def test_a_store_whose_records_lie_in_the_order_of_their_places_works_as_any_other(
+    tmp_path: Path, clustered: bool
+) -> None:
+    """Stores made before are left so: appends, a lost row that is mended, a hole, erasing, the proof."""
+    store = SqliteStore.open(str(tmp_path / "cloud.db"))
+    if clustered:
+        store._connection.executescript(
+            "DROP TABLE records; CREATE TABLE records"
+            ' (place INTEGER PRIMARY KEY, "offset" INTEGER NOT NULL, length INTEGER NOT NULL, flag TEXT, record BLOB);'
+            "CREATE INDEX holes ON records (place) WHERE record IS NULL AND flag IS NULL"
+        )
+    logs = {str(uuid.UUID(int=key)): [event(f"e{key}-{number}") for number in range(4)] for key in range(1, 4)}
+    for number in range(4):
+        store.ingest([append(log, number, number + 1, log_id=name) for name, log in logs.items()], now=number)
+    name, log = next(iter(logs.items()))
+    store._connection.execute("DELETE FROM records WHERE place = 1 << 40 | 1")
+    store._connection.execute("UPDATE records SET record = NULL WHERE place = 1 << 40 | 2")
+    stored = store.log("default", name)
+    assert stored is not None
+    assert [row.record for row in store.rows(stored, 0, 4)] == [log[0], None, log[3]]
+    assert [row.number for row in store.holes(stored)] == [2]
+    assert isinstance(store.ingest([append(log, 0, 4, log_id=name)], now=9)[0], Done)
+    for name, log in logs.items():
+        stored = store.log("default", name)
+        assert stored is not None
+        rows = list(store.rows(stored, 0, 4))
+        assert [(row.number, row.offset, row.record) for row in rows] == [
+            (number, sum(map(len, log[:number])), record) for number, record in enumerate(log)
+        ]
+        assert [number for run in store.numbers(stored, 0, 4) for number in run] == [0, 1, 2, 3]
+        assert stored.tree.root == tree(log).root
+        assert store.blank(stored, [3], "erased") == 1
+        assert [row.flag for row in store.rows(stored, 0, 4)] == [None, None, None, "erased"]
     store.close()
 
 

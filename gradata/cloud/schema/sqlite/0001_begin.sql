@@ -1,7 +1,7 @@
 -- The cloud's store, first form.
 --
--- Two wide keys are packed into rowids, so that the order in which things are read is the order in which they lie:
--- records.place = log_key << 40 | number of the record; events.cursor = brain_key << 40 | number of the event.
+-- Two wide keys are packed into integers: records.place = log_key << 40 | number of the record;
+-- events.cursor = brain_key << 40 | number of the event, and rows lie in this order.
 -- What is large stands last in its row: the columns before it are read without it.
 
 CREATE TABLE meta (
@@ -36,8 +36,11 @@ CREATE TABLE logs (
 );
 CREATE INDEX logs_by_id ON logs (log_id);
 
+-- Records lie in the order in which they came: where many logs are in use, the next record of each would come into the
+-- middle of the table, which moves its neighbours: two pages more an event. A batch lies together all the same.
+-- Stores made before had place as their primary key. Every statement works on both, so they are left as they are.
 CREATE TABLE records (
-    place    INTEGER PRIMARY KEY,
+    place    INTEGER NOT NULL UNIQUE,
     "offset" INTEGER NOT NULL,
     length   INTEGER NOT NULL,
     flag     TEXT,
