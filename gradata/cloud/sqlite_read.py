@@ -45,9 +45,11 @@ _JOINED = """
 SELECT min(place) - ?, max(place) - min(place) + 1, count(*), sum(typeof(record) = 'blob' AND length(record) = length),
        group_concat("offset"), group_concat(length), CAST(group_concat(record, '') AS BLOB)
   FROM records
- WHERE place >= ? AND place < ? AND "offset" < (SELECT "offset" FROM records WHERE place = ?) + ?
+ WHERE {key} >= ? AND {key} <= ? AND "offset" < (SELECT "offset" FROM records WHERE place = ?) + ?
 """
 """The last condition bounds the memory where records become long; what it cuts off is read next."""
+
+_ENDS = "SELECT (SELECT rowid FROM records WHERE place = ?), (SELECT rowid FROM records WHERE place = ?)"
 
 EVENT_COLUMNS = """
 SELECT e.cursor & ((1 << 40) - 1), e.event_id, e.type, e.category, e.severity, e.session, e.ts, e.stored_at,
@@ -127,9 +129,7 @@ class Reads:
         while first < end:
             stop = min(end, first + limit)
             with self._reading() as connection:
-                bounds = (base, base + first, base + stop, base + first, READ_BYTES)
-                row = connection.execute(_JOINED, bounds).fetchone()
-            run = whole_run(first, Joined(*row))
+                run = whole_run(first, _joined(connection, base, first, stop - 1))
             if run is None:
                 yield from self.row_runs(log, first, stop)
                 first, longest = stop, 1
@@ -227,6 +227,19 @@ class Reads:
             return connection.execute(
                 "SELECT prefix, brain_id, code, count, last_at FROM refusals ORDER BY last_at DESC LIMIT 1000"
             ).fetchall()
+
+
+def _joined(connection: sqlite3.Connection, base: int, first: int, last: int) -> Joined:
+    """The records from `first` to `last` of the log whose places begin at `base`.
+
+    Records that came together lie together: then the table is read from one to the other, without the index.
+    """
+    key, begin, end = "place", base + first, base + last
+    low, high = connection.execute(_ENDS, (begin, end)).fetchone()
+    if low is not None and high is not None and high - low == last - first:
+        key, begin, end = "rowid", low, high
+    row = connection.execute(_JOINED.format(key=key), (base, begin, end, base + first, READ_BYTES)).fetchone()
+    return Joined(*row)
 
 
 def stored_events(rows: Iterable[tuple[Any, ...]], bytes_max: int = EVENTS_BYTES_MAX) -> list[StoredEvent]:

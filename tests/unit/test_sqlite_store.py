@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import uuid
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from gradata.cloud.sqlite import REST_PAGES, SqliteStore
 from gradata.cloud.sqlite_index import WalIndex
 from gradata.cloud.sqlite_insert import ROWS_A_STATEMENT, write_rows
 from gradata.cloud.store import StoreUnavailableError
+from gradata.cloud.whole import WholeRun
 from replicator.framing import split
 from replicator.model import MIB
 from replicator.proof import CompactRange
@@ -124,9 +126,30 @@ def test_a_store_whose_records_lie_in_the_order_of_their_places_works_as_any_oth
             (number, sum(map(len, log[:number])), record) for number, record in enumerate(log)
         ]
         assert [number for run in store.numbers(stored, 0, 4) for number in run] == [0, 1, 2, 3]
+        runs = store.whole_runs(stored, 0, 4)
+        records = [run.records if isinstance(run, WholeRun) else [row[4] for row in run] for run in runs]
+        assert list(chain.from_iterable(records)) == log
         assert stored.tree.root == tree(log).root
         assert store.blank(stored, [3], "erased") == 1
         assert [row.flag for row in store.rows(stored, 0, 4)] == [None, None, None, "erased"]
+    store.close()
+
+
+def test_records_that_came_together_are_read_whole_whatever_came_behind_them(tmp_path: Path) -> None:
+    """By batches, one record by one, and with another log's records between: each time a run as one value."""
+    store = SqliteStore.open(str(tmp_path / "cloud.db"))
+    log = [event(f"e{number}") for number in range(5)]
+    other = [event(f"o{number}") for number in range(5)]
+    name = str(uuid.uuid4())
+    for first, end in ((0, 3), (3, 4), (4, 5)):
+        store.ingest([append(log, first, end), append(other, first, end, log_id=name)], now=first)
+    for log_id, records in ((append(log).log_id, log), (name, other)):
+        stored = store.log("default", log_id)
+        assert stored is not None
+        for first, end in ((0, 3), (0, 5), (2, 4)):
+            runs = list(store.whole_runs(stored, first, end))
+            assert [run.records for run in runs if isinstance(run, WholeRun)] == [records[first:end]]
+            assert len(runs) == 1
     store.close()
 
 
