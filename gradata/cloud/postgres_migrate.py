@@ -2,6 +2,9 @@
 
 Safe to run by any number of processes at the same time, and again at any time. `gradata serve` does it at its start,
 `gradata store migrate` by itself, which is also where the large tables can be made in partitions: once, while empty.
+
+A script only adds (functions, tables, columns with a default): servers of older versions are at work while it runs, and
+for a while after it. What a newer version needs otherwise gets a new name.
 """
 
 from __future__ import annotations
