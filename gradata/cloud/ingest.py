@@ -219,7 +219,6 @@ def _misfit(request: Append, log: LogFacts) -> Gap | Diverged | Malformed | None
     if request.first > size:
         return Gap(log)
     leaves = _leaves(request)
-    lengths = _lengths(request)
     overlap = min(size - request.first, len(leaves))
     assert len(log.overlap) == overlap
     for place, (stored, sent) in enumerate(zip(log.overlap, leaves, strict=False)):
@@ -231,7 +230,7 @@ def _misfit(request: Append, log: LogFacts) -> Gap | Diverged | Malformed | None
     assert below is not None
     if below.root != request.root:
         return Diverged(log, None)
-    if request.offset + sum(lengths[:overlap]) != log.offset:
+    if request.offset + (sum(_lengths(request)[:overlap]) if overlap else 0) != log.offset:
         return Malformed(f"the offset of record {size} is {log.offset} by the records before it")
     return None
 

@@ -8,7 +8,6 @@ table in a few statements.
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
 from typing import Any
@@ -65,13 +64,13 @@ class _Group:
         self._connection = connection
         self._known = known
         self._now = now
-        self._rows: list[Iterable[Row]] = []
+        self._rows: list[Any] = []
         self._mended: list[Row] = []
-        self._events: list[Iterable[Row]] = []
-        self._heads: list[Row] = []
+        self._events: list[Any] = []
+        self._heads: list[Any] = []
         self._beats: list[Row] = []
         self._counted: dict[int, int] = {}
-        self._days: Counter[tuple[int, DayKind]] = Counter()
+        self._days: dict[tuple[int, DayKind], int] = {}
 
     def add(self, request: Request, done: Done) -> None:
         """One request that was decided to be done. Parents of its rows are written at once, if they are new."""
@@ -88,8 +87,11 @@ class _Group:
         run = done.writes.rows
         if run.records:
             places = range(base + run.first, base + run.first + len(run.records))
-            self._rows.append(zip(places, run.offsets, run.lengths, run.flags, run.records, strict=True))
-        self._mended += [(base + row.number, *row[1:]) for row in done.writes.mended]
+            self._rows += chain.from_iterable(
+                zip(places, run.offsets, run.lengths, run.flags, run.records, strict=True)
+            )
+        if done.writes.mended:
+            self._mended += [(base + row.number, *row[1:]) for row in done.writes.mended]
         events = done.writes.events
         self._add_events(events, brain, places=[base + number for number in events.numbers])
         self._add_head(request, done, log)
@@ -119,8 +121,8 @@ class _Group:
             self._write_tiles(log.key, parts)
         log.facts = LogFacts(done.tree, done.offset, done.event_id)
         nodes = b"".join(done.tree.nodes)
-        own = (request.device_id, request.parent, request.status)
-        self._heads.append((log.key, done.tree.size, done.offset, done.event_id, nodes, log.tail, self._now, *own))
+        self._heads += (log.key, done.tree.size, done.offset, done.event_id, nodes, log.tail, self._now)
+        self._heads += (request.device_id, request.parent, request.status)
 
     def _add_events(
         self,
@@ -135,28 +137,28 @@ class _Group:
             return
         cursor = (brain.key << NUMBER_BITS) + brain.events + 1
         columns = events.columns
-        self._events.append(
-            zip(
-                range(cursor, cursor + count),
-                repeat(brain.key),
-                repeat(self._now),
-                events.event_ids,
-                events.contents,
-                places,
-                loose,
-                columns.types,
-                columns.categories,
-                columns.severities,
-                columns.sessions,
-                columns.timestamps,
-                strict=False,
-            )
+        rows = zip(
+            range(cursor, cursor + count),
+            repeat(brain.key),
+            repeat(self._now),
+            events.event_ids,
+            events.contents,
+            places,
+            loose,
+            columns.types,
+            columns.categories,
+            columns.severities,
+            columns.sessions,
+            columns.timestamps,
+            strict=False,
         )
+        self._events += chain.from_iterable(rows)
         brain.events += count
         brain.newest = max(brain.newest, *events.event_ids)
         self._counted[brain.key] = brain.events
+        days = self._days
         for kind, number in day_counts(columns, self._now).items():
-            self._days[brain.key, kind] += number
+            days[brain.key, kind] = days.get((brain.key, kind), 0) + number
 
     def _add_loose(self, request: Loose, done: Done, brain: Brain) -> None:
         keys: dict[int, int] = {}
@@ -187,11 +189,13 @@ class _Group:
     def write(self) -> None:
         """Everything that was collected."""
         connection = self._connection
-        write_rows(connection, RECORDS, chain.from_iterable(self._rows), width=5)
-        connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", self._mended)
-        write_rows(connection, EVENTS, chain.from_iterable(self._events), width=12)
-        days = ((key, *kind, number) for (key, kind), number in self._days.items())
+        write_rows(connection, RECORDS, self._rows, width=5)
+        if self._mended:
+            connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", self._mended)
+        write_rows(connection, EVENTS, self._events, width=12)
+        days = [value for (key, kind), number in self._days.items() for value in (key, *kind, number)]
         write_rows(connection, DAYS, days, width=6)
-        write_rows(connection, BRAINS, self._counted.items(), width=2)
+        write_rows(connection, BRAINS, list(chain.from_iterable(self._counted.items())), width=2)
         write_rows(connection, HEADS, self._heads, width=10)
-        connection.executemany(BEATS, self._beats)
+        if self._beats:
+            connection.executemany(BEATS, self._beats)

@@ -52,28 +52,30 @@ class Known:
 
     brains: dict[str, Brain] = field(default_factory=dict)
     logs: dict[tuple[str, str], Log] = field(default_factory=dict)
-    _left: tuple[int, int] | None = None
+    _version: int | None = None
+    _changes: int = 0
 
     def begin(self, connection: sqlite3.Connection) -> None:
-        """A transaction has begun: forget what may have changed since the last `keep`."""
+        """A transaction has begun: forget what may have changed since the last `keep`.
+
+        SQLite's `data_version` changes when another connection changes the store, `total_changes` when this one does.
+        From here to the commit only this one can.
+        """
+        version = int(connection.execute("PRAGMA data_version").fetchone()[0])
         full = len(self.logs) > REMEMBERED_MAX or len(self.brains) > REMEMBERED_MAX
-        if full or self._left != _marks(connection):
+        if full or version != self._version or connection.total_changes != self._changes:
             self.forget()
+        self._version = version
 
     def keep(self, connection: sqlite3.Connection) -> None:
         """All was written that is to be committed now."""
-        self._left = _marks(connection)
+        self._changes = connection.total_changes
 
     def forget(self) -> None:
         """Nothing is known."""
         self.brains.clear()
         self.logs.clear()
-        self._left = None
-
-
-def _marks(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Both change when the store does."""
-    return int(connection.execute("PRAGMA data_version").fetchone()[0]), connection.total_changes
+        self._version = None
 
 
 def gather(connection: sqlite3.Connection, requests: Sequence[Request], known: Known) -> Facts:

@@ -8,23 +8,24 @@ a record costs 2.0 instead of 3.3 µs and an event 1.8 instead of 3.3.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain, islice
 from typing import Any
 
 ROWS_A_STATEMENT = 64
 STATEMENTS_MAX = 8 * ROWS_A_STATEMENT
 
 
-def write_rows(connection: sqlite3.Connection, statement: str, rows: Iterable[Sequence[Any]], *, width: int) -> None:
-    """Carry out a statement on `rows` of `width` values each; its VALUES stand where it says `{rows}`.
+def write_rows(connection: sqlite3.Connection, statement: str, values: Sequence[Any], *, width: int) -> None:
+    """Carry out a statement on rows of `width` values each; its VALUES stand where it says `{rows}`.
 
-    For each number of rows there is a statement of its own, which the connection keeps prepared.
+    The values of all rows stand in one sequence, one row behind the other. For each number of rows there is a statement
+    of its own, which the connection keeps prepared.
     """
-    rows = iter(rows)
-    while taken := list(islice(rows, ROWS_A_STATEMENT)):
-        connection.execute(_statement(statement, width, len(taken)), list(chain.from_iterable(taken)))
+    step = ROWS_A_STATEMENT * width
+    for start in range(0, len(values), step):
+        some = values[start : start + step]
+        connection.execute(_statement(statement, width, len(some) // width), some)
 
 
 @lru_cache(maxsize=STATEMENTS_MAX)

@@ -54,7 +54,7 @@ def tail_parts(size: int, tail: bytes, parts: Sequence[TilePart]) -> tuple[bytes
     The tail is the end of the last tile of leaves, of less than TAIL_HASHES hashes, which was not written to it yet.
     """
     leaves = [part for part in parts if not part.level]
-    upper = [part for part in parts if part.level]
+    upper = [part for part in parts if part.level] if len(leaves) < len(parts) else []
     pending = tail + b"".join(part.hashes for part in leaves)
     first = size - len(tail) // HASH_BYTES
     end = first + len(pending) // HASH_BYTES

@@ -32,10 +32,11 @@ def test_all_rows_are_written_whatever_their_number(count: int) -> None:
     connection = sqlite3.connect(":memory:")
     connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT, c BLOB)")
     rows = [(number, f"t{number}", None if number % 3 else bytes([number % 256])) for number in range(count)]
-    write_rows(connection, "INSERT INTO t {rows}", iter(rows), width=3)
+    write_rows(connection, "INSERT INTO t {rows}", list(chain.from_iterable(rows)), width=3)
     assert connection.execute("SELECT * FROM t ORDER BY a").fetchall() == rows
     changed = [(number, f"u{number}") for number in range(count)]
-    write_rows(connection, "UPDATE t SET b = column2 FROM ({rows}) WHERE a = column1", changed, width=2)
+    values = list(chain.from_iterable(changed))
+    write_rows(connection, "UPDATE t SET b = column2 FROM ({rows}) WHERE a = column1", values, width=2)
     assert connection.execute("SELECT a, b FROM t ORDER BY a").fetchall() == changed
     connection.close()
 
@@ -44,7 +45,7 @@ def test_a_row_that_cannot_be_inserted_is_an_error(tmp_path: Path) -> None:
     """A place taken twice stops the statement: nothing is passed over in silence."""
     connection = sqlite3.connect(tmp_path / "t.db")
     connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY)")
-    rows = [(number % 70,) for number in range(71)]
+    rows = [number % 70 for number in range(71)]
     with pytest.raises(sqlite3.IntegrityError):
         write_rows(connection, "INSERT INTO t {rows}", rows, width=1)
     connection.close()
