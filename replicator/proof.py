@@ -78,15 +78,18 @@ class CompactRange:
     def __post_init__(self) -> None:
         assert self.size >= 0
         assert len(self.nodes) == self.size.bit_count()
-        assert all(len(node) == HASH_BYTES for node in self.nodes)
+        assert all(map(HASH_BYTES.__eq__, map(len, self.nodes)))
 
     @property
     def root(self) -> bytes:
         """The Merkle tree hash of the records, 32 bytes. Computed once: a batch is compared with it, and answered."""
         if self._root is None:
             root = self.nodes[-1] if self.nodes else EMPTY_ROOT
-            for node in reversed(self.nodes[:-1]):
-                root = node_hash(node, root)
+            begin = _NODE.copy
+            for left in self.nodes[-2::-1]:
+                node = begin()
+                node.update(left + root)
+                root = node.digest()
             object.__setattr__(self, "_root", root)
             return root
         return self._root

@@ -42,13 +42,14 @@ Reply = Callable[[Answer, bytes], None]
 class Head:
     """A request's head. `before` and `after`: what stands around its length, by which the next one is known."""
 
-    __slots__ = ("after", "before", "credential", "given_id", "headers")
+    __slots__ = ("after", "before", "credential", "encoding", "given_id", "headers")
 
     def __init__(self, before: bytes, after: bytes, headers: Mapping[str, str]) -> None:
         self.before = before
         self.after = after
         self.headers = headers
         self.credential = credential_of(headers.get("authorization"))
+        self.encoding = headers.get("content-encoding")
         self.given_id = headers.get("x-request-id")
 
     def again(self, data: bytes) -> tuple[Head, int, int] | None:
@@ -118,7 +119,7 @@ class Express:
         if principal is None or not principal.may("ingest") or not self.edge.has_room():
             return False
         try:
-            plain = whole_body(body, encoding=head.headers.get("content-encoding"), bytes_max=INLINE_BYTES)
+            plain = whole_body(body, encoding=head.encoding, bytes_max=INLINE_BYTES)
             work = service.read_batch(principal, plain, shared.limits)
             taken = shared.hold(len(body))
         except (WireError, DeniedError, StoreUnavailableError):

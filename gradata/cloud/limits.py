@@ -13,11 +13,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from replicator.values import value
+
 WINDOW_S = 60
 TRACKED_MAX = 100_000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """Whether the request may pass; how many more may follow at once; when the window is fresh; how long to wait."""
 

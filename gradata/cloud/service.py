@@ -109,7 +109,7 @@ def _read_plain_batch(principal: Principal, body: bytes, limits: Limits) -> Appe
     if said is None or len(body) > limits.body_bytes or said.count > limits.records:
         return None
     data, root = body[end + 1 :], said.root_bytes()
-    if root is None or not data.endswith(b"\n") or data.count(b"\n") != said.count:
+    if root is None or not _is_lines(data, said.count):
         return None
     require_brain(principal, said.brain_id)
     return Append(
@@ -124,6 +124,13 @@ def _read_plain_batch(principal: Principal, body: bytes, limits: Limits) -> Appe
         read_lines(data, split(data) if said.count > 1 else (len(data),)),
         said.report(),
     )
+
+
+def _is_lines(data: bytes, count: int) -> bool:
+    """Whether these are so many lines, each with its newline."""
+    if count == 1:
+        return 0 < len(data) == data.find(b"\n") + 1
+    return data.endswith(b"\n") and data.count(b"\n") == count
 
 
 def read_beat(principal: Principal, body: bytes) -> Beat:

@@ -175,10 +175,11 @@ class Shared:
         `commit` counts it once more where several servers share the budget.
         """
         limiter = self._beats if beat else self._requests
+        if limiter.rate is None:
+            return
         name = f"{workspace}\n{brain_id}"
         verdict = limiter.admit(name)
-        if verdict is None or limiter.rate is None:
-            return
+        assert verdict is not None
         if not beat:
             request.state.verdict = verdict
         if not verdict.passed:

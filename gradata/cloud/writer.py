@@ -148,8 +148,11 @@ class GroupWriter:
     def _admitted(self, group: list[Job]) -> list[Job]:
         """Those whose claim is good; the others are answered."""
         refused: set[int] = set()
-        for rate in {job.claim.rate for job in group if job.claim is not None}:
-            claims = [(place, job.claim) for place, job in enumerate(group) if job.claim and job.claim.rate == rate]
+        claimed = [(place, job.claim) for place, job in enumerate(group) if job.claim is not None]
+        while claimed:
+            rate = claimed[0][1].rate
+            claims = [one for one in claimed if one[1].rate is rate]  # to compare them costs more than to ask twice
+            claimed = [one for one in claimed if one[1].rate is not rate]
             try:
                 verdicts = self._store.admit([claim.name for _, claim in claims], rate)
             except StoreUnavailableError as error:
