@@ -52,6 +52,9 @@ T = TypeVar("T")
 MAY_BE_OURS = BUSY | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL}
 """After an unlock that failed, a connection waits for its own lock for ever; one opened afresh does not."""
 
+OPENINGS_MAX = 20
+"""So often a file may be moved by others while it is opened."""
+
 
 def read_only(path: str) -> SidecarView | None:
     """The sidecar for one who only looks; None if there is none yet. SidecarError if it cannot be read."""
@@ -312,22 +315,35 @@ class Sidecar(SidecarView):
         if self._connection is not None and self._file == identity(self.path):
             return self._connection
         self._disconnect()
+        for _ in range(OPENINGS_MAX):
+            if (connection := self._opened()) is not None:
+                self._version_without_orders = None
+                return connection
+        raise unusable_error(self.path, "it was replaced while it was opened", "nothing to do: it is tried again")
+
+    def _opened(self) -> sqlite3.Connection | None:
+        """A connection to the file at `path`; None if that was moved meanwhile, by who found it unusable as well."""
         refuse_planted(self.path, tighten=True)
         create(self.path)
         self._file = identity(self.path)
-        connection = connect(self.path, "mode=rw")
+        if self._file is None:
+            return None
         try:
-            prepare(connection)
-            if self._file != identity(self.path):
-                raise unusable_error(
-                    self.path, "it was replaced while it was opened", "nothing to do: it is tried again"
-                )
-        except BaseException:
-            connection.close()
-            raise
+            connection = connect(self.path, "mode=rw")
+            try:
+                prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+        except (sqlite3.Error, Unusable):
+            if self._file == identity(self.path):
+                raise
+            return None  # what was wrong was wrong with the file that was moved, or with none being there
         self._connection = connection
-        self._version_without_orders = None
-        return connection
+        if self._file == identity(self.path):
+            return connection
+        self._disconnect()
+        return None
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -21,6 +21,7 @@ from replicator.errors import SidecarError
 from replicator.model import Anchor, Cursor, DeadLetter, Standing
 from replicator.proof import CompactRange
 from replicator.sidecar import SET_ASIDE_MAX, Sidecar, read_only, sidecar_path
+from replicator.sidecar.file import connect
 
 STANDING = Standing(Cursor("log-1", 10, CompactRange(1, (b"n" * 32,)), "e", Anchor(10, b"a" * 32)), "cloud")
 LATER = Standing(Cursor("log-1", 20, CompactRange(2, (b"m" * 32,)), "f", Anchor(10, b"b" * 32)), "cloud")
@@ -121,6 +122,36 @@ def test_f25_an_empty_file_is_a_sidecar_not_yet_begun(path: str) -> None:
     sidecar = Sidecar.open(path)
 
     assert (sidecar.load(), sidecar.set_aside) == (None, None)
+    sidecar.close()
+
+
+@pytest.mark.parametrize("with_successor", [False, True])
+@pytest.mark.parametrize("times", [1, 3, 1_000])
+def test_f25_a_sidecar_that_others_move_while_it_is_opened_is_opened_again(
+    path: str, monkeypatch: pytest.MonkeyPatch, with_successor: bool, times: int
+) -> None:
+    """Its successor is what counts, there already or not; only without end it is an error, with a hint."""
+    left = times
+
+    def moved_first(name: str, mode: str) -> sqlite3.Connection:
+        nonlocal left
+        if left:
+            left -= 1
+            os.replace(path, f"{path}.moved-{left}")
+            if with_successor:
+                Path(path).touch(0o600)
+        return connect(name, mode)
+
+    monkeypatch.setattr("replicator.sidecar.store.connect", moved_first)
+    garbage(path)
+    if times == 1_000:
+        with pytest.raises(SidecarError, match="replaced while it was opened") as raised:
+            Sidecar.open(path)
+        assert raised.value.hint
+        return
+    sidecar = Sidecar.open(path)
+    sidecar.save(STANDING)
+    assert (sidecar.load(), sidecar.set_aside, left) == (STANDING, None, 0)
     sidecar.close()
 
 
