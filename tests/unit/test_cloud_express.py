@@ -172,6 +172,15 @@ def test_an_envelope_is_read_alike_both_ways(changes: dict[str, Any], behind: by
     assert plain is None or plain == expected
 
 
+@pytest.mark.parametrize("behind", [b"", b"no newline", b"\n\n", event("a") + event("b"), event("a") + b"torn"])
+def test_what_is_not_one_line_is_not_read_as_one(behind: bytes) -> None:
+    """No byte, no newline, more than one, or something behind it: left to the field by field reading, which refuses."""
+    sent = body([event("e")]).partition(b"\n")[0] + b"\n" + behind
+    assert service._read_plain_batch(NOBODY, sent, Limits()) is None
+    with pytest.raises(WireError):
+        service.read_batch(NOBODY, sent, Limits())
+
+
 @pytest.mark.parametrize("record", [event("plain"), *ODD_RECORDS])
 def test_one_record_is_read_as_among_others(record: bytes) -> None:
     """Leaf, content, id, columns and flag are the same whether it comes alone or not."""
