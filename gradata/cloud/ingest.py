@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import NamedTuple, cast
+from typing import cast
 
 from gradata.cloud.bars import ERASED, NOTHING_BARRED, Barred, incomparable, withheld
-from gradata.cloud.requests import NO_COLUMNS, Append, Beat, Claim, Columns, Lines, Loose, Request
-from gradata.cloud.tiles import TilePart, tile_parts
+from gradata.cloud.requests import Append, Beat, Claim, Lines, Loose, Request
+from gradata.cloud.tiles import tile_parts
+from gradata.cloud.writes import NewEvents, Row, Run, Writes
 from replicator.framing import event_id_of
 from replicator.model import Refusal
 from replicator.proof import CompactRange, extend
@@ -56,64 +57,6 @@ class Facts:
     events: Mapping[str, Mapping[str, bytes]]
     deleted: Collection[str] = frozenset()
     barred: Mapping[str, Barred] = field(default_factory=dict)
-
-
-class Row(NamedTuple):
-    """A record at its place. `record` None: a hole, or withheld. `flag`: why; or why it is no event, or a conflict."""
-
-    number: int
-    offset: int
-    length: int
-    flag: str | None
-    record: bytes | None
-
-
-@value
-class Run:
-    """Consecutive rows from record `first` on, in columns as in `Row`."""
-
-    first: int = 0
-    offsets: Sequence[int] = field(default=(), repr=False)
-    lengths: Sequence[int] = field(default=(), repr=False)
-    flags: Sequence[str | None] = field(default=(), repr=False)
-    records: Sequence[bytes | None] = field(default=(), repr=False)
-
-    def rows(self) -> list[Row]:
-        """One by one."""
-        numbers = range(self.first, self.first + len(self.records))
-        columns = zip(numbers, self.offsets, self.lengths, self.flags, self.records, strict=True)
-        return [Row(*row) for row in columns]
-
-    def behind(self, count: int) -> Run:
-        """Without the first `count` rows."""
-        if not count:
-            return self
-        return Run(
-            self.first + count, self.offsets[count:], self.lengths[count:], self.flags[count:], self.records[count:]
-        )
-
-
-@value
-class NewEvents:
-    """Events new to their brain, in columns. `numbers`: of their records; within the request for loose ones."""
-
-    event_ids: Sequence[str] = field(default=(), repr=False)
-    contents: Sequence[bytes] = field(default=(), repr=False)
-    numbers: Sequence[int] = field(default=(), repr=False)
-    columns: Columns = NO_COLUMNS
-
-
-@value
-class Writes:
-    """What a store writes for one request. `rows` are new places, `mended` ones replace what is there.
-
-    For loose events, `mended` are the lines to keep.
-    """
-
-    rows: Run = Run()
-    mended: Sequence[Row] = field(default=(), repr=False)
-    events: NewEvents = NewEvents()
-    tiles: Sequence[TilePart] = field(default=(), repr=False)
 
 
 @value
@@ -200,7 +143,9 @@ def _decide(
     log = logs.get((request.brain_id, request.log_id), UNKNOWN_LOG)
     if isinstance(request, Beat):
         return Done(log.tree, log.offset, log.event_id)
-    return _misfit(request, log) or _append(request, log, known, barred, record_bytes)
+    return _next(request, log, known, barred, record_bytes) or (
+        _misfit(request, log) or _append(request, log, known, barred, record_bytes)
+    )
 
 
 def _keep_loose(load: Lines, known: MutableMapping[str, bytes], barred: Barred, record_bytes: int) -> Done:
@@ -211,6 +156,26 @@ def _keep_loose(load: Lines, known: MutableMapping[str, bytes], barred: Barred, 
         Row(number, 0, len(load.records[number]), flag, load.records[number]) for number, flag in sorted(flags.items())
     ]
     return Done(CompactRange.EMPTY, 0, None, *found.counts, Writes(mended=kept, events=found.events))
+
+
+def _next(
+    request: Append, log: LogFacts, known: MutableMapping[str, bytes], barred: Barred, record_bytes: int
+) -> Done | None:
+    """As `_misfit` and `_append`, in half the time, of one new event at its log's head: what most requests bring."""
+    load = request.load
+    if isinstance(load, Claim) or len(load.records) != 1 or barred:
+        return None
+    (event_id,), length = load.event_ids, len(load.records[0])
+    if event_id is None or event_id in known or length > record_bytes:
+        return None
+    if request.first != log.tree.size or request.offset != log.offset or request.root != log.tree.root:
+        return None
+    known[event_id] = load.contents[0]
+    tree, completed = extend(log.tree, load.leaves)
+    run = Run(request.first, [request.offset], [length], [None], load.records)
+    events = NewEvents([event_id], load.contents, range(request.first, request.first + 1), load.columns)
+    writes = Writes(run, (), events, tile_parts(request.first, completed))
+    return Done(tree, log.offset + length, event_id, 1, writes=writes)
 
 
 def _misfit(request: Append, log: LogFacts) -> Gap | Diverged | Malformed | None:

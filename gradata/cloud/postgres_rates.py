@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 from gradata.cloud.limits import WINDOW_S, Rate, Verdict
 from gradata.cloud.postgres_arrays import Bigint, Int, Ints, Texts
@@ -44,7 +43,7 @@ def spend(connection: Connection, wanted: Counter[str], names: Sequence[str], ra
             verdict = rate.judge(busy_s, 0.0)
             went = place < passed
             busy_s += interval / 1e6 * went
-            made.append(replace(verdict, passed=went, busy_until=busy_s))
+            made.append(Verdict(went, verdict.remaining, verdict.fresh_in_s, verdict.retry_after_s, busy_s))
         made.reverse()
     return [verdicts[name].pop() for name in names]
 

@@ -15,12 +15,13 @@ from itertools import chain
 from typing import Any
 
 from gradata.cloud.days import DayKind, day_counts
-from gradata.cloud.ingest import Decision, Done, NewEvents
+from gradata.cloud.ingest import Decision, Done
 from gradata.cloud.postgres_arrays import Bigint, Bigints, Byteas, Int, Ints, Parameter, Texts
 from gradata.cloud.postgres_exchange import COMMIT, Call, exchange
 from gradata.cloud.postgres_facts import LOCK_S, LOG_BITS, Brain, Connection, Locked
 from gradata.cloud.postgres_known import Foreseen
 from gradata.cloud.requests import Append, Beat, Loose, Request
+from gradata.cloud.writes import NewEvents
 from replicator.proof import HASH_BYTES, TILE_HASHES
 
 _NEW_LOGS = b"""

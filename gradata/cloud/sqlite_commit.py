@@ -13,11 +13,12 @@ from itertools import chain, repeat
 from typing import Any
 
 from gradata.cloud.days import DayKind, day_counts
-from gradata.cloud.ingest import Decision, Done, LogFacts, NewEvents, plan
+from gradata.cloud.ingest import Decision, Done, LogFacts, plan
 from gradata.cloud.requests import Append, Beat, Loose, Request
 from gradata.cloud.sqlite_facts import NUMBER_BITS, Brain, Known, Log, gather
 from gradata.cloud.sqlite_insert import write_rows
 from gradata.cloud.tiles import TilePart, tail_parts
+from gradata.cloud.writes import NewEvents
 from replicator.proof import HASH_BYTES
 
 RECORDS = 'INSERT OR FAIL INTO records (place, "offset", length, flag, record) {rows}'

@@ -35,6 +35,8 @@ class TilePart(NamedTuple):
 
 def tile_parts(size: int, completed: Sequence[Sequence[bytes]]) -> list[TilePart]:
     """The hashes to add to tiles: those of every eighth level, cut at the tiles' ends."""
+    if len(completed) in range(1, TILE_HEIGHT + 1) and len(completed[0]) == 1:  # one leaf: most often
+        return [TilePart(0, *divmod(size, TILE_HASHES), completed[0][0])]
     parts = []
     for level, hashes in enumerate(completed[::TILE_HEIGHT]):
         start = size >> level * TILE_HEIGHT

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradata.cloud import ingest
+from gradata.cloud.bars import ERASED, NOTHING_BARRED, Barred
 from gradata.cloud.ingest import (
     Decision,
     Diverged,
@@ -19,13 +22,12 @@ from gradata.cloud.ingest import (
     Gap,
     LogFacts,
     Malformed,
-    Row,
-    Run,
     plan,
 )
 from gradata.cloud.meaning import read_lines, with_holes
 from gradata.cloud.requests import Append, Beat, Claim, Lines, Loose, Request
 from gradata.cloud.tiles import TileLostError, hashes_of, leaves_at, tree_at
+from gradata.cloud.writes import Row, Run
 from replicator.framing import event_id_of, split
 from replicator.proof import EMPTY_ROOT, CompactRange, leaf_hash, leaf_hashes
 
@@ -122,6 +124,40 @@ def counts(decision: Decision) -> tuple[int, int, list[tuple[int, str]], list[tu
     flagged = [(item.record, item.code) for item in result.flagged]
     refused = [(item.record, item.code) for item in result.refused]
     return result.accepted, result.duplicates, flagged, refused
+
+
+ONE = event("one")
+LEAVES = [leaf_hash(b"%d" % number) for number in range(513)]
+
+
+@given(
+    st.sampled_from([0, 1, 2, 3, 7, 254, 255, 256, 511, 512]),
+    st.sampled_from([ONE, event("two", "x" * LIMIT), b"\n", b"{}\n", ONE[:-1] + b"\r\n", ONE + event("two")]),
+    st.sampled_from([{}, {}, {"first": 513}, {"offset": 7}, {"root": EMPTY_ROOT}, {"load": Claim(9, LEAVES[0])},
+                     {"load": with_holes(lines(ONE), [(1, 9, LEAVES[0])])},
+                     {"load": with_holes(lines(), [(0, 9, LEAVES[0])])}]),
+    st.sampled_from([{}, {"one": lines(ONE).contents[0]}, {"one": LEAVES[0][:16]}, {"other": b"content"}]),
+    st.sampled_from([NOTHING_BARRED, Barred({"one": ERASED}), Barred({}, {lines(ONE).contents[0]})]),
+)  # fmt: skip
+def test_one_new_event_is_decided_as_any_batch(
+    size: int, record: bytes, changes: dict[str, Any], known: dict[str, bytes], barred: Barred
+) -> None:
+    """The short way gives what the long one gives, and learns the same; or it leaves the request to that one."""
+    head = LogFacts(CompactRange.EMPTY.extended(LEAVES[:size]), 10 * size, None)
+    request = replace(batch([record]), first=size, offset=10 * size, root=head.tree.root, load=lines(*split_up(record)))
+    request = replace(request, **changes)
+    short, long = dict(known), dict(known)
+    quick = ingest._next(request, head, short, barred, LIMIT)
+    if quick is None:
+        assert short == known
+        assert changes or barred or record != ONE or "one" in known
+    else:
+        assert quick == (ingest._misfit(request, head) or ingest._append(request, head, long, barred, LIMIT))
+        assert short == long
+
+
+def split_up(data: bytes) -> list[bytes]:
+    return data.splitlines(keepends=True)
 
 
 def test_a_new_log_begins_with_its_first_batch() -> None:

@@ -15,11 +15,11 @@ from gradata.cloud.ingest import (
     Done,
     Facts,
     LogFacts,
-    Row,
     plan,
 )
 from gradata.cloud.meaning import with_holes
 from gradata.cloud.requests import Loose, Request
+from gradata.cloud.writes import Row
 from replicator.model import Refusal
 from replicator.proof import CompactRange, leaf_hashes
 from tests.cloud_batches import append, event, lines, tree
