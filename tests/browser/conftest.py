@@ -97,6 +97,7 @@ def tab(chromium: Browser, cloud: LiveCloud) -> Iterator[Tab]:
     made = Tab(context.new_page(), cloud.url.removesuffix("/api/v1"))
     yield made
     context.close()
+    made.check()
 
 
 @pytest.fixture

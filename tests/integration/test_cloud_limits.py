@@ -78,17 +78,21 @@ def test_f57_an_endless_chunked_body_ends_at_the_limit(shared_cloud: LiveCloud) 
 
 
 def test_f57_a_body_that_does_not_come_is_given_up(start_cloud: StartCloud) -> None:
-    """After the time limit 408 and the connection is closed; others are served meanwhile."""
+    """After the time limit 408 and the connection is closed; others are served meanwhile and afterwards."""
     cloud = start_cloud(body_s=0.5)
     with socket.create_connection(("127.0.0.1", cloud.port), timeout=8) as slow:
         head = f"POST /api/v1/ingest HTTP/1.1\r\nHost: c\r\nAuthorization: Bearer {cloud.key}\r\n"
         slow.sendall(f"{head}Content-Type: application/vnd.gradata.batch\r\nContent-Length: 1000\r\n\r\nx".encode())
-        assert Agent(cloud).send([event("a")]).status_code == 200
+        agent = Agent(cloud)
+        assert agent.send([event("a")]).status_code == 200
         answer = b""
         while part := slow.recv(65_536):
             answer += part
     assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"\r\ncontent-type: application/problem+json\r\n" in answer
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "body_too_slow"
+    assert agent.send([event("a"), event("b")], 1).json()["accepted"] == 1
+    assert agent.replica().content == event("a") + event("b")
 
 
 def test_f57_an_endless_head_is_refused(shared_cloud: LiveCloud) -> None:
