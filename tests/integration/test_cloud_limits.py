@@ -15,7 +15,9 @@ import pytest
 from backports import zstd
 
 from gradata.cloud import protocol
-from tests.cloud_batches import event
+from gradata.cloud.store import open_store
+from tests.cloud_app import open_app
+from tests.cloud_batches import BATCH, body, event
 from tests.cloud_client import Agent, problem
 from tests.cloud_fixture import LiveCloud, StartCloud
 
@@ -151,6 +153,33 @@ def test_f37_the_request_budget_of_a_brain(start_cloud: StartCloud) -> None:
     assert passed.headers["ratelimit"] == '"brain";r=9;t=1'
     for path in ("/health", "/nowhere"):
         assert agent.ask("GET", path).headers["ratelimit-policy"] == '"brain";q=60;w=60'
+
+
+def test_f37_a_budget_is_the_brains_whatever_key_address_and_way() -> None:
+    """Batches, loose events, single corrections and old clients' requests of one brain spend one budget."""
+    log = [event("a")]
+    document = json.dumps({"brain_id": "brain", "correction": {}}).encode()
+    sync = json.dumps({"brain_name": "brain", "events": []}).encode()
+    with open_app(open_store("sqlite::memory:"), requests_per_minute=1, burst=5) as app:
+        keys = [app.make_key("ingest") for _ in range(3)]
+
+        def ask_all() -> list[int]:
+            sent = [
+                ("/ingest", body(log), BATCH),
+                ("/ingest", body(log), BATCH),
+                ("/ingest?brain=brain", event("b"), "application/x-ndjson"),
+                ("/ingest", document, "application/json"),
+                ("/sync", sync, "application/json"),
+            ]
+            return [
+                app.ask("POST", path, content, kind=kind, key=keys[number % 3],
+                        headers={"X-Forwarded-For": f"10.0.0.{number}"}).status_code
+                for number, (path, content, kind) in enumerate(sent)
+            ]  # fmt: skip
+
+        assert ask_all() == [200] * 5
+        assert ask_all() == [429] * 5
+        assert app.ask("POST", "/ingest", body(log, brain_id="other"), kind=BATCH).status_code == 200
 
 
 def test_heartbeats_have_a_budget_of_their_own(start_cloud: StartCloud) -> None:
