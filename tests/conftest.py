@@ -35,8 +35,16 @@ REAL = ("acceptance", "browser", "contract", "faults", "integration")
 """Where real processes, sockets and disks are at work: what a machine is busy with can make one of them late."""
 
 
+LATE = (
+    r"^\w*(Timeout|TimeoutExpired|TimeoutError|Empty)\b",
+    r"(?i)time-?d?[ -]?out|not within|monotonic\(?|perf_counter|deadline",
+    r"assert \(?\d+\.\d+( - \d+\.\d+\))? <=? \d",
+)
+"""What the error of a test says that waited too long: its kind, its words, or a time that is above its bound."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test of real processes that fails is tried once more; the summary counts it. The pure layers never are."""
+    """A test of real processes that was late is tried once more; the summary counts it. Who is wrong fails at once."""
     for item in items:
         if item.path.relative_to(TESTS).parts[0] in REAL:
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=list(LATE)))
