@@ -11,9 +11,10 @@ the schema in `postgres_migrate`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -24,16 +25,16 @@ from psycopg import errors
 from gradata.cloud.ingest import Decision, Done, plan
 from gradata.cloud.limits import Rate, Verdict
 from gradata.cloud.postgres_arrays import Text, register
-from gradata.cloud.postgres_exchange import exchange
+from gradata.cloud.postgres_exchange import exchange, send
 from gradata.cloud.postgres_facts import Connection, gather
-from gradata.cloud.postgres_known import Foreseen, Known
+from gradata.cloud.postgres_known import InFlight, Known
 from gradata.cloud.postgres_listen import CHANNEL
 from gradata.cloud.postgres_migrate import migrate, newest, too_new, version
 from gradata.cloud.postgres_rates import FORGET_S, forget_rates, spend
 from gradata.cloud.postgres_remove import PostgresRemoving
-from gradata.cloud.postgres_writes import write, write_foreseen
+from gradata.cloud.postgres_writes import foreseen_call, write
 from gradata.cloud.requests import Request
-from gradata.cloud.store import Key, StoreError, StoreUnavailableError
+from gradata.cloud.store import Begun, Ended, Key, StoreError, StoreUnavailableError
 from gradata.cloud.tiles import TileLostError
 from replicator.model import Limits
 
@@ -71,6 +72,7 @@ class PostgresStore(PostgresRemoving):
         self._changed: set[str] = set()
         self._forget_at = time.monotonic() + FORGET_S
         self._known = Known()
+        self._in_flight: deque[InFlight] = deque()
         self._closed = False
 
     @classmethod
@@ -103,13 +105,17 @@ class PostgresStore(PostgresRemoving):
 
     def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
         """See `store.Store`."""
+        return self.begin(requests, now=now).end()
+
+    def begin(self, requests: Sequence[Request], *, now: int) -> Begun:
+        """See `store.Store`: nothing is waited for if every batch continues its log as it was left."""
+        with self._writing:
+            return self._send_foreseen(requests, now) or Ended(self._commit(requests, now))
+
+    def _commit(self, requests: Sequence[Request], now: int) -> list[Decision]:
+        """The general way: two round trips."""
 
         def commit(connection: Connection) -> list[Decision]:
-            foreseen = self._known.foresee(requests)
-            if foreseen is not None:
-                decisions = self._write_foreseen(connection, foreseen, now)
-                if decisions is not None:
-                    return decisions
             try:
                 locked, facts = gather(connection, requests)
             except TileLostError as error:
@@ -122,27 +128,47 @@ class PostgresStore(PostgresRemoving):
             return decisions
 
         decisions = self._write(commit)
-        brains = {request.brain_id for request in requests}
-        self._changed |= brains
-        self._listening.tell(brains)
+        self._tell(requests)
         return decisions
 
-    def _write_foreseen(self, connection: Connection, foreseen: Foreseen, now: int) -> list[Decision] | None:
-        """The decisions, committed; None if they must be made anew by what is stored: then nothing was written."""
-        requests = foreseen.requests
+    def _send_foreseen(self, requests: Sequence[Request], now: int) -> InFlight | None:
+        """The group, on its way; None if it must go the general way."""
+        connection = self._writer
+        foreseen = None if connection is None else self._known.foresee(requests)
+        if connection is None or foreseen is None:
+            return None
         decisions = plan(requests, foreseen.facts, record_bytes=self._record_bytes)
         done = [decision for decision in decisions if isinstance(decision, Done)]
         if len(done) < len(decisions):
             return None
+        group = InFlight(connection, functools.partial(self._end, requests, decisions, now))
         try:
-            written = write_foreseen(connection, foreseen, done, now=now)
-        except errors.UniqueViolation:  # an event that is stored already
-            written = False
-        if not written:
-            self._known.forget(requests)
+            send(connection, [foreseen_call(foreseen, done, now=now)])
+        except psycopg.Error:
+            self._known.forget()
             return None
-        self._known.keep(requests, decisions, foreseen.locked)
+        self._known.keep(requests, decisions, foreseen.locked)  # what is begun from here on continues this
+        self._in_flight.append(group)
+        return group
+
+    def _end(self, requests: Sequence[Request], decisions: list[Decision], now: int, group: InFlight) -> list[Decision]:
+        with self._writing:
+            self._hear(group)
+            if not group.stored:
+                return self._commit(requests, now)
+        self._tell(requests)
         return decisions
+
+    def _hear(self, group: InFlight | None = None) -> None:
+        """What became of the groups in flight, up to this one; None: of all."""
+        while self._in_flight and (group is None or group.stored is None):
+            first = self._in_flight.popleft()
+            first.hear(last=not self._in_flight)
+
+    def _tell(self, requests: Sequence[Request]) -> None:
+        brains = {request.brain_id for request in requests}
+        self._changed |= brains
+        self._listening.tell(brains)
 
     def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
         """See `store.Store`."""
@@ -222,6 +248,7 @@ class PostgresStore(PostgresRemoving):
         with self._writing:
             for attempt in range(1, TRIES_MAX + 1):
                 self._check_open()
+                self._hear()
                 connection = self._writer
                 try:
                     if connection is None:

@@ -35,6 +35,12 @@ def exchange(connection: psycopg.Connection[Any], calls: Sequence[Call]) -> list
 
     A connection on which this does not come to its end is closed.
     """
+    send(connection, calls)
+    return receive(connection, len(calls))
+
+
+def send(connection: psycopg.Connection[Any], calls: Sequence[Call]) -> None:
+    """The first half of `exchange`. More may be sent before `receive` is called for this, each a unit by itself."""
     link = connection.pgconn
     try:
         link.enter_pipeline_mode()
@@ -43,20 +49,32 @@ def exchange(connection: psycopg.Connection[Any], calls: Sequence[Call]) -> list
             kinds = [argument.oid for argument in arguments]
             link.send_query_params(statement, values, kinds, [Format.BINARY] * len(values), Format.BINARY)
         link.pipeline_sync()
+        if link.flush():
+            _push(link)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def receive(connection: psycopg.Connection[Any], count: int, *, last: bool = True) -> list[PGresult]:
+    """The second half: the answers to the `count` calls that were sent first. `last`: nothing was sent behind them."""
+    link = connection.pgconn
+    try:
         answers = _answers(link)
-        link.exit_pipeline_mode()
+        if last:
+            link.exit_pipeline_mode()
     except BaseException:
         connection.close()
         raise
     for answer in answers:
         if answer.status not in _FINE:
             raise psycopg.errors.error_from_result(answer, connection.info.encoding)
-    assert len(answers) == len(calls), "an answer for each call"  # and one more for a commit that failed
+    assert len(answers) == count, "an answer for each call"  # and one more for a commit that failed
     return answers
 
 
-def _answers(link: PGconn) -> list[PGresult]:
-    answers: list[PGresult] = []
+def _push(link: PGconn) -> None:
+    """Send what the socket did not take at once, and take what comes meanwhile, so that nobody waits for the other."""
     with _Selector() as selector:
         selector.register(link.socket, selectors.EVENT_READ | selectors.EVENT_WRITE)
         while link.flush():
@@ -65,7 +83,12 @@ def _answers(link: PGconn) -> list[PGresult]:
                 raise psycopg.OperationalError("the database takes no more of a batch")
             if any(mask & selectors.EVENT_READ for _, mask in ready):
                 link.consume_input()
-        selector.modify(link.socket, selectors.EVENT_READ)
+
+
+def _answers(link: PGconn) -> list[PGresult]:
+    answers: list[PGresult] = []
+    with _Selector() as selector:
+        selector.register(link.socket, selectors.EVENT_READ)
         while True:
             while link.is_busy():
                 selector.select()

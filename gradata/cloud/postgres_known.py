@@ -3,7 +3,10 @@
 A log in use is continued again and again, nearly always through the same process. So a group in which every batch
 continues its log as it was left is decided by what is remembered, and goes to the database in one round trip, where
 `gradata.append_group` checks it all under the locks before it writes. If anything turns out to be otherwise nothing
-is written, what was remembered is forgotten, and the group goes the general way: `postgres_facts.gather`.
+is written, and the group goes the general way (`postgres_facts.gather`), from which the truth is remembered.
+
+So one group may be sent behind another that was not heard of yet, and be decided by what that one will have left: if
+the first comes to nothing, whatever in the second hangs on it does not fit either.
 
 Event ids are taken to be new, which their unique index confirms. A log whose last batch was not wholly new is not
 remembered: a client that sends again what is there would run into the index each time.
@@ -11,14 +14,18 @@ remembered: a client that sends again what is there would run into the index eac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import psycopg
+
 from gradata.cloud.ingest import Decision, Done, Facts, LogFacts
-from gradata.cloud.postgres_facts import Brain, Locked
+from gradata.cloud.postgres_exchange import receive
+from gradata.cloud.postgres_facts import Brain, Connection, Locked
 from gradata.cloud.requests import Append, Lines, Request
 
 REMEMBERED_MAX = 4_096
+_TRUE = b"\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +91,35 @@ class Known:
                 else:
                     self.logs.pop(name, None)
 
-    def forget(self, requests: Sequence[Request] | None = None) -> None:
-        """Nothing is known; or nothing of the brains of these."""
-        if requests is None:
-            self.brains.clear()
-            self.logs.clear()
+    def forget(self) -> None:
+        """Nothing is known."""
+        self.brains.clear()
+        self.logs.clear()
+
+
+class InFlight:
+    """A group that was sent and not heard of. `stored`: what became of it, None as long as that is not known."""
+
+    __slots__ = ("_connection", "_end", "stored")
+
+    def __init__(self, connection: Connection, end: Callable[[InFlight], list[Decision]]) -> None:
+        self._connection = connection
+        self._end = end
+        self.stored: bool | None = None
+
+    def descriptor(self) -> int | None:
+        """See `store.Begun`."""
+        return None if self.stored is not None or self._connection.closed else self._connection.fileno()
+
+    def end(self) -> list[Decision]:
+        """See `store.Begun`."""
+        return self._end(self)
+
+    def hear(self, *, last: bool) -> None:
+        """Wait for the answer. False for whatever went wrong: the general way will say what."""
+        try:
+            (answer,) = receive(self._connection, 1, last=last)
+        except psycopg.Error:
+            self.stored = False
         else:
-            for request in requests:
-                self.brains.pop(request.brain_id, None)
+            self.stored = answer.get_value(0, 0) == _TRUE

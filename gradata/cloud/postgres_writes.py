@@ -130,8 +130,8 @@ def write(
     exchange(connection, [*calls, COMMIT])
 
 
-def write_foreseen(connection: Connection, foreseen: Foreseen, decisions: Sequence[Done], *, now: int) -> bool:
-    """Write what the decisions say, and commit, if all is as it was foreseen; else write nothing."""
+def foreseen_call(foreseen: Foreseen, decisions: Sequence[Done], *, now: int) -> Call:
+    """The statement that writes what the decisions say if all is as foreseen, else nothing; it says which."""
     writing = _Writing()
     nodes = []
     for request, done in zip(foreseen.requests, decisions, strict=True):
@@ -139,8 +139,7 @@ def write_foreseen(connection: Connection, foreseen: Foreseen, decisions: Sequen
         _collect(writing, request, done, foreseen.locked, now)
     known = (Int(LOCK_S), Bigints(foreseen.keys), Bigints(foreseen.events), Byteas(nodes))
     columns = chain.from_iterable(rows.arrays() for rows in _group_rows(writing))
-    (answer,) = exchange(connection, [(_APPEND_GROUP, (*known, Bigint(now), *columns))])
-    return answer.get_value(0, 0) == _TRUE
+    return _APPEND_GROUP, (*known, Bigint(now), *columns)
 
 
 def _group_rows(writing: _Writing) -> tuple[_Rows, ...]:
@@ -235,7 +234,6 @@ def _calls(writing: _Writing, now: Bigint) -> Iterator[Call]:
         yield _END_GROUP, (now, *columns)
 
 
-_TRUE = b"\x01"
 _KNOWN_ARGUMENTS = 4
 _END_ARGUMENTS = 46
 

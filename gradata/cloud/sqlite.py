@@ -27,7 +27,7 @@ from gradata.cloud.sqlite_facts import Known
 from gradata.cloud.sqlite_index import WalIndex
 from gradata.cloud.sqlite_insert import STATEMENTS_MAX
 from gradata.cloud.sqlite_remove import SqliteRemoving
-from gradata.cloud.store import Key, StoreError, StoreUnavailableError
+from gradata.cloud.store import Begun, Ended, Key, StoreError, StoreUnavailableError
 from gradata.cloud.tiles import TileLostError
 from replicator.errors import SidecarError
 from replicator.lease import Lease
@@ -105,6 +105,10 @@ class SqliteStore(SqliteRemoving):
                 ) from error
         self._tell({request.brain_id for request in requests})
         return decisions
+
+    def begin(self, requests: Sequence[Request], *, now: int) -> Begun:
+        """See `store.Store`: there is nobody to wait for but the disk."""
+        return Ended(self.ingest(requests, now=now))
 
     def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
         """See `store.Store`: one process serves a file."""

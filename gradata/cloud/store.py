@@ -120,6 +120,30 @@ class EventQuery:
     """Of the records together, unless the first one is longer."""
 
 
+class Begun(Protocol):
+    """A group of requests whose commit was begun."""
+
+    def descriptor(self) -> int | None:
+        """Readable when there is news of it; None: `end` does not wait."""
+
+    def end(self) -> list[Decision]:
+        """Wait until it is durable; the decisions. To be called once. Raises as `Store.ingest`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """`Begun`, and done."""
+
+    decisions: list[Decision] = field(repr=False)
+
+    def descriptor(self) -> None:
+        """Nothing to wait for."""
+
+    def end(self) -> list[Decision]:
+        """At once."""
+        return self.decisions
+
+
 class Store(Watched, Removing, Protocol):
     """Everything that the cloud keeps; what only eyes need is in `store_watch`, what takes away in `store_remove`.
 
@@ -137,6 +161,9 @@ class Store(Watched, Removing, Protocol):
 
         Nothing at all was written if this raises.
         """
+
+    def begin(self, requests: Sequence[Request], *, now: int) -> Begun:
+        """As `ingest`, in two halves: others may be begun before this one is ended, by the same thread, in order."""
 
     def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
         """Count one request of each name against a rate that all servers of the store share; their verdicts.

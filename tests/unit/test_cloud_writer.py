@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import queue
+import socket
 import threading
 from collections.abc import Sequence
 
@@ -10,7 +13,8 @@ import pytest
 from gradata.cloud.ingest import Decision, Done
 from gradata.cloud.requests import Beat, Loose, Request
 from gradata.cloud.sqlite import SqliteStore
-from gradata.cloud.writer import GroupWriter, Job
+from gradata.cloud.store import Begun, StoreUnavailableError
+from gradata.cloud.writer import GroupWriter, Job, Outcome
 from replicator.proof import CompactRange
 from tests.cloud_batches import LOG, OTHER_LOG, append, event, lines
 
@@ -97,16 +101,21 @@ class Resting(SqliteStore):
 
 
 def test_the_store_rests_after_the_last_commit_and_not_after_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At once after the first, then only when it is due; what is owed is paid at the end, and by itself when idle."""
+    """After the first answer, then only when it is due; what is owed is paid at the end, and by itself when idle."""
     monkeypatch.setattr("gradata.cloud.writer.REST_S", 3600.0)
     store = Resting()
     writer = GroupWriter(store, now=lambda: 1)
     for _ in range(5):
         done = threading.Event()
-        writer.submit(append([event("a")]), lambda _, done=done: done.set())  # type: ignore[misc]
+
+        def answer(_: Outcome, done: threading.Event = done) -> None:
+            store.did.append("answer")
+            done.set()
+
+        writer.submit(append([event("a")]), answer)
         assert done.wait(10)
     writer.close()
-    assert store.did == ["commit", "rest", *["commit"] * 4, "rest"]
+    assert store.did == ["commit", "answer", "rest", *["commit", "answer"] * 4, "rest"]
     monkeypatch.setattr("gradata.cloud.writer.REST_S", 0.02)
     writer = GroupWriter(store, now=lambda: 1)
     for _ in range(2):
@@ -115,3 +124,111 @@ def test_the_store_rests_after_the_last_commit_and_not_after_each(monkeypatch: p
         assert store.rested.wait(10)
     writer.close()
     store.close()
+
+
+class Working:
+    """A group at a store that works elsewhere: over when the test says so."""
+
+    def __init__(self, store: Elsewhere, requests: Sequence[Request]) -> None:
+        self.requests = requests
+        self.near, self.far = socket.socketpair()
+        self.error: Exception | None = None
+        self._store = store
+
+    def descriptor(self) -> int:
+        return self.near.fileno()
+
+    def end(self) -> list[Decision]:
+        assert self.near.recv(1) == b"!", "ended before it was over"
+        self._store.did.put(("ended", self.requests))
+        for end in (self.near, self.far):
+            end.close()
+        if self.error is not None:
+            raise self.error
+        return [Done(CompactRange.EMPTY, 0, None, accepted=1)] * len(self.requests)
+
+
+class Elsewhere(SqliteStore):
+    """Begins every group, and notes it."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.did: queue.SimpleQueue[tuple[str, Sequence[Request]]] = queue.SimpleQueue()
+        self.working: list[Working] = []
+
+    def begin(self, requests: Sequence[Request], *, now: int) -> Begun:
+        assert now == 1
+        self.working.append(Working(self, requests))
+        self.did.put(("begun", requests))
+        return self.working[-1]
+
+    def over(self, place: int, error: Exception | None = None) -> None:
+        """The group `place` is over."""
+        self.working[place].error = error
+        self.working[place].far.send(b"!")
+
+
+def test_a_group_is_begun_while_the_one_before_is_at_work_and_not_a_third() -> None:
+    """What comes meanwhile is begun at once, what comes behind waits; answered in order, each as it went."""
+    store = Elsewhere()
+    writer = GroupWriter(store, now=lambda: 1)
+    answered: queue.SimpleQueue[tuple[int, Outcome]] = queue.SimpleQueue()
+    log = [event(str(number)) for number in range(6)]
+    requests = [append(log, number, number + 1) for number in range(6)]
+
+    def submit(number: int) -> None:
+        writer.submit(requests[number], lambda outcome: answered.put((number, outcome)))
+
+    submit(0)
+    assert store.did.get(timeout=10) == ("begun", requests[:1])
+    submit(1)
+    assert store.did.get(timeout=10) == ("begun", requests[1:2])
+    submit(2)
+    submit(3)
+    store.over(1)
+    store.over(0, StoreUnavailableError("away"))
+    assert store.did.get(timeout=10) == ("ended", requests[:1])
+    number, outcome = answered.get(timeout=10)
+    assert number == 0
+    assert isinstance(outcome, StoreUnavailableError)
+    steps = [store.did.get(timeout=10) for _ in range(2)]
+    assert sorted(step for step, _ in steps) == ["begun", "ended"]
+    assert answered.get(timeout=10)[0] == 1
+    assert store.did.get(timeout=10) == ("begun", requests[3:4])  # a log once in a group, though both waited
+    store.over(2)
+    store.over(3)
+    assert [answered.get(timeout=10)[0] for _ in range(2)] == [2, 3]
+    submit(4)
+    assert [store.did.get(timeout=10)[0] for _ in range(3)] == ["ended", "ended", "begun"]
+    store.over(4)
+    writer.close()
+    assert answered.get(timeout=10)[0] == 4
+    store.close()
+
+
+def test_a_failed_group_is_tried_one_by_one_while_another_is_at_work() -> None:
+    """The one at fault is found, its neighbours and what was begun behind are stored."""
+    store = Elsewhere()
+    writer = GroupWriter(store, now=lambda: 1)
+    answered: queue.SimpleQueue[tuple[str, Outcome]] = queue.SimpleQueue()
+    requests = {name: append([event(name)], brain_id=name) for name in "abc"}
+    jobs = {name: Job(request, functools.partial(_note, answered, name)) for name, request in requests.items()}
+    writer.submit_all([jobs["a"], jobs["b"]])
+    assert len(store.did.get(timeout=10)[1]) == 2
+    writer.submit_all([jobs["c"]])
+    assert store.did.get(timeout=10) == ("begun", [requests["c"]])
+    store.over(0, ValueError("a bug"))
+    assert [store.did.get(timeout=10)[0] for _ in range(3)] == ["ended", "begun", "begun"]
+    store.over(1)
+    store.over(2, ValueError("a bug"))
+    store.over(3)
+    outcomes = dict(answered.get(timeout=10) for _ in range(3))
+    assert outcomes["a"] is None
+    assert isinstance(outcomes["b"], Done)
+    assert isinstance(outcomes["c"], Done)
+    writer.close()
+    store.close()
+
+
+def _note(answered: queue.SimpleQueue[tuple[str, Outcome]], name: str, outcome: Outcome) -> None:
+    answered.put((name, outcome))
