@@ -235,18 +235,24 @@ def _append(
         *found.counts,
         Writes(
             run.behind(overlap),
-            [row for row in run.rows() if row.number < size and _to_mend(row, log)] if overlap else (),
+            _to_mend(run, overlap, log) if overlap else (),
             found.events,
             tile_parts(size, completed),
         ),
     )
 
 
-def _to_mend(row: Row, log: LogFacts) -> bool:
-    """Whether the place lost its row, or holds other bytes than those that its leaf proves. What is gone stays so."""
-    if row.number in log.gone:
-        return False
-    return row.number not in log.rows or (row.record is not None and log.rows[row.number] != row.record)
+def _to_mend(run: Run, overlap: int, log: LogFacts) -> list[Row]:
+    """Of the overlap, what lost its row, or holds other bytes than its leaf proves. What is gone stays so."""
+    stored = log.rows
+    numbers = range(run.first, run.first + overlap)
+    wrong = [
+        number - run.first
+        for number, record in zip(numbers, run.records, strict=False)
+        if number not in stored or (record is not None and stored[number] != record)
+    ]
+    rows = run.rows() if wrong else []
+    return [rows[place] for place in wrong if run.first + place not in log.gone]
 
 
 def _leaves(request: Append) -> Sequence[bytes]:
