@@ -4,8 +4,9 @@ Plain SQL that a transaction pooler does not mind: nothing lives longer than a t
 by name. When the database is away every call says so at once or within seconds (StoreUnavailableError), and the next
 one tries again: it recovers alone.
 
-What a transaction reads and writes is in `postgres_facts` and `postgres_writes`, the reads are in `postgres_read`,
-the schema in `postgres_migrate`.
+A group goes the quick way, one statement that is sent and heard of later (`postgres_known`), or the general one, which
+asks first: what that reads and writes is in `postgres_facts` and `postgres_writes`. The reads are in `postgres_read`,
+the schema is in `postgres_migrate`.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ _ALL = (
     ),
     Target("correction", ("gradata/correction.py",), _units("correction")),
     Target("events", ("gradata/events.py",), _units("events")),
-    Target("ingest", ("gradata/cloud/ingest.py",), _units("ingest", "ingest_words")),
+    Target("ingest", ("gradata/cloud/ingest.py", "gradata/cloud/writes.py"), _units("ingest", "ingest_words")),
     Target("tiles", ("gradata/cloud/tiles.py",), _units("tiles", "ingest")),
 )
 TARGETS = {target.name: target for target in _ALL}

@@ -203,13 +203,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "if False:",
     ),
     Mutant(
-        "root unchecked of one",
-        "a fork at the head goes unnoticed if it is one new event",
-        INGEST,
-        " or request.root != log.tree.root:",
-        ":",
-    ),
-    Mutant(
         "batch not learned",
         "an event that is twice in one batch is new twice",
         INGEST,
