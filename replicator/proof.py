@@ -85,11 +85,8 @@ class CompactRange:
         """The Merkle tree hash of the records, 32 bytes. Computed once: a batch is compared with it, and answered."""
         if self._root is None:
             root = self.nodes[-1] if self.nodes else EMPTY_ROOT
-            begin = _NODE.copy
             for left in self.nodes[-2::-1]:
-                node = begin()
-                node.update(left + root)
-                root = node.digest()
+                root = node_hash(left, root)
             object.__setattr__(self, "_root", root)
             return root
         return self._root

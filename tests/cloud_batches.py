@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
+from gradata.cloud.ingest import Decision, Done
 from gradata.cloud.meaning import read_lines
 from gradata.cloud.requests import Append, Lines
 from replicator.framing import split
@@ -64,3 +65,10 @@ def body(log: Sequence[bytes], first: int = 0, end: int | None = None, **changes
         "count": len(part),
     } | changes
     return json.dumps(envelope).encode() + b"\n" + b"".join(part)
+
+
+def counted(decisions: Sequence[Decision]) -> list[tuple[int, int]]:
+    """Accepted and duplicates of each, all of which must be done."""
+    done = [decision for decision in decisions if isinstance(decision, Done)]
+    assert len(done) == len(decisions), decisions
+    return [(decision.accepted, decision.duplicates) for decision in done]

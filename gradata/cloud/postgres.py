@@ -146,7 +146,6 @@ class PostgresStore(PostgresRemoving):
         try:
             send(connection, [foreseen_call(foreseen, done, now=now)])
         except psycopg.Error:
-            self._known.forget()
             return None
         self._known.keep(requests, decisions, foreseen.locked)  # what is begun from here on continues this
         self._in_flight.append(group)

@@ -2,7 +2,7 @@
 
 A log in use is continued again and again, nearly always through the same process. So a group in which every batch
 continues its log as it was left is decided by what is remembered, and goes to the database in one round trip, where
-`gradata.append_group` checks it all under the locks before it writes. If anything turns out to be otherwise nothing
+`gradata.hold_group` checks it all under the locks before it writes. If anything turns out to be otherwise nothing
 is written, and the group goes the general way (`postgres_facts.gather`), from which the truth is remembered.
 
 So one group may be sent behind another that was not heard of yet, and be decided by what that one will have left: if
@@ -25,7 +25,6 @@ from gradata.cloud.postgres_facts import Brain, Connection, Locked
 from gradata.cloud.requests import Append, Lines, Request
 
 REMEMBERED_MAX = 4_096
-_TRUE = b"\x01"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,4 +121,4 @@ class InFlight:
         except psycopg.Error:
             self.stored = False
         else:
-            self.stored = answer.get_value(0, 0) == _TRUE
+            self.stored = answer.ntuples == 1

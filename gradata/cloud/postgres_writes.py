@@ -131,15 +131,16 @@ def write(
 
 
 def foreseen_call(foreseen: Foreseen, decisions: Sequence[Done], *, now: int) -> Call:
-    """The statement that writes what the decisions say if all is as foreseen, else nothing; it says which."""
+    """The statement that writes what the decisions say if all is as foreseen: then it has a row, else none."""
     writing = _Writing()
     nodes = []
     for request, done in zip(foreseen.requests, decisions, strict=True):
         nodes.append(b"".join(foreseen.facts.logs[request.brain_id, request.log_id].tree.nodes))
         _collect(writing, request, done, foreseen.locked, now)
-    known = (Int(LOCK_S), Bigints(foreseen.keys), Bigints(foreseen.events), Byteas(nodes))
+    logs = Bigints(list(foreseen.locked.logs.values()))
     columns = chain.from_iterable(rows.arrays() for rows in _group_rows(writing))
-    return _APPEND_GROUP, (*known, Bigint(now), *columns)
+    known = (Int(LOCK_S), Bigints(foreseen.keys), Bigints(foreseen.events), logs, Byteas(nodes))
+    return _HOLD_AND_END, (Bigint(now), *columns, *known)
 
 
 def _group_rows(writing: _Writing) -> tuple[_Rows, ...]:
@@ -234,16 +235,16 @@ def _calls(writing: _Writing, now: Bigint) -> Iterator[Call]:
         yield _END_GROUP, (now, *columns)
 
 
-_KNOWN_ARGUMENTS = 4
 _END_ARGUMENTS = 46
+_HOLD_ARGUMENTS = 5
 
 
-def _call_of(function: str, arguments: int) -> bytes:
-    return f"SELECT gradata.{function}({', '.join(f'${place}' for place in range(1, arguments + 1))})".encode()
+def _call_of(function: str, arguments: int, behind: int = 0) -> str:
+    return f"gradata.{function}({', '.join(f'${behind + place}' for place in range(1, arguments + 1))})"
 
 
-_APPEND_GROUP = _call_of("append_group", _KNOWN_ARGUMENTS + _END_ARGUMENTS)
-_END_GROUP = _call_of("end_group", _END_ARGUMENTS)
+_END_GROUP = f"SELECT {_call_of('end_group', _END_ARGUMENTS)}".encode()
+_HOLD_AND_END = _END_GROUP + f" WHERE {_call_of('hold_group', _HOLD_ARGUMENTS, _END_ARGUMENTS)}".encode()
 
 
 def _day_rows(writing: _Writing) -> _Rows:

@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,35 +19,24 @@ import pytest
 
 from gradata.cloud.auth import create_key
 from gradata.cloud.check import check
-from gradata.cloud.ingest import Done
 from gradata.cloud.limits import Rate
 from gradata.cloud.postgres_facts import gather
 from gradata.cloud.postgres_migrate import migrate_url, newest
+from gradata.cloud.requests import Request
 from gradata.cloud.store import EventQuery, Store, StoreError, StoreUnavailableError, open_store, shown
-from tests.cloud_batches import LOG, append, body, event, lines, tree
+from tests.cloud_batches import LOG, append, body, counted, event, lines, tree
 from tests.postgres_fixture import Postgres
 
 NOW = 1_764_000_000_000_000
 BATCH = "application/vnd.gradata.batch"
 
 
-@pytest.fixture
-def stores(postgres_url: str) -> Iterator[list[Store]]:
-    """Four stores on one database, as four API processes have them."""
-    opened = [open_store(postgres_url, serving=True) for _ in range(4)]
-    yield opened
-    for store in opened:
-        store.close()
-
-
 def log_name(number: int) -> str:
     return f"{number:08d}-1111-4111-8111-111111111111"
 
 
-def counts(store: Store, *requests: object) -> list[tuple[int, int]]:
-    decisions = store.ingest(requests, now=NOW)  # type: ignore[arg-type]
-    assert all(isinstance(decision, Done) for decision in decisions), decisions
-    return [(decision.accepted, decision.duplicates) for decision in decisions if isinstance(decision, Done)]
+def counts(store: Store, *requests: Request) -> list[tuple[int, int]]:
+    return counted(store.ingest(requests, now=NOW))
 
 
 def test_f31_writers_in_any_order_neither_deadlock_nor_miscount(stores: list[Store], postgres_url: str) -> None:
@@ -252,7 +240,7 @@ def test_an_older_store_is_upgraded_with_what_it_holds(postgres_url: str) -> Non
     counts(store, append(log, 0, 10))
     store.close()
     with psycopg.connect(postgres_url, autocommit=True) as admin:
-        for name in ("begin_group", "end_group", "append_group", "fresh", "spend"):
+        for name in ("begin_group", "end_group", "hold_group", "fresh", "spend"):
             admin.execute(f"DROP FUNCTION gradata.{name}")
         admin.execute("DELETE FROM gradata.migrations WHERE number > 2")
     with pytest.raises(StoreError, match="old schema 2"):

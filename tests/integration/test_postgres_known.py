@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 
@@ -12,20 +10,11 @@ from gradata.cloud.check import check
 from gradata.cloud.ingest import Done, Gap
 from gradata.cloud.removal import Target
 from gradata.cloud.requests import Request
-from gradata.cloud.store import Begun, Store, StoreUnavailableError, open_store
-from tests.cloud_batches import LOG, OTHER_LOG, append, event, tree
+from gradata.cloud.store import Begun, Store, StoreUnavailableError
+from tests.cloud_batches import LOG, OTHER_LOG, append, counted, event, tree
 
 NOW = 1_764_000_000_000_000
 RECORDS = [event(f"{number:03d}") for number in range(40)]
-
-
-@pytest.fixture
-def stores(postgres_url: str) -> Iterator[list[Store]]:
-    """Two stores on one database, as two API processes have them."""
-    opened = [open_store(postgres_url, serving=True) for _ in range(2)]
-    yield opened
-    for store in opened:
-        store.close()
 
 
 def counts(store: Store, *requests: Request) -> list[tuple[int, int]]:
@@ -35,9 +24,7 @@ def counts(store: Store, *requests: Request) -> list[tuple[int, int]]:
 
 def ended(group: Begun) -> list[tuple[int, int]]:
     """The same of a group that was begun."""
-    decisions = group.end()
-    assert all(isinstance(decision, Done) for decision in decisions), decisions
-    return [(decision.accepted, decision.duplicates) for decision in decisions if isinstance(decision, Done)]
+    return counted(group.end())
 
 
 def proven(store: Store, records: list[bytes], log_id: str = LOG) -> bool:
@@ -66,7 +53,7 @@ def test_what_would_not_be_simple_is_asked_about_at_once(stores: list[Store], po
     assert counts(stores[0], append(RECORDS, 0, 1, log_id=OTHER_LOG)) == [(0, 1)]
     counts(stores[0], append([event("a"), event("b")], 1, brain_id="erased"))
     with psycopg.connect(postgres_url, autocommit=True) as admin:
-        admin.execute("ALTER FUNCTION gradata.append_group RENAME TO append_hidden")
+        admin.execute("ALTER FUNCTION gradata.hold_group RENAME TO hold_hidden")
         assert counts(stores[0], append(RECORDS, 1, 3, log_id=OTHER_LOG)) == [(0, 2)]
         log = [event("a"), event("b"), event("c")]
         assert counts(stores[0], append(log, 2, brain_id="erased")) == [(1, 0)]
