@@ -27,7 +27,7 @@ from replicator.lease import Lease, lease_path
 from replicator.log import LogReader
 from replicator.loop import Replicator
 from replicator.model import Policy, Standing
-from replicator.saved import saved_status
+from replicator.saved_state import saved_status
 from replicator.sidecar import read_only, sidecar_path
 from replicator.sink import HttpSink, Sink, check_endpoint
 from replicator.status import Notice, Shown, Status

@@ -15,7 +15,7 @@ from replicator.model import Standing
 from replicator.recovery.local import LocalTree, Progress
 from replicator.recovery.repair import Repaired, mended, repair
 from replicator.recovery.verify import Comparison, Verdict
-from replicator.saved import saved_status
+from replicator.saved_state import saved_status
 from replicator.sink.reader import HttpReader
 from replicator.status import Status, refreshed, report
 from replicator.wire import Report

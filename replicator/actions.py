@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from replicator.model import Batch, Cursor, DeadLetter, Head, Hole, Limits, Refusal, Standing
 from replicator.proof import CompactRange
-from replicator.values import value
+from replicator.fast_dataclass import value
 
 # ---------------------------------------------------------------- actions: the caller's next duty
 

@@ -25,8 +25,8 @@ from replicator.lease import Lease, lease_path
 from replicator.log import LogReader
 from replicator.model import Policy, Standing
 from replicator.pacing import backoff_s
-from replicator.process import PROCESS
-from replicator.saved import crash_notice, save_crash, saved_offset, saved_status
+from replicator.lifecycle import PROCESS
+from replicator.saved_state import crash_notice, save_crash, saved_offset, saved_status
 from replicator.sidecar import Sidecar, sidecar_path
 from replicator.sink import Sink
 from replicator.waker import Waker

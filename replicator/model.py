@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from replicator.proof import CompactRange
-from replicator.values import value
+from replicator.fast_dataclass import value
 
 MIB = 1024 * 1024
 

@@ -19,7 +19,7 @@ from gradata.cloud.writes import NewEvents, Row, Run, Writes
 from replicator.framing import event_id_of
 from replicator.model import Refusal
 from replicator.proof import CompactRange, extend
-from replicator.values import value
+from replicator.fast_dataclass import value
 
 
 @value

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from replicator.values import value
+from replicator.fast_dataclass import value
 
 WINDOW_S = 60
 TRACKED_MAX = 100_000

@@ -23,7 +23,7 @@ from replicator.actions import Acked, Heard
 from replicator.errors import WireError
 from replicator.framing import split
 from replicator.model import Batch, Head, Limits
-from replicator.values import value
+from replicator.fast_dataclass import value
 from replicator.wire import (
     JSON_TYPE,
     PROBLEM_TYPE,

@@ -24,7 +24,7 @@ from gradata.cloud.ingest import Decision
 from gradata.cloud.limits import Rate, Verdict
 from gradata.cloud.requests import Loose, Request
 from gradata.cloud.store import Begun, Store, StoreUnavailableError
-from replicator.values import value
+from replicator.fast_dataclass import value
 
 GROUP_REQUESTS_MAX = 512
 GROUP_RECORDS_MAX = 40_000

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gradata.cloud.requests import NO_COLUMNS, Columns
 from gradata.cloud.tiles import TilePart
-from replicator.values import value
+from replicator.fast_dataclass import value
 
 
 class Row(NamedTuple):

@@ -16,7 +16,7 @@ import orjson
 
 from replicator.errors import WireError
 from replicator.model import Head, Limits, Refusal
-from replicator.values import value
+from replicator.fast_dataclass import value
 
 SCHEMA = 2
 SCHEMAS = (1, 2)

@@ -424,7 +424,7 @@ def open_and_close(times, timeout_s):
 open_and_close(3, 5)
 before = counted()
 open_and_close(int(sys.argv[2]), float(sys.argv[3]))
-from replicator.process import PROCESS
+from replicator.lifecycle import PROCESS
 gc.collect()
 deadline = 100
 while counted()[0] > before[0] and deadline:
