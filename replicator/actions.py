@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from replicator.fast_dataclass import value
 from replicator.model import Batch, Cursor, DeadLetter, Head, Hole, Limits, Refusal, Standing
 from replicator.proof import CompactRange
-from replicator.fast_dataclass import value
 
 # ---------------------------------------------------------------- actions: the caller's next duty
 

@@ -22,10 +22,10 @@ from replicator import status as st
 from replicator.engine import Clock, Engine, Host, Ports, SystemClock
 from replicator.errors import LogError, ReplicatorError, SidecarError
 from replicator.lease import Lease, lease_path
+from replicator.lifecycle import PROCESS
 from replicator.log import LogReader
 from replicator.model import Policy, Standing
 from replicator.pacing import backoff_s
-from replicator.lifecycle import PROCESS
 from replicator.saved_state import crash_notice, save_crash, saved_offset, saved_status
 from replicator.sidecar import Sidecar, sidecar_path
 from replicator.sink import Sink

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from replicator.proof import CompactRange
 from replicator.fast_dataclass import value
+from replicator.proof import CompactRange
 
 MIB = 1024 * 1024
 

@@ -16,10 +16,10 @@ from gradata.cloud.bars import ERASED, NOTHING_BARRED, Barred, incomparable, wit
 from gradata.cloud.requests import Append, Beat, Claim, Lines, Loose, Request
 from gradata.cloud.tiles import tile_parts
 from gradata.cloud.writes import NewEvents, Row, Run, Writes
+from replicator.fast_dataclass import value
 from replicator.framing import event_id_of
 from replicator.model import Refusal
 from replicator.proof import CompactRange, extend
-from replicator.fast_dataclass import value
 
 
 @value

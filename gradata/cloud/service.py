@@ -21,9 +21,9 @@ from gradata.cloud.meaning import correction_line, read_lines, with_holes
 from gradata.cloud.requests import Append, Beat, Claim, Lines, Loose
 from replicator.actions import Acked, Heard
 from replicator.errors import WireError
+from replicator.fast_dataclass import value
 from replicator.framing import split
 from replicator.model import Batch, Head, Limits
-from replicator.fast_dataclass import value
 from replicator.wire import (
     JSON_TYPE,
     PROBLEM_TYPE,

@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 
 from replicator.errors import WireError
-from replicator.model import Head, Limits, Refusal
 from replicator.fast_dataclass import value
+from replicator.model import Head, Limits, Refusal
 
 SCHEMA = 2
 SCHEMAS = (1, 2)

@@ -16,9 +16,9 @@ import orjson
 
 from replicator.actions import Acked, Heard
 from replicator.errors import WireError
+from replicator.fast_dataclass import value
 from replicator.framing import interpret, split
 from replicator.model import Batch, Head, Limits, Refusal
-from replicator.fast_dataclass import value
 from replicator.wire.common import (
     ANSWER_BYTES_MAX,
     ENVELOPE_BYTES_MAX,
