@@ -174,7 +174,7 @@ class Engine:
             asked = ports.sidecar.asked()
         except SidecarError:
             asked = None  # said by the checkpoint that fails for the same reason; the order stays in the sidecar
-        trouble = self.progress.trouble
+        trouble = self.progress.retry.trouble
         waits_for_key = trouble is not None and trouble.code in ("denied", "no_key", "no_consent")
         return act.Woken(key_changed=waits_for_key and ports.sink.key_changed(), reset=asked.reset if asked else None)
 
@@ -217,7 +217,7 @@ class Engine:
             self._on_notice(notice)
         # The status within a checkpoint counts the dead letters that the sidecar had before it.
         counted = isinstance(action, act.Checkpoint) and bool(action.dead_letters)
-        if told or counted or isinstance(action, act.Beat) or before.failures != self.progress.failures:
+        if told or counted or isinstance(action, act.Beat) or before.retry.failures != self.progress.retry.failures:
             try:
                 self._ports.sidecar.save_status(st.to_json(self.refresh()))
             except SidecarError:

@@ -183,11 +183,11 @@ class Replicator:
         if engine is None or not self._permitted():
             return saved_offset(self.log_path), None if self._permitted() else "off"
         progress = engine.progress
-        offset = progress.durable.cursor.offset if progress.durable is not None else 0
-        if progress.save_trouble is not None and progress.standing is not None:
+        offset = progress.saving.durable.cursor.offset if progress.saving.durable is not None else 0
+        if progress.saving.trouble is not None and progress.standing is not None:
             offset = progress.standing.cursor.offset
-        trouble = progress.trouble
-        if trouble is None or not (trouble.pauses or trouble.stops or progress.not_before > deadline):
+        trouble = progress.retry.trouble
+        if trouble is None or not (trouble.pauses or trouble.stops or progress.retry.not_before > deadline):
             return offset, None
         return offset, trouble.code
 

@@ -127,13 +127,13 @@ def build(p: Progress, facts: Facts, before: Status | None) -> Status:
         log_bytes=facts.log_bytes,
         backlog_bytes=backlog,
         dead_letters=facts.dead_letters,
-        trouble=_shown(p.trouble, facts.now, before),
+        trouble=_shown(p.retry.trouble, facts.now, before),
         log_trouble=f"{p.log_trouble.code}: {p.log_trouble.detail}" if p.log_trouble is not None else None,
-        sidecar_trouble=p.save_trouble,
+        sidecar_trouble=p.saving.trouble,
         crash=None if acked or before is None else before.crash,
         last_event_at=facts.last_event_at,
         last_ack_at=facts.now if acked else (before.last_ack_at if before is not None else None),
-        failures=p.failures,
+        failures=p.retry.failures,
         requests=p.tally.requests,
         accepted=p.tally.accepted,
         duplicates=p.tally.duplicates,
@@ -151,12 +151,13 @@ def build(p: Progress, facts: Facts, before: Status | None) -> Status:
 
 
 def _state(p: Progress, backlog: int) -> State:
-    if p.trouble is not None:
-        if p.trouble.code == "held":
+    trouble = p.retry.trouble
+    if trouble is not None:
+        if trouble.code == "held":
             return "held"
-        if p.trouble.stops:
+        if trouble.stops:
             return "stopped"
-        return "paused" if p.trouble.pauses else "retrying"
+        return "paused" if trouble.pauses else "retrying"
     if p.standing is None:
         return "starting"
     return "live" if backlog == 0 or (p.caught_up and p.log_trouble is None) else "lagging"
@@ -221,14 +222,14 @@ def refreshed(status: Status, *, log_bytes: int) -> Status:
 def notices(before: Progress, after: Progress) -> tuple[Notice, ...]:
     """What a person should hear when `after` follows `before`: at most one notice a subject, at its edge only."""
     return (
-        *_trouble_notices(before.trouble, after),
+        *_trouble_notices(before.retry.trouble, after),
         *_standing_notices(before, after),
         *_local_notices(before, after),
     )
 
 
 def _trouble_notices(before: Trouble | None, after: Progress) -> tuple[Notice, ...]:
-    now = after.trouble
+    now = after.retry.trouble
     if now is None:
         return () if before is None else (Notice("recovered", f"replication goes on (it was: {before.code})"),)
     if before is not None and before.code == now.code:
@@ -245,7 +246,8 @@ def _standing_notices(before: Progress, after: Progress) -> tuple[Notice, ...]:
     old, new = before.standing, after.standing
     told = []
     if new.cursor.log_id != old.cursor.log_id:
-        text = f"the log begins a new generation {new.cursor.log_id} (after {old.cursor.log_id}): {before.renew}"
+        why, log_id = before.generation_ended, new.cursor.log_id
+        text = f"the log begins a new generation {log_id} (after {old.cursor.log_id}): {why}"
         told.append(Notice("new_generation", text, "if this was not intended, run: gradata doctor", grave=True))
     elif new.cursor.size < old.cursor.size:
         text = f"the cursor goes back from record {old.cursor.size} to {new.cursor.size}"
@@ -264,9 +266,9 @@ def _standing_notices(before: Progress, after: Progress) -> tuple[Notice, ...]:
 
 def _local_notices(before: Progress, after: Progress) -> tuple[Notice, ...]:
     told = []
-    fresh = len(after.dead_letters) - len(before.dead_letters)
+    fresh = len(after.saving.dead_letters) - len(before.saving.dead_letters)
     if fresh > 0:
-        last = after.dead_letters[-1]
+        last = after.saving.dead_letters[-1]
         text = (
             f"{fresh} record(s) refused for good, the last is number {last.record} ({last.code}); kept as dead letters"
         )
@@ -275,7 +277,7 @@ def _local_notices(before: Progress, after: Progress) -> tuple[Notice, ...]:
     if failed is not None and (before.log_trouble is None or before.log_trouble.code != failed.code):
         missing = failed.code == "ENOENT"
         told.append(Notice("log_unreadable", f"{failed.code}: {plain(failed.detail)}", grave=not missing))
-    if after.save_trouble is not None and before.save_trouble is None:
-        text = f"the cursor cannot be saved, replication goes on: {plain(after.save_trouble)}"
+    if after.saving.trouble is not None and before.saving.trouble is None:
+        text = f"the cursor cannot be saved, replication goes on: {plain(after.saving.trouble)}"
         told.append(Notice("sidecar", text, "free disk space or mend the directory's permissions", grave=True))
     return tuple(told)

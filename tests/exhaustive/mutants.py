@@ -6,11 +6,13 @@ budget within which the walk finds it; None: the scenarios find it.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 
 from replicator import engine, progress
@@ -21,6 +23,7 @@ from .logs import LOGS, first_state
 from .walk import ViolationError, Walk
 
 STATES_MAX = 2_000_000
+PACKAGE = "mutated_progress"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,10 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the cursor goes past a batch that was refused as a whole",
-        '        return _refused_alone(p, load, Refusal(load.first, "refused", refused.detail), refused.status, now)',
-        "        return replace(p, standing=replace(p.standing, cursor=Cursor(p.cursor.log_id, load.end, p.after, None,"
-        " Anchor.of(load.last))))",
+        '        return _refused_alone(p, load, Refusal(load.first, "refused", answer.detail), answer.status, now)',
+        "        from replicator.model import Anchor, Cursor\n"
+        "        return replace(p, standing=replace(p.standing, cursor=Cursor(p.cursor.log_id, load.end,"
+        " p.load_tree, None, Anchor.of(load.last))))",
         log="poison",
         faults=0,
         cheap=True,
@@ -62,20 +66,20 @@ MUTANTS = (
     ),
     Mutant(
         "401 is taken for the records' fault, and they are skipped",
-        '            return _pause(p, Trouble("denied" if status else withheld, detail or code, status), now)',
+        '            return pause(p, Trouble("denied" if status else withheld, detail or code, status), now)',
         "            return replace(p, load=None, caught_up=True)",
         log="empty",
         cheap=True,
     ),
     Mutant(
         "nothing wakes a paused client that has nothing to send",
-        "or p.moved or (p.paused and p.caught_up):",
-        "or p.moved:",
+        "or p.endpoint_changed or (p.paused and p.caught_up):",
+        "or p.endpoint_changed:",
         faults=None,
     ),
     Mutant(
         "broken evidence is overlooked",
-        "            return _new_generation(replace(p, log_trouble=None), reason)",
+        "            return new_generation(replace(p, log_trouble=None), reason)",
         "            return replace(p, caught_up=True)",
         log="empty",
         faults=2,
@@ -83,7 +87,7 @@ MUTANTS = (
     Mutant(
         "an error of the operating system begins a new generation",
         "    return replace(p, log_trouble=failed, load=None, caught_up=True)",
-        "    return _new_generation(p, failed.code)",
+        "    return new_generation(p, failed.code)",
         log="empty",
         cheap=True,
     ),
@@ -104,20 +108,20 @@ MUTANTS = (
     ),
     Mutant(
         "records go to another cloud at another address",
-        "    if known not in (None, cloud_id) and p.moved:",
+        "    if known not in (None, cloud_id) and p.endpoint_changed:",
         "    if False:",
         log="empty",
         cheap=True,
     ),
     Mutant(
         "records go before the heartbeat at another address",
-        "    if now >= p.beat_at or p.moved or (p.paused and p.caught_up):",
-        "    if now >= p.beat_at + 1.0 or (p.paused and p.caught_up):",
+        "    if now >= p.heartbeat.due_at or p.endpoint_changed or (p.paused and p.caught_up):",
+        "    if now >= p.heartbeat.due_at + 1.0 or (p.paused and p.caught_up):",
         log="plain",
     ),
     Mutant(
         "a brain deleted on purpose is probed",
-        "    if p.trouble is not None and p.trouble.stops:\n        return act.Wait(timer)\n",
+        "    if p.stopped:\n        return act.Wait(timer)\n",
         "",
         log="empty",
         cheap=True,
@@ -132,29 +136,29 @@ MUTANTS = (
     ),
     Mutant(
         "dead letters are dropped with the checkpoint that failed",
-        "            return replace(p, save_failures=failures, save_not_before=now + delay_s, save_trouble=detail)",
-        "            return replace(p, dead_letters=(), save_failures=failures, save_not_before=now + delay_s)",
+        "    return replace(p, saving=replace(p.saving, failures=failures, not_before=now + delay_s, trouble=detail))",
+        "    return replace(p, saving=replace(p.saving, dead_letters=(), failures=failures, not_before=now + delay_s))",
         faults=None,
     ),
     Mutant(
         "a dead letter is not saved with the cursor that passed it",
-        "        return act.Checkpoint(p.standing, p.dead_letters, p.reset_id)",
-        "        return act.Checkpoint(p.standing, (), p.reset_id)",
+        "        return act.Checkpoint(p.standing, p.saving.dead_letters, p.saving.reset_id)",
+        "        return act.Checkpoint(p.standing, (), p.saving.reset_id)",
         log="poison",
         faults=0,
         cheap=True,
     ),
     Mutant(
         "a record that was refused alone is sent with its bytes for ever",
-        "else (load.first, *(number for number in named if number > load.first))",
-        "else named",
+        "else (load.first, *(number for number in left_out if number > load.first))",
+        "else left_out",
         log="poison",
         faults=1,
         cheap=True,
     ),
     Mutant(
         "a record that was named is passed without being sent alone",
-        "    unsettled = () if isinstance(load, Hole) else load.holes if p.refusal is None else load.holes[1:]",
+        "    unsettled = () if isinstance(load, Hole) else load.holes if refusal is None else load.holes[1:]",
         "    unsettled = ()",
         log="poison",
         faults=0,
@@ -162,7 +166,7 @@ MUTANTS = (
     ),
     Mutant(
         "a record that was named is a dead letter at once",
-        "    if load.holes and p.refusal is not None:\n        whys.insert(0, p.refusal)",
+        "    if load.holes and refusal is not None:\n        whys.insert(0, refusal)",
         '    whys += [Refusal(number, "refused") for number in load.holes]',
         log="poison",
         faults=0,
@@ -170,7 +174,7 @@ MUTANTS = (
     ),
     Mutant(
         "an order is carried out again and again",
-        "    if reset is None or (reset.id and reset.id == p.reset_id):",
+        "    if reset is None or (reset.id and reset.id == p.saving.reset_id):",
         "    if reset is None:",
         log="empty",
         faults=2,
@@ -184,63 +188,62 @@ MUTANTS = (
     ),
     Mutant(
         "a comparison is forgotten when the log cannot be read",
-        "    if isinstance(action, act.Compare):\n        return replace(p, log_trouble=failed, not_before=",
-        "    if isinstance(action, act.Compare):\n        return replace(p, log_trouble=failed, compare=(),"
-        " not_before=",
+        "        return replace(p, log_trouble=failed, retry=",
+        "        return replace(p, log_trouble=failed, compare=(), retry=",
         log="empty",
         faults=2,
     ),
     Mutant(
         "a throttled client asks again at once",
-        "    return replace(p, load=None, not_before=until)",
+        "    return replace(p, load=None, retry=waiting)",
         "    return replace(p, load=None)",
         log="empty",
         cheap=True,
     ),
     Mutant(
         "the wait after a failure is none",
-        "        not_before=now + max(delay_s, at_least_s),",
-        "        not_before=now,",
+        "delay_s=max(delay_s, at_least_s))",
+        "delay_s=0.0)",
         log="empty",
         cheap=True,
     ),
     Mutant(
         "a heartbeat that is answered ends the backoff of batches that are not",
-        "    p = _flowing(p) if p.caught_up else replace(p, heard=p.trouble is not None)",
-        "    p = _flowing(p)",
+        "    p = flowing(p) if p.caught_up else _answered(p)",
+        "    p = flowing(p)",
         faults=None,
     ),
     Mutant(
         "the cloud's loss of its tail goes unnoticed",
-        "    return replace(p, compare=(head,), load=None)\n\n\ndef _mismatched",
-        "    return replace(p, compare=(head,) if head.size > p.cursor.size else (), load=None)\n\n\ndef _mismatched",
+        "    return replace(p, compare=(head,), load=None)\n\n\ndef _answered",
+        "    return replace(p, compare=(head,) if head.size > p.cursor.size else (), load=None)\n\n\ndef _answered",
         log="empty",
         faults=2,
     ),
     Mutant(
         "a log cut off behind an old cursor goes unnoticed",
-        '    if resend is not None:\n        return _new_generation(p, f"the log ends',
-        '    if resend is None and False:\n        return _new_generation(p, f"the log ends',
+        '    if resend is not None:\n        return new_generation(p, f"the log ends',
+        '    if resend is None and False:\n        return new_generation(p, f"the log ends',
         log="plain",
         faults=2,
     ),
     Mutant(
         "one refused record counts twice, and the log stands still",
-        "        refused_in_a_row=p.refused_in_a_row + (p.refusal is not None),",
-        "        refused_in_a_row=p.refused_in_a_row + 1,",
+        "    refused_in_a_row = p.isolation.refused_in_a_row + (p.isolation.refusal is not None)\n",
+        "    refused_in_a_row = p.isolation.refused_in_a_row + 1\n",
         log="two bad ones",
         faults=0,
         cheap=True,
     ),
     Mutant(
         "the third record refused in a row is a dead letter like the others",
-        "    if p.refused_in_a_row + 1 >= p.policy.refused_in_a_row_max:",
+        "    if isolation.refused_in_a_row + 1 >= p.policy.refused_in_a_row_max:",
         "    if False:",
         faults=None,
     ),
     Mutant(
         "a record that took the place of the refused one is a dead letter",
-        "if p.refusal is not None and leaves[0] != p.refused_leaf:",
+        "if isolation.refusal is not None and leaves[0] != isolation.refused_leaf:",
         "if False:",
         log="sly poison",
         cheap=True,
@@ -249,17 +252,23 @@ MUTANTS = (
 
 
 def mutated(mutant: Mutant) -> ModuleType:
-    """`progress` with the bug in it, as a module of its own."""
-    source = Path(progress.__file__).read_text(encoding="utf-8")
-    found = source.count(mutant.old)
+    """`progress` with the bug in it, as a package of its own."""
+    sources = {path.name: path.read_text(encoding="utf-8") for path in Path(progress.__file__).parent.glob("*.py")}
+    found = sum(source.count(mutant.old) for source in sources.values())
     assert found == 1, f"{mutant.name}: its source is found {found} times; progress was changed, change the mutant too"
-    module = ModuleType("mutated_progress")
-    sys.modules[module.__name__] = module  # dataclasses look their module up by name
-    try:
-        exec(compile(source.replace(mutant.old, mutant.new), "mutated_progress.py", "exec"), module.__dict__)
-    finally:
-        del sys.modules[module.__name__]
-    return module
+    with TemporaryDirectory(prefix="mutant-") as place:
+        Path(place, PACKAGE).mkdir()
+        for name, source in sources.items():
+            changed = source.replace(mutant.old, mutant.new).replace(progress.__name__, PACKAGE)
+            Path(place, PACKAGE, name).write_text(changed, encoding="utf-8")
+        sys.path.insert(0, place)
+        try:
+            importlib.invalidate_caches()
+            return importlib.import_module(PACKAGE)
+        finally:
+            sys.path.remove(place)
+            for name in [name for name in sys.modules if name.partition(".")[0] == PACKAGE]:
+                del sys.modules[name]
 
 
 def found_by_walk(mutant: Mutant) -> str | None:

@@ -44,7 +44,7 @@ FAILED = (
 def broken_state(p: Progress, w: World) -> str | None:
     """What is wrong with a state."""
     for name, standing, letters in (
-        ("the cursor", p.standing, w.letters | {(letter.log_id, letter.record) for letter in p.dead_letters}),
+        ("the cursor", p.standing, w.letters | {(letter.log_id, letter.record) for letter in p.saving.dead_letters}),
         ("the durable cursor", w.durable, w.letters),
     ):
         wrong = _gap(w, standing, letters)
@@ -81,7 +81,7 @@ def broken_step(p: Progress, action: act.Action, move: Move, after: Progress, ag
     w = move.world
     if isinstance(action, act.Send) and w.foreign:
         return "records were sent to another cloud at another address, which nobody confirmed"
-    if isinstance(action, act.Send | act.Beat | act.Recall | act.Read) and p.trouble is not None and p.trouble.stops:
+    if isinstance(action, act.Send | act.Beat | act.Recall | act.Read) and p.stopped:
         return f"something was done although replication is stopped: {action}"
     if after.tally.generations > p.tally.generations and not w.happened & (TAMPERED | CLOUD_LOST | EDITED):
         return "a new generation without a cause"
@@ -90,7 +90,7 @@ def broken_step(p: Progress, action: act.Action, move: Move, after: Progress, ag
     if isinstance(action, act.Begin) and action.parent is None and _known(w):
         return "a log was begun anew, although the cloud has it and nobody asked for that"
     order = move.outcome.reset if isinstance(move.outcome, act.Woken | act.Saved) else None
-    if order is not None and order.id == p.reset_id and after.standing != p.standing:
+    if order is not None and order.id == p.saving.reset_id and after.standing != p.standing:
         return "one order was carried out twice"
     return _letter_without_cause(p, w, move, after) or _repeated(action, move, again)
 
@@ -104,7 +104,7 @@ def _known(w: World) -> bool:
 def _letter_without_cause(p: Progress, w: World, move: Move, after: Progress) -> str | None:
     if isinstance(move.outcome, act.Saved):
         return None
-    for letter in after.dead_letters[len(p.dead_letters) :]:
+    for letter in after.saving.dead_letters[len(p.saving.dead_letters) :]:
         place = p.load
         assert place is not None
         leaf = place.leaf if isinstance(place, Hole) else leaf_hash(_record(place, letter.record))
@@ -136,7 +136,7 @@ def jumped_far(p: Progress, after: Progress) -> int:
 
 def delivered(p: Progress, w: World) -> bool:
     """Everything in the log is at the cloud or a dead letter, this is durable, and nothing troubles."""
-    if p.standing is None or p.unsaved or p.trouble is not None or p.renew is not None or p.compare:
+    if p.standing is None or p.unsaved or p.retry.trouble is not None or p.generation_ended is not None or p.compare:
         return False
     if w.asked is not None or p.standing.resend is not None:
         return False

@@ -10,8 +10,8 @@ import os
 
 import pytest
 
-from replicator import actions as act
 from replicator import progress
+from replicator.progress import OUTCOMES_OF
 
 from .logs import LOGS, first_state
 from .walk import Figures, Walk
@@ -21,32 +21,7 @@ FEWER = {"two bad ones": 1, "poisons": 1}
 """Logs whose walks are large, or where more of them are three refusals in a row for ever: so many faults less."""
 STATES_MIN = 1_000
 
-LOCAL = {
-    act.Read: (act.Found, act.Nothing, act.Broken, act.ReadFailed),
-    act.Compare: (act.Compared, act.ReadFailed),
-    act.Begin: (act.Began,),
-    act.Checkpoint: (act.Saved, act.SaveFailed),
-    act.Wait: (act.Woken,),
-}
-FAILURES = (
-    act.TooLarge,
-    act.Refused,
-    act.Unavailable,
-    act.Garbled,
-    act.Throttled,
-    act.Denied,
-    act.Misconfigured,
-    act.TooOld,
-    act.Gone,
-)
-REMOTE = {
-    act.Send: (act.Acked, act.Mismatch, *FAILURES),
-    act.Beat: (act.Heard, act.Mismatch, *FAILURES),
-    act.Recall: (act.Recalled, *FAILURES),
-}
-TABLE = {
-    (action.__name__, outcome.__name__) for action, outcomes in {**LOCAL, **REMOTE}.items() for outcome in outcomes
-}
+TABLE = {(action.__name__, outcome.__name__) for action, outcomes in OUTCOMES_OF.items() for outcome in outcomes}
 """Each pair of action and outcome that there is."""
 
 

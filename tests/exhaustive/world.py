@@ -106,25 +106,43 @@ def normalised(p: Progress, took_s: float) -> Progress:
     """Times relative to now, counters capped where nothing more depends on them."""
     size = p.standing.cursor.size if p.standing is not None else 0
     offset = p.standing.cursor.offset if p.standing is not None else 0
-    wanted: dict[str, Any] = {
-        "not_before": max(0.0, p.not_before - took_s),
-        "save_not_before": max(0.0, p.save_not_before - took_s),
-        "beat_at": max(0.0, p.beat_at - took_s),
-        "last_beat": max(-1.0, p.last_beat - took_s),
-        "failures": min(p.failures, 3),
-        "save_failures": min(p.save_failures, 2),
-        "disagreements": min(p.disagreements, 2),
-        "refused_in_a_row": min(p.refused_in_a_row, 3),
-        "batch_records": min(p.batch_records, 8),
-        "regrow_at": p.regrow_at if p.regrow_at > offset else 0,
-        "culprit": p.culprit if p.culprit is not None and p.culprit >= size else None,
-        "trouble": Trouble(p.trouble.code) if p.trouble is not None else None,
-        "renew": "broken" if p.renew is not None else None,
-        "after": p.after if p.load is not None else CompactRange.EMPTY,
-        "tally": Tally(),
-    }
-    changed = {name: value for name, value in wanted.items() if getattr(p, name) != value}
-    return replace(p, **changed) if changed else p
+    sizing, isolation, retry, saving, heartbeat = p.sizing, p.isolation, p.retry, p.saving, p.heartbeat
+    suspect = isolation.suspect
+    return _with(
+        p,
+        sizing=_with(
+            sizing,
+            batch_records=min(sizing.batch_records, 8),
+            regrow_at=sizing.regrow_at if sizing.regrow_at > offset else 0,
+        ),
+        isolation=_with(
+            isolation,
+            suspect=suspect if suspect is not None and suspect >= size else None,
+            refused_in_a_row=min(isolation.refused_in_a_row, 3),
+        ),
+        retry=_with(
+            retry,
+            trouble=Trouble(retry.trouble.code) if retry.trouble is not None else None,
+            failures=min(retry.failures, 3),
+            not_before=max(0.0, retry.not_before - took_s),
+            disagreements=min(retry.disagreements, 2),
+        ),
+        saving=_with(saving, failures=min(saving.failures, 2), not_before=max(0.0, saving.not_before - took_s)),
+        heartbeat=_with(
+            heartbeat,
+            due_at=max(0.0, heartbeat.due_at - took_s),
+            last_at=max(-1.0, heartbeat.last_at - took_s),
+        ),
+        generation_ended="broken" if p.generation_ended is not None else None,
+        load_tree=p.load_tree if p.load is not None else CompactRange.EMPTY,
+        tally=Tally(),
+    )
+
+
+def _with(value: Any, **wanted: Any) -> Any:
+    """The value with these fields; itself if they have them already."""
+    changed = {name: field for name, field in wanted.items() if getattr(value, name) != field}
+    return replace(value, **changed) if changed else value
 
 
 def moves(p: Progress, w: World, action: act.Action) -> Iterator[Move]:
@@ -222,7 +240,7 @@ def _checkpoint(p: Progress, w: World, action: act.Action) -> Iterator[Move]:
 def _wait(p: Progress, w: World, action: act.Action) -> Iterator[Move]:
     assert isinstance(action, act.Wait)
     until = 0.0 if action.until is None else action.until
-    if p.trouble is not None and p.trouble.stops and not (w.asked is not None and w.asked.confirmed):
+    if p.stopped and not (w.asked is not None and w.asked.confirmed):
         confirmed = _asked(w, cursor_at("-", ()), confirmed=True)
         yield Move("a person confirms", _told(confirmed), act.Woken(reset=confirmed.asked), until)
     else:

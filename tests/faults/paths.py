@@ -255,10 +255,10 @@ def _engine(log: Path, cloud: MemoryCloud, sidecar: Sidecar | None, standing: St
 def _until_caught_up(engine: Engine, end: int) -> None:
     for _ in range(STEPS_MAX):
         engine.step()
-        durable = engine.progress.durable
+        durable = engine.progress.saving.durable
         if durable is not None and durable.cursor.offset == end:
             return
-    raise AssertionError(f"replication does not go on: {engine.progress.trouble or engine.progress.log_trouble}")
+    raise AssertionError(f"replication does not go on: {engine.progress.retry.trouble or engine.progress.log_trouble}")
 
 
 def check_replication(log: Path, cloud: MemoryCloud) -> int:

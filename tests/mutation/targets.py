@@ -22,7 +22,14 @@ _ALL = (
     Target("proof", ("replicator/proof.py",), _units("proof")),
     Target("pacing", ("replicator/pacing.py",), _units("pacing")),
     Target("framing", ("replicator/framing.py",), _units("framing")),
-    Target("progress", ("replicator/progress.py",), _units("progress")),
+    Target(
+        "progress",
+        tuple(
+            f"replicator/progress/{name}.py"
+            for name in ("table", "state", "trouble", "transitions", "log_side", "heads", "acks", "refusals")
+        ),
+        _units("progress"),
+    ),
     Target(
         "wire",
         ("replicator/wire/client.py", "replicator/wire/common.py", "replicator/wire/server.py"),

@@ -26,9 +26,9 @@ def test_each_rule_has_a_reason_and_a_target() -> None:
 @pytest.mark.parametrize(
     ("target", "function", "old", "new"),
     [
-        ("progress", "_acked", "if ack.head.size < mine.size:", "if ack.head.size <= mine.size:"),
-        ("progress", "_compared", "caught_up=False", "caught_up=True"),
-        ("progress", "_heard", "load=None", ""),
+        ("progress", "acked", "if ack.head.size < mine.size:", "if ack.head.size <= mine.size:"),
+        ("progress", "compared", "caught_up=False", "caught_up=True"),
+        ("progress", "heard", "load=None", ""),
         ("pacing", "Budget.spent", "gone += 1", "gone = 1"),
         ("framing", "reach", "assert record_bytes_max > 0", "assert record_bytes_max >= 0"),
         ("proof", "extend", 'b"\\x01" + a + b', 'b"\\x01" + b + a'),

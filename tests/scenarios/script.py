@@ -147,7 +147,7 @@ class ScriptedWorld:
         for _ in range(STEPS_MAX):
             action = self.engine.next_action()
             progress = self.engine.progress
-            if until is None and isinstance(action, act.Wait) and progress.caught_up and progress.trouble is None:
+            if until is None and isinstance(action, act.Wait) and progress.caught_up and progress.retry.trouble is None:
                 break
             if self.clock() >= (until if until is not None else RUN_S_MAX):
                 break
@@ -187,13 +187,13 @@ class ScriptedWorld:
             self.lines.append("= no cursor")
             return
         parts = [f"{p.cursor.log_id} at record {p.cursor.size}, offset {p.cursor.offset} of {self.log.end()}"]
-        durable = p.durable.cursor.size if p.durable is not None else None
-        if p.durable is None or p.durable.cursor != p.cursor:
+        durable = p.saving.durable.cursor.size if p.saving.durable is not None else None
+        if p.saving.durable is None or p.saving.durable.cursor != p.cursor:
             parts.append(f"durable {durable}")
         if p.standing.resend is not None:
             parts.append(f"sending again up to {p.standing.resend.size}")
-        if p.trouble is not None:
-            parts.append(f"trouble {p.trouble.code}")
+        if p.retry.trouble is not None:
+            parts.append(f"trouble {p.retry.trouble.code}")
         self.lines.append("= " + ", ".join(parts))
 
     # ------------------------------------------------------------------------------ commands

@@ -42,7 +42,7 @@ class Mutant:
     new: str
 
 
-PROGRESS = "replicator/progress.py"
+PROGRESS = "replicator/progress"
 READING = "replicator/log/reading.py"
 APPENDING = "replicator/log/appending.py"
 INGEST = "gradata/cloud/ingest.py"
@@ -54,51 +54,51 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "unclamped wait",
         "an absurd Retry-After is believed",
-        PROGRESS,
+        f"{PROGRESS}/transitions.py",
         "return min(max(retry_after_s or 0.0, 0.0), p.policy.retry_after_s_max)",
         "return max(retry_after_s or 0.0, 0.0)",
     ),
     Mutant(
         "upload to strangers",
         "another cloud at another address gets the log",
-        PROGRESS,
-        "if known not in (None, cloud_id) and p.moved:",
+        f"{PROGRESS}/heads.py",
+        "if known not in (None, cloud_id) and p.endpoint_changed:",
         "if False:",
     ),
     Mutant(
         "reset forward",
         "an order beyond the cursor skips records",
-        PROGRESS,
+        f"{PROGRESS}/log_side.py",
         "if there.size >= p.cursor.size:",
         "if False:",
     ),
     Mutant(
         "jump over refusals",
         "a head that is near is jumped to",
-        PROGRESS,
+        f"{PROGRESS}/heads.py",
         "(resend is not None or _near(p, there))",
         "resend is not None",
     ),
     Mutant(
         "refused in a batch",
         "records that an ack names as refused are forgotten",
-        PROGRESS,
+        f"{PROGRESS}/acks.py",
         "[why for why in ack.refused if 0 <= why.record - load.first < load.count]",
         "[]",
     ),
     Mutant(
         "all refused for good",
         "a proxy that refuses everything makes dead letters wholesale",
-        PROGRESS,
-        "if p.refused_in_a_row + 1 >= p.policy.refused_in_a_row_max:",
+        f"{PROGRESS}/refusals.py",
+        "if isolation.refused_in_a_row + 1 >= p.policy.refused_in_a_row_max:",
         "if False:",
     ),
     Mutant(
         "errors are breaks",
         "a log that cannot be read begins a new generation",
-        PROGRESS,
+        f"{PROGRESS}/log_side.py",
         "    return replace(p, log_trouble=failed, load=None, caught_up=True)\n",
-        "    return _new_generation(p, failed.code) if failed.code != 'ENOENT' else"
+        "    return new_generation(p, failed.code) if failed.code != 'ENOENT' else"
         " replace(p, log_trouble=failed, load=None, caught_up=True)\n",
     ),
     Mutant(

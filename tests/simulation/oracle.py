@@ -251,9 +251,9 @@ class Oracle:
             world.count("recalled")
         if before.standing is None and after.standing is not None and isinstance(action, act.Compare):
             world.count("sidecar rebuilt from the cloud")
-        if after.ceiling_bytes < before.ceiling_bytes:
+        if after.sizing.ceiling_bytes < before.sizing.ceiling_bytes:
             world.count("batch halved")
-        if after.batch_records < before.batch_records and after.limits == before.limits:
+        if after.sizing.batch_records < before.sizing.batch_records and after.limits == before.limits:
             world.count("batch halved by records")
         if isinstance(action, act.Wait) and before.budget.ready_at(0.0) > world.clock.now_s:
             world.count("waited for the budget")
@@ -265,7 +265,7 @@ class Oracle:
         if isinstance(action, act.Checkpoint):
             self._judge_save(directory, leader, action, after)
         else:
-            for letter in after.dead_letters[len(before.dead_letters) :]:
+            for letter in after.saving.dead_letters[len(before.saving.dead_letters) :]:
                 self._judge_letter(before, letter.record, letter.length)
 
     def _count_refusals(
@@ -277,8 +277,8 @@ class Oracle:
         if not isinstance(action, act.Send):
             in_a_row[leader] = 0  # what was refused is met again where the cursor went: counted anew
             return
-        load, more = action.load, len(after.dead_letters) - len(before.dead_letters)
-        hole = isinstance(load, Hole) and before.refusal is not None
+        load, more = action.load, len(after.saving.dead_letters) - len(before.saving.dead_letters)
+        hole = isinstance(load, Hole) and before.isolation.refusal is not None
         alone = isinstance(load, Batch) and load.count == 1 and after.tally.refused == before.tally.refused
         refused = more > 0 and (hole or alone)
         in_a_row[leader] = in_a_row[leader] + 1 if refused else 0
@@ -297,7 +297,7 @@ class Oracle:
 
     def _judge_save(self, directory: Directory, leader: str, action: act.Checkpoint, after: Progress) -> None:
         """What a client believes to be saved is saved."""
-        if after.durable != action.standing or after.save_trouble is not None:
+        if after.saving.durable != action.standing or after.saving.trouble is not None:
             return
         (rows,) = (process.rows for process in directory.processes if process.name == leader)
         self._check(rows.standing == action.standing, f"{leader} takes a cursor for durable that is not", "lost")
@@ -345,7 +345,7 @@ class Oracle:
             missing = p.log_trouble is not None and p.log_trouble.code == "ENOENT" and not whole
             # A log that somebody removed, and nobody has begun again, leaves nothing to do: it is told, and waits.
             behind = not missing and (p.standing is None or p.standing.cursor.offset != whole)
-            trouble = p.trouble or (None if missing else p.log_trouble) or p.save_trouble
+            trouble = p.retry.trouble or (None if missing else p.log_trouble) or p.saving.trouble
             state = f"{trouble}, at {p.standing.cursor.offset if p.standing else None} of {whole}"
             self._check(not behind and trouble is None, f"{directory.name} is not healed: {state}", "late")
 
@@ -374,7 +374,7 @@ class Oracle:
         assert log is not None
         name = f"the log of {directory.name}"
         self._check((log.tree, log.offset) == (cursor.tree, len(whole)), f"{name}: its head is not the cursor")
-        self._check(p.durable == p.standing, f"{name}: the cursor is not durable")
+        self._check(p.saving.durable == p.standing, f"{name}: the cursor is not durable")
         saved = directory.shared or directory.letters_lost or directory.rows.standing == p.standing
         self._check(saved, f"{name}: the cursor is not in the sidecar")
         if directory.edited:

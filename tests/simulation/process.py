@@ -232,12 +232,12 @@ class Process:
         unchanged = self._looked_version == self.directory.version and not p.wants_saving and not p.compare
         broken = p.log_trouble is not None and p.log_trouble.code != "ENOENT"
         if self.directory.world.fast and unchanged and p.standing is not None:
-            if p.trouble is not None and p.trouble.stops:
+            if p.stopped:
                 until_s = now_s + DORMANT_S
-            elif p.not_before > now_s:
-                until_s = p.not_before
-            elif p.caught_up and not p.renew and not broken and self._read_version == self.directory.version:
-                until_s = p.beat_at
+            elif p.retry.not_before > now_s:
+                until_s = p.retry.not_before
+            elif p.caught_up and not p.generation_ended and not broken and self._read_version == self.directory.version:
+                until_s = p.heartbeat.due_at
         return max(0.0, until_s - now_s)
 
     def _note(self, text: str) -> None:

@@ -238,11 +238,11 @@ class World:
         """A person looks at what stopped, and lets it go on."""
         for process in directory.processes:
             engine = process.engine
-            if engine is None or engine.progress.trouble is None or not engine.progress.trouble.stops:
+            if engine is None or engine.progress.retry.trouble is None or not engine.progress.retry.trouble.stops:
                 continue
             if not directory.rows.resets:
                 self.note(f"a person confirms ({directory.name})")
-                self.count(f"confirmed: {engine.progress.trouble.code}")
+                self.count(f"confirmed: {engine.progress.retry.trouble.code}")
                 directory.foreign = False
                 directory.excuse("reset", "resend")
                 self.order(directory, Reset(Cursor(self.new_uuid()), confirmed=True))

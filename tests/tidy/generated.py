@@ -14,6 +14,9 @@ from pathlib import Path
 
 from gradata.cli import build_parser
 from gradata.service import Kind, Wanted, service
+from replicator.actions import Action, Outcome
+from replicator.progress import OUTCOMES_OF
+from replicator.progress.table import FAILURES
 
 ROOT = Path(__file__).parents[2]
 _PART = re.compile(r"(?<=<!-- generated: )(?P<name>[\w.-]+)( -->\n)(?P<text>.*?)(?=<!-- /generated -->)", re.DOTALL)
@@ -49,7 +52,7 @@ def parts(text: str) -> dict[str, str]:
 def made(name: str) -> str:
     """What a part would be now."""
     kind, _, which = name.partition(".")
-    return {"service": _service, "api": _api, "options": _options}[kind](which)
+    return {"service": _service, "api": _api, "options": _options, "decisions": _decisions}[kind](which)
 
 
 def _service(kind: str) -> str:
@@ -58,6 +61,45 @@ def _service(kind: str) -> str:
     language = {"systemd": "ini", "launchd": "xml"}.get(kind, "yaml")
     commands = "\n".join(one.commands)
     return f"Save as `{one.path}`:\n\n```{language}\n{one.text}```\n\n```sh\n{commands}\n```\n"
+
+
+def _decisions(which: str) -> str:
+    if which == "outcomes":
+        rows = _rows_of_outcomes()
+        lines = [f"| `{kind.__name__}` | {_first_sentence(kind)} | `{rows[kind.__name__]}` |" for kind in rows_order()]
+        return "\n".join(["| outcome | what it is | its row |", "|---|---|---|", *lines, ""])
+    lines = [f"| `{action.__name__}` | {_first_sentence(action)} | {_of_action(action)} |" for action in OUTCOMES_OF]
+    return "\n".join(["| action | what it does | outcomes |", "|---|---|---|", *lines, ""])
+
+
+def _of_action(action: type[Action]) -> str:
+    names = [f"`{outcome.__name__}`" for outcome in OUTCOMES_OF[action] if outcome not in FAILURES]
+    return ", ".join([*names, *(["a failure"] if FAILURES[0] in OUTCOMES_OF[action] else [])])
+
+
+def rows_order() -> list[type[Outcome]]:
+    """Each outcome once, in the order of the table, the failures last."""
+    named = [outcome for outcomes in OUTCOMES_OF.values() for outcome in outcomes if outcome not in FAILURES]
+    return list(dict.fromkeys([*named, *FAILURES]))
+
+
+def _rows_of_outcomes() -> dict[str, str]:
+    """For each outcome the function that the table's `match` calls."""
+    found = {}
+    tree = ast.parse((ROOT / "replicator/progress/table.py").read_text(encoding="utf-8"))
+    for case in (node for node in ast.walk(tree) if isinstance(node, ast.match_case)):
+        if isinstance(case.pattern, ast.MatchClass):
+            returned = case.body[-1]
+            assert isinstance(returned, ast.Return)
+            assert isinstance(returned.value, ast.Call)
+            name = ast.unparse(returned.value.func)
+            found[ast.unparse(case.pattern.cls).removeprefix("act.")] = "table" if name == "replace" else name
+    return found
+
+
+def _first_sentence(kind: type) -> str:
+    first = inspect.cleandoc(kind.__doc__ or "").replace("\n", " ").split(". ")[0].removesuffix(".")
+    return first.replace("|", "\\|")
 
 
 def _options(_: str) -> str:

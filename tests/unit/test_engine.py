@@ -107,7 +107,7 @@ def test_f33_a_wait_for_a_key_ends_when_the_key_changes() -> None:
     bench = Bench(b"one\n")
     bench.cloud.denied = act.Denied(401, "key_unknown")
     bench.run()
-    assert bench.engine.progress.not_before == 5.0
+    assert bench.engine.progress.retry.not_before == 5.0
     bench.sink.key, bench.cloud.denied = "key-2", None
     assert bench.run() == ["Wait"]
     bench.run()

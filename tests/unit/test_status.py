@@ -12,6 +12,7 @@ from replicator.model import DeadLetter, Policy, Standing, TreeHead
 from replicator.progress import Progress, Tally, Trouble
 from replicator.testing.log import cursor_at
 from replicator.wire import Report
+from tests.support.fields import changed
 
 LOG = (b"one\n", b"two\n", b"three\n")
 HERE = "https://here/api/v1"
@@ -22,7 +23,7 @@ LETTER = DeadLetter("log-1", 1, 4, 4, "refused", "no")
 def at(size: int, **fields: object) -> Progress:
     """A progress behind `size` records of a cloud that is known."""
     standing = Standing(cursor_at("log-1", LOG[:size]), "cloud-1", HERE)
-    return replace(Progress.start(standing, policy=Policy(), endpoint=HERE), **fields)  # type: ignore[arg-type]
+    return changed(Progress.start(standing, policy=Policy(), endpoint=HERE), **fields)  # type: ignore[no-any-return]
 
 
 def shown(p: Progress, before: st.Status | None = None, *, log_bytes: int = 14, now: str = NOW) -> st.Status:
@@ -44,10 +45,10 @@ def codes(before: Progress, after: Progress) -> list[str]:
         (at(1), "lagging"),
         (at(1, caught_up=True), "live"),
         (at(1, caught_up=True, log_trouble=act.ReadFailed("EACCES", "no")), "lagging"),
-        (at(1, trouble=Trouble("unavailable")), "retrying"),
-        (at(3, trouble=Trouble("denied", "", 401)), "paused"),
-        (at(3, trouble=Trouble("held")), "held"),
-        (at(3, trouble=Trouble("gone", "", 410)), "stopped"),
+        (at(1, retry__trouble=Trouble("unavailable")), "retrying"),
+        (at(3, retry__trouble=Trouble("denied", "", 401)), "paused"),
+        (at(3, retry__trouble=Trouble("held")), "held"),
+        (at(3, retry__trouble=Trouble("gone", "", 410)), "stopped"),
     ],
 )
 def test_the_state_names_what_holds_records_up(p: Progress, state: str) -> None:
@@ -59,7 +60,7 @@ def test_a_status_says_all_that_is_known() -> None:
     """Each field from where it comes: the progress, its tally, the facts, and what was known before."""
     tally = Tally(11, 12, 13, 14, 15, 16, 17, 18)
     cursor = replace(cursor_at("log-1", LOG[:2]), parent="log-0")
-    p = at(2, tally=tally, failures=19, standing=Standing(cursor, "cloud-1", "https://there/api/v1"))
+    p = at(2, tally=tally, retry__failures=19, standing=Standing(cursor, "cloud-1", "https://there/api/v1"))
     facts = st.Facts(15, NOW, 20, THEN, 21, "host", "1.0", "since", brief=True)
     before = st.Status("live", THEN, HERE, log_id="log-1", offset=8, crash="a crash", last_ack_at="long ago")
     assert st.build(p, facts, before) == st.Status(
@@ -122,25 +123,25 @@ def test_the_last_ack_is_when_the_offset_of_this_log_grew() -> None:
 
 def test_trouble_is_shown_with_status_hint_and_since_when() -> None:
     """While the code stays the same its beginning stays; another code begins anew; every code has a hint."""
-    denied = shown(at(1, trouble=Trouble("denied", "key_unknown", 401)), now=THEN)
+    denied = shown(at(1, retry__trouble=Trouble("denied", "key_unknown", 401)), now=THEN)
     assert denied.trouble == st.Shown("denied", "key_unknown (401)", THEN, st.HINTS["denied"])
-    again = shown(at(1, trouble=Trouble("denied", "key_unknown", 401)), denied)
+    again = shown(at(1, retry__trouble=Trouble("denied", "key_unknown", 401)), denied)
     assert again.trouble == denied.trouble
-    other = shown(at(1, trouble=Trouble("no_key", "none")), denied)
+    other = shown(at(1, retry__trouble=Trouble("no_key", "none")), denied)
     assert other.trouble == st.Shown("no_key", "none", NOW, st.HINTS["no_key"])
 
 
 def test_a_status_of_a_troubled_log_and_sidecar_says_so() -> None:
     """Each in words; a log that is sent again says how far."""
     standing = replace(at(1).standing or Standing(cursor_at("-", ())), resend=TreeHead(3, b""))
-    p = at(1, log_trouble=act.ReadFailed("EIO", "no"), save_trouble="disk full", standing=standing)
+    p = at(1, log_trouble=act.ReadFailed("EIO", "no"), saving__trouble="disk full", standing=standing)
     status = shown(p)
     assert (status.log_trouble, status.sidecar_trouble, status.resending_to) == ("EIO: no", "disk full", 3)
 
 
 def test_f55_the_report_to_the_cloud_holds_only_numbers_codes_and_times() -> None:
     """What travels with each request: no detail of a trouble, no path, no name of a host."""
-    report = st.report(shown(at(1, trouble=Trouble("denied", "a detail", 401))))
+    report = st.report(shown(at(1, retry__trouble=Trouble("denied", "a detail", 401))))
     assert (report.state, report.trouble, report.backlog_bytes, report.version) == ("paused", "denied", 10, "unknown")
     assert st.report(shown(at(3))).trouble is None
     status = st.Status("live", NOW, HERE, log_bytes=1, backlog_bytes=2, dead_letters=3, version="1.0")
@@ -150,7 +151,7 @@ def test_f55_the_report_to_the_cloud_holds_only_numbers_codes_and_times() -> Non
 
 def test_a_status_survives_as_json() -> None:
     """What `to_json` wrote `from_json` reads, trouble or not."""
-    for p in (at(3), at(1, trouble=Trouble("denied", "", 401))):
+    for p in (at(3), at(1, retry__trouble=Trouble("denied", "", 401))):
         status = shown(p)
         assert st.from_json(st.to_json(status)) == status
 
@@ -176,7 +177,7 @@ def test_a_status_that_somebody_else_wrote_is_refreshed_by_the_logs_length() -> 
     live = shown(at(3))
     assert st.refreshed(live, log_bytes=14).state == "live"
     assert st.refreshed(live, log_bytes=20) == replace(live, state="lagging", log_bytes=20, backlog_bytes=6)
-    paused = shown(at(3, trouble=Trouble("denied", "", 401)))
+    paused = shown(at(3, retry__trouble=Trouble("denied", "", 401)))
     assert st.refreshed(paused, log_bytes=20).state == "paused"
 
 
@@ -193,12 +194,12 @@ def test_a_status_that_somebody_else_wrote_is_refreshed_by_the_logs_length() -> 
 )
 def test_trouble_is_told_once_and_its_end_too(trouble: Trouble, verb: str, grave: bool) -> None:
     """At its edges only; with the status, what holds meanwhile, and what to run."""
-    calm, troubled = at(1), at(1, trouble=trouble)
+    calm, troubled = at(1), at(1, retry__trouble=trouble)
     (notice,) = st.notices(calm, troubled)
     status = f" ({trouble.status})" if trouble.status else ""
     assert notice.text == f"replication {verb}: {trouble.code}{status}: {trouble.detail}; nothing is lost"
     assert (notice.hint, notice.grave) == (st.HINTS[trouble.code], grave)
-    assert codes(troubled, replace(troubled, failures=9)) == []
+    assert codes(troubled, changed(troubled, retry__failures=9)) == []
     ended = st.Notice("recovered", f"replication goes on (it was: {trouble.code})")
     assert st.notices(troubled, calm) == (ended,)
     assert codes(calm, calm) == []
@@ -206,13 +207,13 @@ def test_trouble_is_told_once_and_its_end_too(trouble: Trouble, verb: str, grave
 
 def test_a_trouble_that_turns_into_another_is_told() -> None:
     """From unavailable to denied: a person has to act now."""
-    assert codes(at(1, trouble=Trouble("unavailable")), at(1, trouble=Trouble("denied"))) == ["denied"]
+    assert codes(at(1, retry__trouble=Trouble("unavailable")), at(1, retry__trouble=Trouble("denied"))) == ["denied"]
 
 
 def test_f04_a_new_generation_is_told_gravely_with_its_reason() -> None:
     """Both names and why."""
-    before = at(2, renew="the anchor does not hold")
-    after = replace(before, renew=None, standing=Standing(cursor_at("log-2", ()), "cloud-1", HERE))
+    before = at(2, generation_ended="the anchor does not hold")
+    after = changed(before, generation_ended=None, standing=Standing(cursor_at("log-2", ()), "cloud-1", HERE))
     text = "the log begins a new generation log-2 (after log-1): the anchor does not hold"
     hint = "if this was not intended, run: gradata doctor"
     assert st.notices(before, after) == (st.Notice("new_generation", text, hint, grave=True),)
@@ -247,8 +248,8 @@ def test_f35_dead_letters_are_told_when_made_not_when_saved() -> None:
     """How many, which is the last, and how to see them."""
     text = "1 record(s) refused for good, the last is number 1 (refused); kept as dead letters"
     told = st.Notice("dead_letter", text, "list them with: gradata dead-letters list", grave=True)
-    assert st.notices(at(1), at(2, dead_letters=(LETTER,))) == (told,)
-    assert codes(at(2, dead_letters=(LETTER,)), at(2)) == []
+    assert st.notices(at(1), at(2, saving__dead_letters=(LETTER,))) == (told,)
+    assert codes(at(2, saving__dead_letters=(LETTER,)), at(2)) == []
 
 
 def test_f18_a_log_that_cannot_be_read_is_told_once_and_a_missing_one_calmly() -> None:
@@ -263,8 +264,8 @@ def test_f18_a_log_that_cannot_be_read_is_told_once_and_a_missing_one_calmly() -
 
 def test_f19_a_sidecar_that_cannot_be_written_is_told_once() -> None:
     """Replication goes on; what to mend is said."""
-    failing = at(1, save_trouble="disk full")
+    failing = at(1, saving__trouble="disk full")
     text = "the cursor cannot be saved, replication goes on: disk full"
     told = st.Notice("sidecar", text, "free disk space or mend the directory's permissions", grave=True)
     assert st.notices(at(1), failing) == (told,)
-    assert codes(failing, replace(failing, save_failures=2)) == []
+    assert codes(failing, changed(failing, saving__failures=2)) == []

@@ -1,0 +1,102 @@
+"""What several rows share: how waiting begins and ends, how a generation ends, where the cursor goes.
+
+Each takes a progress and returns the one after it. Who calls them is the table, or the module of a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from replicator import actions as act
+from replicator.model import Cursor, TreeHead
+from replicator.pacing import backoff_s
+from replicator.progress.state import Isolation, Progress, Retry, Tally, Unsettled
+from replicator.progress.trouble import Trouble
+
+# ------------------------------------------------------------------------------------------- the cursor
+
+
+def new_generation(p: Progress, reason: str) -> Progress:
+    """The log no longer continues what was acknowledged: the next thing is to name a new generation."""
+    return replace(cursor_moved(p), generation_ended=reason, compare=(), caught_up=False)
+
+
+def cursor_moved(p: Progress) -> Progress:
+    """The cursor goes, or went, elsewhere than behind an ack: what was known of the records at it is void."""
+    return replace(p, load=None, isolation=Isolation())
+
+
+def cursor_at(p: Progress, cursor: Cursor, unsettled: tuple[Unsettled, ...], known: TreeHead | None) -> Progress:
+    """The cursor stands there. `known`: the head that the cloud has; beyond the cursor it is a resend."""
+    assert p.standing is not None
+    isolation = p.isolation
+    resend = known if known is not None and known.size > cursor.size else None
+    left_out = tuple(number for number in isolation.left_out if number >= cursor.size)
+    suspect = None if isolation.suspect is None or isolation.suspect < cursor.size else isolation.suspect
+    return replace(
+        p,
+        standing=replace(p.standing, cursor=cursor, resend=resend),
+        load=None,
+        isolation=replace(isolation, unsettled=unsettled, left_out=left_out, suspect=suspect),
+    )
+
+
+def counted(tally: Tally, *, rewinds: int = 0, jumps: int = 0) -> Tally:
+    """The tally after the cursor went back, or forward, by the cloud's word."""
+    return replace(tally, rewinds=tally.rewinds + rewinds, jumps=tally.jumps + jumps)
+
+
+# ------------------------------------------------------------------------------------------- waiting
+
+
+def flowing(p: Progress) -> Progress:
+    """An answer showed that nothing holds records up."""
+    return replace(p, retry=Retry())
+
+
+def disagreement(p: Progress, detail: str, now: float, jitter: float) -> Progress:
+    """An answer that is none. As unavailable; again and again, it is no accident and pauses."""
+    count = p.retry.disagreements + 1
+    p = replace(p, retry=replace(p.retry, disagreements=count))
+    if count >= p.policy.disagreements_max:
+        return pause(p, Trouble("disagreement", detail), now)
+    return retry(p, Trouble("unavailable", detail), now, jitter)
+
+
+def retry(p: Progress, trouble: Trouble, now: float, jitter: float, *, at_least_s: float = 0.0) -> Progress:
+    """As unavailable: what was read is let go, so that the evidence is checked afresh before it is sent again."""
+    before, policy = p.retry, p.policy
+    if before.trouble is not None and before.trouble.pauses:
+        trouble = before.trouble
+    failures = before.failures + 1
+    delay_s = backoff_s(failures, jitter=jitter, first_s=policy.backoff_s_first, max_s=policy.backoff_s_max)
+    return _failed(p, trouble, failures, now, delay_s=max(delay_s, at_least_s))
+
+
+def pause(p: Progress, trouble: Trouble, now: float) -> Progress:
+    """Probe after 5 s, growing to 60 s; a changed key ends the wait at once (`Woken`)."""
+    before, policy = p.retry, p.policy
+    again = before.failures if before.trouble is not None and before.trouble.pauses else 0
+    delay_s = min(policy.probe_s_max, policy.probe_s_first * 2 ** min(again, 16))
+    return _failed(p, trouble, again + 1, now, delay_s=delay_s)
+
+
+def _failed(p: Progress, trouble: Trouble, failures: int, now: float, *, delay_s: float) -> Progress:
+    waiting = replace(p.retry, trouble=trouble, failures=failures, not_before=now + delay_s, heartbeat_answered=False)
+    # After a reconnection a heartbeat comes first, within its own budget.
+    due_at = max(now, p.heartbeat.last_at + 60.0 / p.policy.heartbeats_per_minute)
+    return replace(p, load=None, retry=waiting, heartbeat=replace(p.heartbeat, due_at=due_at))
+
+
+def throttled(p: Progress, action: act.Action, until: float) -> Progress:
+    """No failure. A heartbeat's 429 does not hold records up, unless nothing goes before a heartbeat is answered."""
+    waiting = replace(p.retry, not_before=until)
+    if isinstance(action, act.Beat):
+        p = replace(p, heartbeat=replace(p.heartbeat, due_at=max(p.heartbeat.due_at, until)))
+        return replace(p, retry=waiting) if p.endpoint_changed or p.paused else p
+    return replace(p, load=None, retry=waiting)
+
+
+def clamped(p: Progress, retry_after_s: float | None) -> float:
+    """The seconds that a Retry-After is worth: a minimum for the wait, but no absurd one."""
+    return min(max(retry_after_s or 0.0, 0.0), p.policy.retry_after_s_max)
