@@ -19,6 +19,7 @@ from gradata import overview
 from gradata.authlog import auth_log_path
 from gradata.directory import BRAIN_ID_NAME, LOG_NAME, Directory
 from gradata.doctor import DiskFact, EventsFact, Facts, KeyFact, ProjectionFact, RecordsFact, Thresholds
+from gradata.hints import hint_of
 from gradata.overview import CloudSide
 from gradata.settings import KEY_VARIABLE, Settings, consent, stale_token
 from replicator.errors import ConfigurationError, LogError
@@ -141,7 +142,7 @@ def _endpoint(settings: Settings) -> tuple[str, str | None]:
     try:
         return check_endpoint(settings.endpoint), None
     except ConfigurationError as error:
-        return "", f"{error}; {error.hint}"
+        return "", f"{error}; {hint_of(error)}"
 
 
 def _key(settings: Settings, environ: Mapping[str, str]) -> KeyFact:
@@ -155,7 +156,7 @@ def _key(settings: Settings, environ: Mapping[str, str]) -> KeyFact:
     try:
         check_key(key)
     except ConfigurationError as error:
-        return KeyFact(source, f"{error}; {error.hint}", stale_token=stale)
+        return KeyFact(source, f"{error}; {hint_of(error)}", stale_token=stale)
     return KeyFact(source, None, conflict, stale)
 
 

@@ -16,8 +16,9 @@ from typing import Literal
 
 from gradata.authlog import AuthLog
 from gradata.directory import Directory, identify
+from gradata.hints import HINTS
 from gradata.overview import Backlog, backlog
-from gradata.replication import ConsentingSink, version
+from gradata.replication import EXIT_LINE, ConsentingSink, http_sink, version
 from gradata.settings import Settings, refusal
 from gradata.totals import Counts, Totals
 from replicator import recovery
@@ -29,7 +30,7 @@ from replicator.loop import Replicator
 from replicator.model import Policy, Standing
 from replicator.saved_state import saved_status
 from replicator.sidecar import read_only, sidecar_path
-from replicator.sink import HttpSink, Sink, check_endpoint
+from replicator.sink import Sink, check_endpoint
 from replicator.status import Notice, Shown, Status
 
 POLL_S = 0.1
@@ -119,6 +120,8 @@ def open_foreground(
         on_notice=tell,
         version=version(),
         brief=brief,
+        hints=HINTS,
+        exit_line=EXIT_LINE,
     )
 
 
@@ -129,8 +132,7 @@ def open_sink(settings: Settings, directory: Directory) -> Sink:
     cannot work. `GRADATA_DISABLE_WRITE_THROUGH` does not forbid it: that is what replicating by hand is for.
     """
     endpoint = permitted(settings)
-    sink = HttpSink(endpoint=endpoint, key=settings.read_key, identity=identify(directory))
-    return ConsentingSink(sink, settings)
+    return ConsentingSink(http_sink(endpoint, settings.read_key, identify(directory)), settings)
 
 
 def permitted(settings: Settings) -> str:

@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from gradata.hints import hint_of
 from gradata.process import PerProcess
 from gradata.replication import Replication
 from gradata.settings import NO_KEY, Settings, why_local
@@ -98,7 +99,7 @@ class Link:
                 if self._closed:  # by another thread, meanwhile
                     self.close(timeout_s=0)
         except ReplicatorError as error:
-            _SAID.once(logging.ERROR, f"nothing is replicated from here: {error}; {error.hint}")
+            _SAID.once(logging.ERROR, f"nothing is replicated from here: {error}; {hint_of(error)}")
         except RuntimeError as error:  # "can't start new thread": a limit, or the interpreter is going down
             _SAID.once(logging.ERROR, f"nothing is replicated from here: {error}; run: gradata replicate --follow")
 

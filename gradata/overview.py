@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from gradata.directory import BRAIN_ID_NAME, DEVICE_ID_NAME, Directory, identify
+from gradata.hints import hint_of
+from gradata.replication import http_reader, http_sink
 from gradata.settings import Settings, refusal
 from replicator.actions import Recalled
 from replicator.errors import CloudError, LogError, ReplicatorError, SidecarError
@@ -188,14 +190,14 @@ def cloud_side(settings: Settings, directory: Directory, here: Local, *, from_fi
         return CloudSide(reason="nothing was ever replicated: the brain has no ids yet", code="no_ids")
     if settings.read_key() is None:
         return CloudSide(reason="there is no API key to ask with", code="no_key")
-    from replicator.sink import HttpSink, Timeouts  # here: httpx costs more than all else that a status needs
+    from replicator.sink import Timeouts  # here: httpx costs more than all else that a status needs
 
     within = Timeouts(CLOUD_TOTAL_S, CLOUD_TOTAL_S, CLOUD_TOTAL_S, CLOUD_TOTAL_S, CLOUD_TOTAL_S)
     try:
         identity = identify(directory)
-        sink = HttpSink(endpoint=settings.endpoint, key=settings.read_key, identity=identity, timeouts=within)
+        sink = http_sink(settings.endpoint, settings.read_key, identity, timeouts=within)
     except ReplicatorError as error:  # an endpoint that cannot work, ids that cannot be read
-        return CloudSide(reason=f"{error}; {error.hint}", code="misconfigured")
+        return CloudSide(reason=f"{error}; {hint_of(error)}", code="misconfigured")
     deadline = time.monotonic() + CLOUD_TOTAL_S
     try:
         answer = sink.recall()
@@ -227,9 +229,7 @@ def _with_own(answer: Recalled, here: Local, settings: Settings, within_s: float
     unknown = [name for name in (cursor.log_id, cursor.parent) if name not in known] if cursor is not None else []
     if not any(unknown):
         return answer
-    from replicator.sink.reader import HttpReader
-
-    reader = HttpReader(endpoint=settings.endpoint, key=settings.read_key, read_s=within_s)
+    reader = http_reader(settings.endpoint, settings.read_key, read_s=within_s)
     heads = list(answer.heads)
     try:
         for name in unknown:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradata import directory, foreground
+from gradata.replication import http_reader
 from gradata.settings import Settings
 from replicator import recovery
 from replicator.errors import SidecarError
@@ -16,7 +17,6 @@ from replicator.recovery.local import LocalTree, Progress
 from replicator.recovery.repair import Repaired, mended, repair
 from replicator.recovery.verify import Comparison, Verdict
 from replicator.saved_state import saved_status
-from replicator.sink.reader import HttpReader
 from replicator.status import Status, refreshed, report
 from replicator.wire import Report
 
@@ -41,7 +41,7 @@ def prove(settings: Settings, *, deep: bool, repairing: bool, on_progress: Progr
     """
     place = directory.find(settings.brain_dir)
     endpoint = foreground.permitted(settings)
-    reader = HttpReader(endpoint=endpoint, key=settings.read_key)
+    reader = http_reader(endpoint, settings.read_key)
     try:
         comparison = Comparison(place.log, reader, deep=deep or repairing, on_progress=on_progress)
         verdict = comparison.verdict(_standing(place.log), brain_id=directory.identify(place).brain_id)

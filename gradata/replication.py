@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
+from gradata.hints import HINTS
 from gradata.settings import Settings, host_forbids_threads, refusal, why_local
 from replicator.actions import Beat, BeatOutcome, Denied, RecallOutcome, Send, SendOutcome
 from replicator.errors import ConfigurationError
@@ -17,8 +18,13 @@ from replicator.model import Identity
 
 if TYPE_CHECKING:
     from replicator.loop import Drained, Replicator
-    from replicator.sink import Sink
+    from replicator.sink import HttpSink, Sink, Timeouts
+    from replicator.sink.reader import HttpReader
     from replicator.wire import Report
+
+
+USER_AGENT = "gradata-replicator"
+EXIT_LINE = "gradata: {bytes} bytes of corrections wait in the log; they are replicated at the next start"
 
 
 class Replication(Protocol):
@@ -62,12 +68,12 @@ def drain_by_hand(settings: Settings, log_path: str, identity: Identity, timeout
 def _opened(settings: Settings, log_path: str, identity: Identity, permitted: Callable[[], bool]) -> Replicator:
     from gradata.authlog import AuthLog
     from replicator.loop import Replicator  # here, not above: only a brain that replicates pays for it
-    from replicator.sink import HttpSink, check_endpoint
+    from replicator.sink import check_endpoint
 
     endpoint = check_endpoint(settings.endpoint)
 
     def open_sink() -> Sink:
-        return ConsentingSink(HttpSink(endpoint=endpoint, key=settings.read_key, identity=identity), settings)
+        return ConsentingSink(http_sink(endpoint, settings.read_key, identity), settings)
 
     return Replicator(
         log_path,
@@ -76,7 +82,32 @@ def _opened(settings: Settings, log_path: str, identity: Identity, permitted: Ca
         on_notice=AuthLog(settings.brain_dir, read_key=settings.read_key),
         version=version(),
         permitted=permitted,
+        hints=HINTS,
+        exit_line=EXIT_LINE,
     )
+
+
+def http_sink(
+    endpoint: str, key: Callable[[], str | None], identity: Identity, *, timeouts: Timeouts | None = None
+) -> HttpSink:
+    """The cloud's ingest, as this product speaks to it. ConfigurationError as `replicator.sink.HttpSink`."""
+    from replicator import sink
+
+    return sink.HttpSink(
+        endpoint=endpoint,
+        key=key,
+        identity=identity,
+        timeouts=timeouts or sink.Timeouts(),
+        user_agent=USER_AGENT,
+        name_header="Gradata-Brain",
+    )
+
+
+def http_reader(endpoint: str, key: Callable[[], str | None], *, read_s: float | None = None) -> HttpReader:
+    """The replica read back, as this product speaks to it. ConfigurationError as `replicator.sink.reader`'s."""
+    from replicator.sink import reader
+
+    return reader.HttpReader(endpoint=endpoint, key=key, read_s=read_s or reader.READ_S, user_agent=USER_AGENT)
 
 
 def version() -> str:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from gradata import directory, foreground
 from gradata.directory import BRAIN_ID_NAME, LOG_NAME, Directory
 from gradata.errors import BrainDirectoryError
+from gradata.replication import http_reader
 from gradata.settings import Settings
 from replicator import recovery
 from replicator.errors import ConfigurationError, LogError, SidecarError
@@ -66,7 +67,7 @@ class Restored:
 @contextmanager
 def reader_for(settings: Settings) -> Iterator[HttpReader]:
     """The way to read from the cloud, where that is permitted. ConfigurationError."""
-    reader = HttpReader(endpoint=foreground.permitted(settings), key=settings.read_key)
+    reader = http_reader(foreground.permitted(settings), settings.read_key)
     try:
         yield reader
     finally:

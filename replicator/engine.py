@@ -7,10 +7,12 @@ at the ports. The ports never raise for operating conditions, they return outcom
 
 from __future__ import annotations
 
+import os
 import random
+import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol, assert_never
@@ -79,6 +81,11 @@ class Host:
     since: str = ""
     brief: bool = False
 
+    @classmethod
+    def here(cls, clock: Clock, version: str, *, brief: bool) -> Host:
+        """This process on this machine, from now on."""
+        return cls(os.getpid(), socket.gethostname(), version, clock.now().isoformat(timespec="seconds"), brief)
+
 
 class Engine:
     """Replication of one log by one leader, a step at a time. Not thread-safe: one thread steps, others may read
@@ -92,12 +99,14 @@ class Engine:
         endpoint: str,
         policy: Policy,
         host: Host = Host(),
+        hints: Mapping[str, str] = st.HINTS,
         on_notice: Callable[[st.Notice], None] = lambda _: None,
         jitter: Callable[[], float] = random.random,
         new_log_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._ports = ports
         self._host = host
+        self._hints = hints
         self._on_notice = on_notice
         self._jitter = jitter
         self._new_log_id = new_log_id
@@ -180,7 +189,7 @@ class Engine:
 
     def refresh(self) -> st.Status:
         """The status as of now; also kept as `status`."""
-        self.status = st.build(self.progress, self._facts(), self.status)
+        self.status = st.build(self.progress, self._facts(), self.status, self._hints)
         return self.status
 
     def _count_dead_letters(self) -> int:
@@ -212,7 +221,7 @@ class Engine:
         )
 
     def _tell(self, before: Progress, action: act.Action) -> None:
-        told = st.notices(before, self.progress)
+        told = st.notices(before, self.progress, self._hints)
         for notice in told:
             self._on_notice(notice)
         # The status within a checkpoint counts the dead letters that the sidecar had before it.

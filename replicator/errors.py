@@ -21,11 +21,15 @@ from __future__ import annotations
 
 
 class ReplicatorError(Exception):
-    """Base of all errors raised on purpose. `hint` is one line: the command or change that mends it."""
+    """Base of all errors raised on purpose. `hint` is one line: the command or change that mends it.
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    `code` names the cause where a program can say better than `hint` what mends it; "" where it cannot.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", code: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+        self.code = code
 
 
 class ConfigurationError(ReplicatorError):
@@ -69,8 +73,8 @@ class CloudError(ReplicatorError):
     Only for commands that a person waits for: to the replicator an unreachable cloud is a value (`actions`).
     """
 
-    def __init__(self, message: str, *, hint: str = "", status: int = 0) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, message: str, *, hint: str = "", code: str = "", status: int = 0) -> None:
+        super().__init__(message, hint=hint, code=code)
         self.status = status
 
 

@@ -19,6 +19,9 @@ EXIT_DRAIN_S = 0.65
 it loaded, comes on top: up to 0.3 s on a busy machine (`benchmarks.leaving`)."""
 
 
+EXIT_LINE = "replicator: {bytes} bytes wait in the log; they are replicated at the next start"
+
+
 class Remaining(Protocol):
     """What a drain tells."""
 
@@ -30,6 +33,8 @@ class Remaining(Protocol):
 
 class Embedded(Protocol):
     """What `loop.Replicator` is to its process."""
+
+    exit_line: str
 
     @property
     def running(self) -> bool: ...
@@ -71,16 +76,19 @@ class Process:
             self._inherited.append(inherited)
 
     def _at_exit(self) -> None:
-        """Drain all together, at most EXIT_DRAIN_S; one line says what remains."""
+        """Drain all together, at most EXIT_DRAIN_S; a line says what remains, one for all that say it alike."""
         deadline = time.monotonic() + EXIT_DRAIN_S
         running = [embedded for embedded in list(self._embedded) if embedded.running]
         for embedded in running:
             embedded.wake()
         drained = [embedded.leave(max(0.0, deadline - time.monotonic())) for embedded in running]
-        remaining = sum(each.remaining_bytes for each in drained if each.reason != "off")
-        if remaining and sys.stderr is not None:
-            text = f"gradata: {remaining} bytes of corrections wait in the log; they are replicated at the next start"
-            print(text, file=sys.stderr)
+        waiting: dict[str, int] = {}
+        for embedded, each in zip(running, drained, strict=True):
+            if each.reason != "off":
+                waiting[embedded.exit_line] = waiting.get(embedded.exit_line, 0) + each.remaining_bytes
+        for line, remaining in waiting.items():
+            if remaining and sys.stderr is not None:
+                print(line.format(bytes=remaining), file=sys.stderr)
 
     def _before(self) -> None:
         self._let_go = [embedded.hold_for_fork() for embedded in list(self._embedded)]

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from replicator import actions as act
@@ -22,7 +21,7 @@ from replicator import status as st
 from replicator.engine import Clock, Engine, Host, Ports, SystemClock
 from replicator.errors import LogError, ReplicatorError, SidecarError
 from replicator.lease import Lease, lease_path
-from replicator.lifecycle import PROCESS
+from replicator.lifecycle import EXIT_LINE, PROCESS
 from replicator.log import LogReader
 from replicator.model import Policy, Standing
 from replicator.pacing import backoff_s
@@ -63,7 +62,9 @@ class Replicator:
     `permitted` is asked before each step, from any thread: while it says no, the lease is given back and nothing is
     sent; a wake, or at most `policy.timer_s`, later than its yes it goes on. The lease sees to it that of all
     processes of a log one replicates; the others follow: they append, and take over when the holder is gone. `brief`
-    tells the cloud that this one ends as soon as nothing waits, so that its silence afterwards is no alarm.
+    tells the cloud that this one ends as soon as nothing waits, so that its silence afterwards is no alarm. `hints` say
+    what mends it, by the code of a notice, a trouble or an error; `exit_line` is printed to stderr at the
+    interpreter's end if something waits, with `{bytes}` as their number.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class Replicator:
         watch_events: bool = True,
         permitted: Callable[[], bool] = lambda: True,
         brief: bool = False,
+        hints: Mapping[str, str] = st.HINTS,
+        exit_line: str = EXIT_LINE,
     ) -> None:
         self.log_path = os.path.abspath(log_path)
         self.endpoint = endpoint
@@ -88,6 +91,8 @@ class Replicator:
         self._watch_events = watch_events
         self._permitted = permitted
         self._brief = brief
+        self._hints = {**st.HINTS, **hints}
+        self.exit_line = exit_line
         self._clock: Clock = SystemClock()
         self._closed = False
         self._renew()
@@ -267,7 +272,7 @@ class Replicator:
             except Exception as error:  # noqa: BLE001 -- the last line of defence: record, tell, restart
                 failures += 1
                 self.crashes += 1
-                notice = crash_notice(error)
+                notice = crash_notice(error, self._hints)
                 self._tell(notice)
                 save_crash(self.log_path, self.endpoint, notice.text, self._clock.now().isoformat(timespec="seconds"))
                 delay_s = backoff_s(failures, jitter=1.0, first_s=RESTART_S_FIRST, max_s=RESTART_S_MAX)
@@ -316,7 +321,8 @@ class Replicator:
                 standing,
                 endpoint=self.endpoint,
                 policy=self.policy,
-                host=self._host(),
+                host=Host.here(self._clock, self._version, brief=self._brief),
+                hints=self._hints,
                 on_notice=self._tell,
             )
             self._engine = engine
@@ -346,7 +352,7 @@ class Replicator:
             try:
                 standing = sidecar.load()
             except SidecarError as error:
-                self._tell(st.Notice("sidecar", str(error), error.hint, grave=True))
+                self._tell(st.Notice("sidecar", str(error), self._hints.get(error.code, error.hint), grave=True))
                 if not os.path.exists(path):
                     break
                 self._pause(self.policy.timer_s)
@@ -355,10 +361,6 @@ class Replicator:
                 self._tell(st.Notice("sidecar", sidecar.set_aside, "nothing to do: it is rebuilt", grave=True))
             return sidecar, standing
         return sidecar, None
-
-    def _host(self) -> Host:
-        now = self._clock.now().isoformat(timespec="seconds")
-        return Host(os.getpid(), socket.gethostname(), self._version, now, self._brief)
 
     def _tell(self, notice: st.Notice) -> None:
         hint = f"; {notice.hint}" if notice.hint else ""

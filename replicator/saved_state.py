@@ -7,6 +7,7 @@ never waits for a writer; what cannot be read now is unknown, not an error. Part
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 
 from replicator import status as st
@@ -44,7 +45,7 @@ def saved_offset(log_path: str) -> int:
     return 0 if standing is None else standing.cursor.offset
 
 
-def crash_notice(error: Exception) -> st.Notice:
+def crash_notice(error: Exception, hints: Mapping[str, str] = st.HINTS) -> st.Notice:
     """Names the kind and the place of an unexpected exception, never its text: that could hold anything."""
     traceback = error.__traceback__
     place = "?"
@@ -53,7 +54,7 @@ def crash_notice(error: Exception) -> st.Notice:
         place = f"{os.path.basename(code.co_filename)}:{traceback.tb_lineno}"
         traceback = traceback.tb_next
     if isinstance(error, ReplicatorError):
-        return st.Notice("crashed", f"{error}; it starts again", error.hint, grave=True)
+        return st.Notice("crashed", f"{error}; it starts again", hints.get(error.code, error.hint), grave=True)
     text = f"unexpected {type(error).__name__} at {place}; the thread starts again, nothing is lost"
     return st.Notice("crashed", text, "please report it", grave=True)
 

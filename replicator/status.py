@@ -7,6 +7,7 @@ second. No text of a record, no key and no header can come in here: only numbers
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,18 +19,21 @@ from replicator.wire import Report, plain
 State = Literal["starting", "live", "lagging", "retrying", "paused", "held", "stopped"]
 
 HINTS = {
-    "unavailable": "nothing to do: it is tried again for ever. If it lasts, run: gradata doctor",
-    "no_key": "put the API key into ~/.gradata/key (mode 0600), or set GRADATA_API_KEY",
-    "no_consent": "nothing to do: it was switched off on purpose (sync_enabled or sync_mode in cloud-config.json)",
-    "denied": "put a valid API key into ~/.gradata/key; replication goes on by itself. Run: gradata doctor",
-    "misconfigured": "check the endpoint (GRADATA_ENDPOINT) and proxies. Run: gradata doctor",
-    "malformed": "a proxy or an old server refuses valid requests; everything is kept. Run: gradata doctor",
-    "refusing": "the cloud or a proxy refuses every record; everything is kept. Run: gradata doctor",
+    "unavailable": "nothing to do: it is tried again for ever",
+    "no_key": "give the sink a key",
+    "no_consent": "nothing to do: it was switched off on purpose",
+    "denied": "give the sink a valid key; replication goes on by itself",
+    "misconfigured": "check the endpoint and proxies",
+    "malformed": "a proxy or an old server refuses valid requests; everything is kept",
+    "refusing": "the cloud or a proxy refuses every record; everything is kept",
     "disagreement": "the answers are not those of the ingest server; check endpoint and proxies",
     "too_old": "upgrade the side that is named",
-    "held": "confirm the new cloud with: gradata cursor reset --to-offset 0 --yes",
-    "gone": "the brain was deleted at the cloud; to upload it again: gradata cursor reset --to-offset 0 --yes",
+    "held": "confirm the new cloud with recovery.order_reset(…, confirmed=True)",
+    "gone": "the log was deleted at the cloud; to send it again: recovery.order_reset(…, confirmed=True)",
+    "new_generation": "if this was not intended, look what replaced or cut the log",
+    "dead_letter": "list them with recovery.dead_letters",
 }
+"""What mends it, by the code of a notice or a trouble. A program that embeds this may give better ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ class Notice:
     grave: bool = False
 
 
-def build(p: Progress, facts: Facts, before: Status | None) -> Status:
+def build(p: Progress, facts: Facts, before: Status | None, hints: Mapping[str, str] = HINTS) -> Status:
     """The status of `p`. What `before` knows of since-when and last times is kept while it holds."""
     cursor = p.standing.cursor if p.standing is not None else None
     offset = cursor.offset if cursor is not None else 0
@@ -127,7 +131,7 @@ def build(p: Progress, facts: Facts, before: Status | None) -> Status:
         log_bytes=facts.log_bytes,
         backlog_bytes=backlog,
         dead_letters=facts.dead_letters,
-        trouble=_shown(p.retry.trouble, facts.now, before),
+        trouble=_shown(p.retry.trouble, facts.now, before, hints),
         log_trouble=f"{p.log_trouble.code}: {p.log_trouble.detail}" if p.log_trouble is not None else None,
         sidecar_trouble=p.saving.trouble,
         crash=None if acked or before is None else before.crash,
@@ -163,14 +167,14 @@ def _state(p: Progress, backlog: int) -> State:
     return "live" if backlog == 0 or (p.caught_up and p.log_trouble is None) else "lagging"
 
 
-def _shown(trouble: Trouble | None, now: str, before: Status | None) -> Shown | None:
+def _shown(trouble: Trouble | None, now: str, before: Status | None, hints: Mapping[str, str]) -> Shown | None:
     if trouble is None:
         return None
     since = now
     if before is not None and before.trouble is not None and before.trouble.code == trouble.code:
         since = before.trouble.since
     status = f" ({trouble.status})" if trouble.status else ""
-    return Shown(trouble.code, plain(trouble.detail) + status, since, HINTS[trouble.code])
+    return Shown(trouble.code, plain(trouble.detail) + status, since, hints[trouble.code])
 
 
 def report(status: Status) -> Report:
@@ -219,13 +223,14 @@ def refreshed(status: Status, *, log_bytes: int) -> Status:
 # ------------------------------------------------------------------------------------------- notices
 
 
-def notices(before: Progress, after: Progress) -> tuple[Notice, ...]:
+def notices(before: Progress, after: Progress, hints: Mapping[str, str] = HINTS) -> tuple[Notice, ...]:
     """What a person should hear when `after` follows `before`: at most one notice a subject, at its edge only."""
-    return (
+    told = (
         *_trouble_notices(before.retry.trouble, after),
         *_standing_notices(before, after),
         *_local_notices(before, after),
     )
+    return tuple(notice if notice.hint else replace(notice, hint=hints.get(notice.code, "")) for notice in told)
 
 
 def _trouble_notices(before: Trouble | None, after: Progress) -> tuple[Notice, ...]:
@@ -237,7 +242,7 @@ def _trouble_notices(before: Trouble | None, after: Progress) -> tuple[Notice, .
     status = f" ({now.status})" if now.status else ""
     verb = "stopped" if now.stops else "paused" if now.pauses else "waits and tries again"
     text = f"replication {verb}: {now.code}{status}: {plain(now.detail)}; nothing is lost"
-    return (Notice(now.code, text, HINTS[now.code], grave=now.pauses or now.stops),)
+    return (Notice(now.code, text, grave=now.pauses or now.stops),)
 
 
 def _standing_notices(before: Progress, after: Progress) -> tuple[Notice, ...]:
@@ -248,7 +253,7 @@ def _standing_notices(before: Progress, after: Progress) -> tuple[Notice, ...]:
     if new.cursor.log_id != old.cursor.log_id:
         why, log_id = before.generation_ended, new.cursor.log_id
         text = f"the log begins a new generation {log_id} (after {old.cursor.log_id}): {why}"
-        told.append(Notice("new_generation", text, "if this was not intended, run: gradata doctor", grave=True))
+        told.append(Notice("new_generation", text, grave=True))
     elif new.cursor.size < old.cursor.size:
         text = f"the cursor goes back from record {old.cursor.size} to {new.cursor.size}"
         if after.tally.rewinds > before.tally.rewinds:
@@ -272,7 +277,7 @@ def _local_notices(before: Progress, after: Progress) -> tuple[Notice, ...]:
         text = (
             f"{fresh} record(s) refused for good, the last is number {last.record} ({last.code}); kept as dead letters"
         )
-        told.append(Notice("dead_letter", text, "list them with: gradata dead-letters list", grave=True))
+        told.append(Notice("dead_letter", text, grave=True))
     failed = after.log_trouble
     if failed is not None and (before.log_trouble is None or before.log_trouble.code != failed.code):
         missing = failed.code == "ENOENT"

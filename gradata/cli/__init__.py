@@ -39,6 +39,7 @@ from gradata.cli import (
 )
 from gradata.cli.commands import FINE, INTERRUPTED, PROBLEM, USAGE, Parser, exit_code
 from gradata.cli.terminal import Terminal
+from gradata.hints import hint_of
 from replicator.errors import ReplicatorError
 
 COMMANDS = (
@@ -75,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return leaving.code or FINE
         raise
     except ReplicatorError as error:
-        terminal.fail(str(error), error.hint)
+        terminal.fail(str(error), hint_of(error))
         return exit_code(error)
     except KeyboardInterrupt:
         terminal.fail("interrupted")

@@ -16,6 +16,7 @@ from gradata.cli.commands import (
     add_order,
     settled,
 )
+from gradata.hints import hint_of
 from replicator.errors import ConfigurationError, CursorError
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _retry(log: str, letters: list[KeptDeadLetter], options: Options, terminal: 
             try:
                 outcome = recovery.retry_dead_letter(log, kept, sink)
             except CursorError as error:
-                answers.append({"id": kept.id, "accepted": False, "detail": f"{error}; {error.hint}"})
+                answers.append({"id": kept.id, "accepted": False, "detail": f"{error}; {hint_of(error, id=kept.id)}"})
                 continue
             answers.append({"id": kept.id, **_said(outcome)})
     finally:

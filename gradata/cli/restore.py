@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_endpoint, add_json, add_order
+from gradata.hints import hint_of
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
@@ -100,7 +101,7 @@ def run(options: Options, terminal: Terminal) -> int:
 
             return _end(todo, restoring.carry_out(todo, reader, progress, force=options.force), options, terminal)
     except CloudError as error:
-        terminal.fail(str(error), error.hint)
+        terminal.fail(str(error), hint_of(error))
         return PROBLEM if error.status == 404 else UNREACHABLE
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_brain, add_endpoint, add_json, settled
+from gradata.hints import hint_of
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
@@ -77,7 +78,7 @@ def run(options: Options, terminal: Terminal) -> int:
     try:
         proof = proving.prove(settings, deep=options.deep, repairing=options.repair, on_progress=progress)
     except CloudError as error:
-        terminal.fail(str(error), error.hint)
+        terminal.fail(str(error), hint_of(error))
         return UNREACHABLE
     if options.json:
         terminal.json(_json(proof, time.monotonic() - began))

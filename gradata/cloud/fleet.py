@@ -18,7 +18,7 @@ import orjson
 
 from gradata.cloud.store import StoredLog
 from gradata.cloud.store_watch import StoredBrain
-from replicator.status import HINTS
+from gradata.hints import HINTS
 
 State = Literal["refused", "paused", "silent", "quiet", "forked", "lagging", "live"]
 STATES: tuple[State, ...] = ("refused", "paused", "silent", "quiet", "forked", "lagging", "live")

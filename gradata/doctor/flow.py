@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradata.doctor.facts import Facts, Finding, FindingStatus
 from gradata.doctor.words import GRAVITY, TROUBLES, ago, at, seconds, short
+from gradata.hints import hint_of
 from gradata.overview import Local
 
 ACKED_LATELY_S = 60.0
@@ -55,7 +56,7 @@ def consent(facts: Facts, _: Local) -> Finding:
 def replicator(facts: Facts, here: Local) -> Finding:
     """Who replicates this log now."""
     if here.lease_error is not None:
-        return Finding("replicator", "error", f"{here.lease_error}; {here.lease_error.hint}")
+        return Finding("replicator", "error", f"{here.lease_error}; {hint_of(here.lease_error)}")
     if here.holder is not None:
         state = here.state if here.sidecar_error is None else "its state is unknown"
         who = f"pid {here.holder.pid} on {here.holder.host} since {here.holder.since}"

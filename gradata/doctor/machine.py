@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradata.doctor.facts import Facts, Finding, FindingStatus
 from gradata.doctor.words import ago, at, lasting, of_bytes
+from gradata.hints import hint_of
 from gradata.overview import Local
 
 DISK_WARN_BYTES, DISK_FAIL_BYTES = 10**9, 50 * 10**6
@@ -28,7 +29,7 @@ def config(facts: Facts, _: Local) -> Finding:
 def log(_: Facts, here: Local) -> Finding:
     """Whether the log is there and can be read."""
     if here.log_error is not None:
-        return Finding("log", "fail", f"{here.log_error}; {here.log_error.hint}")
+        return Finding("log", "fail", f"{here.log_error}; {hint_of(here.log_error)}")
     if not here.log_exists:
         return Finding("log", "missing", f"{here.log} is not there; it begins with the first event")
     trouble = here.status.log_trouble if here.status is not None and here.holder is not None else None
@@ -87,7 +88,7 @@ def projection(facts: Facts, _: Local) -> Finding:
 def sidecar(facts: Facts, here: Local) -> Finding:
     """The cursor's file: a cache of the cloud's word."""
     if here.sidecar_error is not None:
-        return Finding("sidecar", "error", f"{here.sidecar_error}; {here.sidecar_error.hint}")
+        return Finding("sidecar", "error", f"{here.sidecar_error}; {hint_of(here.sidecar_error)}")
     trouble = here.status.sidecar_trouble if here.status is not None and here.holder is not None else None
     if trouble is not None:
         return Finding("sidecar", "warn", f"the replicator cannot save its cursor, and goes on: {trouble}")

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from gradata.agents import fired
 from gradata.brain import Brain
+from gradata.hints import hint_of
 from gradata.hooks import recall
 from gradata.settings import Settings
 from replicator.errors import ReplicatorError
@@ -50,7 +51,7 @@ def serve(settings: Settings, agent: str, environ: Mapping[str, str], *, stdin: 
     try:
         brain = Brain(settings.brain_dir, environ=environ)
     except ReplicatorError as error:
-        fired.note(home, entry, "mcp", trouble=f"{error}; {error.hint}")
+        fired.note(home, entry, "mcp", trouble=f"{error}; {hint_of(error)}")
     try:
         source = stdin if stdin is not None else sys.stdin.buffer
         while line := source.readline(LINE_BYTES_MAX):

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gradata.agents import fired
+from gradata.hints import hint_of
 from gradata.settings import Settings
 from replicator.errors import ReplicatorError
 
@@ -72,7 +73,7 @@ def _run(asked: Asked, settings: Settings, raw: bytes, environ: Mapping[str, str
     try:
         said |= _HOOKS[asked.kind](asked, settings, raw, known, environ)
     except (ReplicatorError, ValueError, OSError) as error:
-        hint = f"; {error.hint}" if isinstance(error, ReplicatorError) and error.hint else ""
+        hint = f"; {hint_of(error)}" if isinstance(error, ReplicatorError) and error.hint else ""
         said["trouble"] = f"{error}{hint}"
     output = said.pop("output", None)
     fired.note(home, entry, asked.kind, **{name: value for name, value in said.items() if name != "event_ids"})

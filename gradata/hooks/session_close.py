@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradata import directory
+from gradata.hints import hint_of
 from gradata.settings import CLOUD_OFF, Settings, consent
 from replicator.errors import ReplicatorError
 
@@ -68,7 +69,7 @@ def main(environ: Mapping[str, str] = os.environ) -> int:
     try:
         replicate(Settings.resolve(environ=environ))
     except ReplicatorError as error:
-        print(f"gradata: {error}; {error.hint}", file=sys.stderr)
+        print(f"gradata: {error}; {hint_of(error)}", file=sys.stderr)
     return 0
 
 

@@ -4,7 +4,7 @@ Nothing here deletes at the cloud, or takes anything from a log; whatever is sen
 
 `reset` leaves orders for whoever leads; `local` is one's own file as a tree; `verify` finds what differs from the
 replica, `repair` sends what the replica lost; `restore` brings a log back, `merge` the records that only the cloud
-has. They read through `sink.ReplicaReader`, and know nothing of brains.
+has. They read through `sink.ReplicaReader`, and know nothing of what the records mean.
 """
 
 from replicator.recovery.reset import (

@@ -58,7 +58,8 @@ def repair(
             if not isinstance(found, act.Found):
                 raise CursorError(
                     f"record {number} cannot be read as it was: {getattr(found, 'reason', 'the log changed')}",
-                    hint="run it again: gradata verify",
+                    hint="compare again",
+                    code="changed_meanwhile",
                 )
             load = found.load
             leaves = [load.leaf] if isinstance(load, Hole) else leaf_hashes(load.records())
@@ -100,7 +101,8 @@ def _sent(
         outcome = act.Unavailable("the request budget stays spent")
     raise CloudError(
         f"the cloud did not take what was sent: {getattr(outcome, 'detail', '') or type(outcome).__name__.lower()}",
-        hint="run it again later: gradata verify --repair",
+        hint="try it again later",
+        code="repair_refused",
     )
 
 

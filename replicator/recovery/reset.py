@@ -54,7 +54,8 @@ def plan_reset(
     if there.offset > here.cursor.offset:
         raise CursorError(
             f"offset {there.offset} lies beyond the cursor at {here.cursor.offset}: what lies between would be skipped",
-            hint="choose an offset up to the cursor; see: gradata cursor show",
+            hint="choose an offset up to the cursor",
+            code="beyond_cursor",
         )
     return ResetPlan(there, here, here.cursor.size - there.size, here.cursor.offset - there.offset)
 
@@ -99,7 +100,8 @@ def retry_dead_letter(log_path: str, kept: KeptDeadLetter, sink: Sink) -> act.Se
     if here is None or here.cursor.log_id != letter.log_id:
         raise CursorError(
             f"dead letter {kept.id} belongs to an earlier generation of the log",
-            hint=f"its record is gone from here; give it up with: gradata dead-letters drop {kept.id}",
+            hint="its record is gone from here; drop the dead letter",
+            code="letter_of_earlier_generation",
         )
     reader = LogReader(log_path)
     there = reader.locate(log_id=letter.log_id, offset=letter.offset)
@@ -107,7 +109,8 @@ def retry_dead_letter(log_path: str, kept: KeptDeadLetter, sink: Sink) -> act.Se
     if not isinstance(found, act.Found) or not isinstance(found.load, Batch) or len(found.load.data) != letter.length:
         raise CursorError(
             f"the record of dead letter {kept.id} cannot be read from the log as it was",
-            hint=f"give it up with: gradata dead-letters drop {kept.id}",
+            hint="drop the dead letter",
+            code="letter_unreadable",
         )
     report = Report("live", reader.end(), 0, None, 1, "unknown")
     after = there.tree.extended(leaf_hashes(found.load.views()))

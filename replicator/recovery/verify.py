@@ -152,12 +152,14 @@ class Comparison:
                 if error.status != 404:
                     raise
             return here.cloud_id or "-", StoredLog(Head(log_id, 0, EMPTY_ROOT), "-")
-        assert brain_id is not None, "without a cursor, the brain says which logs there are"
+        assert brain_id is not None, "without a cursor, its name says which logs there are"
         cloud_id, logs = self._reader.logs(brain_id)
         kept = [log for log in logs if log.head.size]
         if not kept:
             raise CursorError(
-                "this log was never replicated: the cloud has none of this brain", hint="run: gradata replicate"
+                "this log was never replicated: the cloud has no log under this name",
+                hint="replicate it first",
+                code="never_replicated",
             )
         found = LogReader(self._path).compare(tuple(log.head for log in kept))
         cursor = found.cursor if isinstance(found, act.Compared) else None
@@ -173,7 +175,8 @@ class Comparison:
             if len(found.missing) + len(found.damaged) > RANGES_MAX:
                 raise CursorError(
                     f"more than {RANGES_MAX:,} places differ: the copy is to be made anew",
-                    hint="send everything again: gradata cursor reset --to 0 --yes",
+                    hint="send everything again, from record 0",
+                    code="too_many_differ",
                 )
             first, before = part.end, part.tree
         return found

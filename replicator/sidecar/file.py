@@ -187,7 +187,10 @@ class translated:  # noqa: N801  (used as a function)
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, sqlite3.Error):
-            raise unusable_error(self._path, str(error), _hint(error, self._path)) from error
+            hint, code = _hint(error, self._path), ""
+            if not hint:
+                hint, code = "look at the disk and at this file", "sidecar_unusable"
+            raise unusable_error(self._path, str(error), hint, code) from error
         if isinstance(error, Unusable):
             raise unusable_error(
                 self._path, str(error), "the replicator sets it aside by itself when it starts"
@@ -205,9 +208,9 @@ def _hint(error: sqlite3.Error, path: str) -> str:
         return f"make room on this disk: df '{os.path.dirname(path)}'. Replication goes on without it"
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return f"let this user write there: ls -ld '{os.path.dirname(path)}'"
-    return "gradata doctor"
+    return ""
 
 
-def unusable_error(path: str, reason: str, hint: str) -> SidecarError:
+def unusable_error(path: str, reason: str, hint: str, code: str = "") -> SidecarError:
     """The error for people: which file, why, and what to do."""
-    return SidecarError(f"the sidecar {path} cannot be used: {reason}", hint=hint)
+    return SidecarError(f"the sidecar {path} cannot be used: {reason}", hint=hint, code=code)

@@ -82,7 +82,8 @@ def read_only(path: str) -> SidecarView | None:
     connection.close()
     if version == 0:
         return None
-    raise unusable_error(path, f"it is of schema {version}, this version knows {SCHEMA_VERSION}", "upgrade gradata")
+    reason = f"it is of schema {version}, this version knows {SCHEMA_VERSION}"
+    raise unusable_error(path, reason, "upgrade this program", "sidecar_newer")
 
 
 class SidecarView:
@@ -364,9 +365,8 @@ class Sidecar(SidecarView):
 
     def _begin_anew(self, why: str) -> None:
         if not self._may_set_aside:
-            raise unusable_error(
-                self.path, why, "the replicator sets it aside by itself when it starts: gradata replicate --once"
-            )
+            hint = "the replicator sets it aside by itself when it starts"
+            raise unusable_error(self.path, why, hint, "sidecar_set_aside")
         self._disconnect()
         with only_one(os.path.dirname(self.path)):
             if identity(self.path) != self._file:

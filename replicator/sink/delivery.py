@@ -1,9 +1,9 @@
 """A sink of one's own in one function: each batch is handed to it, in order, until it returns.
 
-For destinations that are no Gradata cloud: a database, a file, an HTTP service. What the function returns for counts
-as acknowledged; the proof is then this side's word alone, since nobody at the other end computes a root. Delivery is
-at least once: after a crash, or a lost sidecar, records come again, with the same number in the same log. Partner:
-`HttpSink`, the other implementation of the port.
+For destinations that do not speak the protocol: a database, a file, an HTTP service. What the function returns for
+counts as acknowledged; the proof is then this side's word alone, since nobody at the other end computes a root.
+Delivery is at least once: after a crash, or a lost sidecar, records come again, with the same number in the same log.
+Partner: `HttpSink`, the other implementation of the port.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from replicator.wire import plain
 
 DEFAULT_PATH = "/api/v1"
 KEY_CHARACTERS_MAX = 512
-_EXAMPLE = "set the endpoint to an address such as https://api.gradata.ai/api/v1"
+USER_AGENT = "replicator"
 
 
 def check_endpoint(url: str) -> str:
@@ -24,29 +24,36 @@ def check_endpoint(url: str) -> str:
     fragments (which would end in logs), and for what is no address at all.
     """
     if not url.isascii() or not url.isprintable() or " " in url:
-        raise ConfigurationError("the endpoint has characters that no address has", hint=_EXAMPLE)
+        raise _no_endpoint("the endpoint has characters that no address has")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ConfigurationError("the endpoint cannot be read as an address", hint=_EXAMPLE) from None
+        raise _no_endpoint("the endpoint cannot be read as an address") from None
     if parts.scheme not in ("http", "https"):
-        raise ConfigurationError("the endpoint must begin with https://", hint=_EXAMPLE)
+        raise _no_endpoint("the endpoint must begin with https://")
     if not host or not _is_host(host) or port == 0 or ("[" in parts.netloc and ":" not in host):
-        raise ConfigurationError("the endpoint names no host", hint=_EXAMPLE)
+        raise _no_endpoint("the endpoint names no host")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError(
             "the endpoint must hold no user name or password",
-            hint="keep the key in ~/.gradata/key, and take it out of the address",
+            hint="keep the key elsewhere, and take it out of the address",
+            code="endpoint_holds_key",
         )
     if parts.query or parts.fragment:
-        raise ConfigurationError("the endpoint must have no ? and no #", hint=_EXAMPLE)
+        raise _no_endpoint("the endpoint must have no ? and no #")
     if parts.scheme == "http" and not is_loopback(host):
         raise ConfigurationError(
             f"plain http is for this machine alone, and {plain(host, 100)} is not",
             hint="use https://, or put the cloud behind a proxy that speaks it",
         )
     return _joined(parts, host, port)
+
+
+def _no_endpoint(message: str) -> ConfigurationError:
+    return ConfigurationError(
+        message, hint="set it to an address such as https://cloud.example/api/v1", code="endpoint_malformed"
+    )
 
 
 def _is_host(host: str) -> bool:
@@ -84,7 +91,8 @@ def check_key(key: str) -> str:
     if not key or len(key) > KEY_CHARACTERS_MAX or not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError(
             f"the API key must be 1 to {KEY_CHARACTERS_MAX} printable ASCII characters without spaces",
-            hint="write the key alone on the first line of ~/.gradata/key",
+            hint="give the key alone, without spaces or line ends",
+            code="key_malformed",
         )
     return key
 

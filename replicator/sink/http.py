@@ -30,7 +30,7 @@ from replicator.actions import (
 from replicator.errors import ConfigurationError
 from replicator.model import Identity
 from replicator.sink.carrier import KEEP_ALIVE_S, PIECE_BYTES, Carrier, NoAnswer, Order
-from replicator.sink.endpoint import check_endpoint, check_key, environment_proxy, is_loopback
+from replicator.sink.endpoint import USER_AGENT, check_endpoint, check_key, environment_proxy, is_loopback
 from replicator.wire import (
     JSON_TYPE,
     PROBLEM_TYPE,
@@ -104,7 +104,8 @@ class HttpSink:
     """The cloud at `endpoint`. Raises ConfigurationError if that, the identity, a proxy or a CA cannot work.
 
     `key` is called for each request; None or "" means that there is none. `proxy_for` names the proxy for an
-    address; `wall` is the clock that a Retry-After date is compared with, in seconds since 1970.
+    address; `wall` is the clock that a Retry-After date is compared with, in seconds since 1970. `name_header` names a
+    header that carries the identity's log name, so that a cloud can say whose requests it refused without reading them.
     """
 
     def __init__(
@@ -116,17 +117,22 @@ class HttpSink:
         timeouts: Timeouts = Timeouts(),
         proxy_for: Callable[[str], str | None] = environment_proxy,
         wall: Callable[[], float] = time.time,
+        user_agent: str = USER_AGENT,
+        name_header: str | None = None,
     ) -> None:
         # Imported here: a process that only appends never pays for it.
 
         self.endpoint = check_endpoint(endpoint)
         if not is_name(identity.brain_id) or not is_name(identity.device_id):
             raise ConfigurationError(
-                "brain_id and device_id must be 1 to 128 printable characters",
-                hint="look into .tenant_id and .device_id of the brain",
+                "both names of an Identity must be 1 to 128 printable characters",
+                hint="give each log and each device a short name",
+                code="identity_malformed",
             )
         self._key = key
         self._identity = identity
+        self._user_agent = user_agent
+        self._name_header = name_header
         self._timeouts = timeouts
         self._wall = wall
         self._loopback = is_loopback(urlsplit(self.endpoint).hostname or "")
@@ -214,14 +220,14 @@ class HttpSink:
         length = sum(map(len, pieces))
         headers = [
             ("Authorization", f"Bearer {key}"),
-            ("User-Agent", "gradata-replicator"),
+            ("User-Agent", self._user_agent),
             ("Accept", f"{JSON_TYPE}, {PROBLEM_TYPE}"),
             ("Accept-Encoding", "identity"),
             *request.headers.items(),
         ]
-        brain_id = self._identity.brain_id
-        if brain_id.isascii() and brain_id.isprintable():  # so that a cloud can say whose requests it refused
-            headers.append(("Gradata-Brain", brain_id))
+        name = self._identity.brain_id
+        if self._name_header is not None and name.isascii() and name.isprintable():
+            headers.append((self._name_header, name))
         if request.method != "GET":
             headers.append(("Content-Length", str(length)))
         if encoding is not None:

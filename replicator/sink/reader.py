@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from replicator.errors import CloudError, ConfigurationError, WireError
 from replicator.proof import HASH_BYTES, TILE_HASHES, CompactRange
-from replicator.sink.endpoint import check_endpoint, check_key, environment_proxy, is_loopback
+from replicator.sink.endpoint import USER_AGENT, check_endpoint, check_key, environment_proxy, is_loopback
 from replicator.wire import ANSWER_BYTES_MAX, plain
 from replicator.wire.common import Fields
 from replicator.wire.replica import Kind, Scrub, StoredLog, read_scrub, read_stored_log, scrub_query
@@ -65,12 +65,14 @@ class HttpReader:
         key: Callable[[], str | None],
         proxy_for: Callable[[str], str | None] = environment_proxy,
         read_s: float = READ_S,
+        user_agent: str = USER_AGENT,
     ) -> None:
         import httpx  # here: a process that only appends never pays for it
 
         self.endpoint = check_endpoint(endpoint)
         self._key = key
         self._read_s = read_s
+        self._user_agent = user_agent
         self.received_bytes = 0
         self.sent_bytes = 0
         loopback = is_loopback(urlsplit(self.endpoint).hostname or "")
@@ -184,7 +186,7 @@ class HttpReader:
         headers = {
             "Authorization": f"Bearer {self._checked_key()}",
             "Accept-Encoding": "identity",
-            "User-Agent": "gradata-replicator",
+            "User-Agent": self._user_agent,
             **extra,
         }
         timeout = httpx.Timeout(read_s, connect=min(read_s, CONNECT_S))
@@ -202,7 +204,9 @@ class HttpReader:
     def _checked_key(self) -> str:
         key = self._key()
         if not key:
-            raise ConfigurationError("there is no API key to ask the cloud with", hint="put it into ~/.gradata/key")
+            raise ConfigurationError(
+                "there is no API key to ask the cloud with", hint="give the reader a key", code="key_missing"
+            )
         return check_key(key)
 
     @contextmanager
@@ -215,7 +219,8 @@ class HttpReader:
     def _garbled(self, detail: str) -> CloudError:
         return CloudError(
             f"what answers at {self.endpoint} is not the cloud: {detail}",
-            hint="check the endpoint (GRADATA_ENDPOINT) and proxies",
+            hint="check the endpoint and proxies",
+            code="cloud_garbled",
             status=502,
         )
 
@@ -231,13 +236,13 @@ class HttpReader:
             code = plain(str(Fields.of(body).values.get("code", "")), 64)
         except WireError:
             code = ""
-        hint = {
-            401: "put a valid API key into ~/.gradata/key",
-            403: "the key needs the scope read: gradata keys create --scope ingest,read",
-            404: "see which logs there are: gradata restore --dry-run",
-        }.get(status, "check the endpoint (GRADATA_ENDPOINT) and proxies; run: gradata doctor")
+        kind, hint = {
+            401: ("cloud_denied", "give the reader a valid key"),
+            403: ("cloud_forbidden", "the key needs the scope read"),
+            404: ("cloud_unknown_log", "see which logs there are"),
+        }.get(status, ("cloud_refused", "check the endpoint and proxies"))
         words = f"the cloud at {self.endpoint} answered {status}" + (f" {code}" if code else "")
-        return CloudError(words, hint=hint, status=status)
+        return CloudError(words, hint=hint, code=kind, status=status)
 
 
 def _length(headers: list[tuple[bytes, bytes]]) -> int:

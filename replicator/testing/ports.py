@@ -107,7 +107,9 @@ class MemorySidecar:
 
     def _usable(self) -> SidecarRows:
         if self._closed or self.failing is not None:
-            raise SidecarError(f"the sidecar cannot be used: {self.failing or 'it was closed'}", hint="gradata doctor")
+            raise SidecarError(
+                f"the sidecar cannot be used: {self.failing or 'it was closed'}", hint="let it work again"
+            )
         return self.rows
 
 

@@ -215,8 +215,7 @@ def test_f04_a_new_generation_is_told_gravely_with_its_reason() -> None:
     before = at(2, generation_ended="the anchor does not hold")
     after = changed(before, generation_ended=None, standing=Standing(cursor_at("log-2", ()), "cloud-1", HERE))
     text = "the log begins a new generation log-2 (after log-1): the anchor does not hold"
-    hint = "if this was not intended, run: gradata doctor"
-    assert st.notices(before, after) == (st.Notice("new_generation", text, hint, grave=True),)
+    assert st.notices(before, after) == (st.Notice("new_generation", text, st.HINTS["new_generation"], grave=True),)
 
 
 def test_f27_a_cursor_that_goes_back_is_told_by_its_cause() -> None:
@@ -244,10 +243,19 @@ def test_a_jump_a_changed_cloud_and_ordinary_progress() -> None:
     assert codes(Progress.start(None, policy=Policy(), endpoint=HERE), before) == []
 
 
+def test_the_program_that_embeds_it_says_what_mends_a_thing() -> None:
+    """By the code of the notice or the trouble: the engine knows none of its commands."""
+    hints = {**st.HINTS, "denied": "run: orders login"}
+    denied = at(1, retry__trouble=Trouble("denied", "no", 401))
+    (notice,) = st.notices(at(1), denied, hints)
+    said = st.build(denied, st.Facts(14, NOW), None, hints)
+    assert (notice.hint, said.trouble and said.trouble.hint) == ("run: orders login", "run: orders login")
+
+
 def test_f35_dead_letters_are_told_when_made_not_when_saved() -> None:
     """How many, which is the last, and how to see them."""
     text = "1 record(s) refused for good, the last is number 1 (refused); kept as dead letters"
-    told = st.Notice("dead_letter", text, "list them with: gradata dead-letters list", grave=True)
+    told = st.Notice("dead_letter", text, st.HINTS["dead_letter"], grave=True)
     assert st.notices(at(1), at(2, saving__dead_letters=(LETTER,))) == (told,)
     assert codes(at(2, saving__dead_letters=(LETTER,)), at(2)) == []
 
