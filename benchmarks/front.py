@@ -26,14 +26,14 @@ from uvicorn.server import ServerState
 
 from benchmarks.ingest import PLENTY_A_MINUTE, records, requests
 from gradata.cloud.app import create_app
-from gradata.cloud.auth import create_key
-from gradata.cloud.ingest import UNKNOWN_LOG, Decision, Done, Facts, LogFacts, plan
-from gradata.cloud.limits import Rate, Verdict
-from gradata.cloud.protocol import BoundedHttp
-from gradata.cloud.requests import Append, Request
+from gradata.cloud.domain.plan import UNKNOWN_LOG, Decision, Done, Facts, LogFacts, plan
+from gradata.cloud.domain.rate_limit import Rate, Verdict
+from gradata.cloud.domain.requests import Append, Request
+from gradata.cloud.http.connection import BoundedHttp
+from gradata.cloud.http.context import LIMITS, Options
 from gradata.cloud.server import GC_OBJECTS, SWITCH_S
-from gradata.cloud.shared import LIMITS, Options
-from gradata.cloud.sqlite import SqliteStore
+from gradata.cloud.service.api_keys import create_key
+from gradata.cloud.store.sqlite.store import SqliteStore
 from replicator.model import MIB
 
 ROUNDS_A_SAMPLE = 50

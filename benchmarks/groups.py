@@ -18,10 +18,10 @@ from itertools import accumulate
 from pathlib import Path
 
 from benchmarks.ingest import DURABLE, records
-from gradata.cloud.ingest import Done
-from gradata.cloud.meaning import read_lines
-from gradata.cloud.postgres import PostgresStore
-from gradata.cloud.requests import Append
+from gradata.cloud.domain.plan import Done
+from gradata.cloud.domain.requests import Append
+from gradata.cloud.protocol.interpret import read_lines
+from gradata.cloud.store.postgres.store import PostgresStore
 from replicator.proof import CompactRange
 from tests.postgres_fixture import Postgres
 

@@ -35,7 +35,7 @@ from replicator.proof import CompactRange, leaf_hashes
 from tests.postgres_fixture import Postgres
 
 SERVE = (
-    "import sys; from gradata.cloud.server import run; from gradata.cloud.shared import LIMITS, Options;"
+    "import sys; from gradata.cloud.server import run; from gradata.cloud.http.context import LIMITS, Options;"
     "from dataclasses import replace; rate = int(sys.argv[3]) or None;"
     "run('127.0.0.1', 0, sys.argv[1], workers=int(sys.argv[2]),"
     " options=Options(replace(LIMITS, requests_per_minute=rate)))"

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable
 
 from benchmarks.figures import tell, workplace
-from gradata.cloud import pull, removal
-from gradata.cloud.meaning import read_lines
-from gradata.cloud.requests import Append
-from gradata.cloud.store import Store, open_store
+from gradata.cloud.domain.requests import Append
+from gradata.cloud.protocol.interpret import read_lines
+from gradata.cloud.service import deletion, legacy_pages
+from gradata.cloud.store.open import open_store
+from gradata.cloud.store.port import Store
 from replicator.framing import split
 from replicator.proof import CompactRange, extend
 
@@ -53,7 +54,7 @@ def pull_all(store: Store) -> None:
     """Every event, by pages of 1000."""
     place = None
     while True:
-        page = pull.page(store, "default", BRAIN, place, 1_000)
+        page = legacy_pages.page(store, "default", BRAIN, place, 1_000)
         if not page.events:
             return
         place = store.mark("default", BRAIN, page.events[-1].event_id)
@@ -71,13 +72,13 @@ def main() -> None:
         baseline = count / timed(lambda: fill(store, count))
         tell("stored in batches of 1,000 (baseline)", baseline, "records/s")
         tell("pulled in pages of 1,000", count / timed(lambda: pull_all(store)), "events/s")
-        target = removal.Target(f"e{count // 2:09}")
-        took = timed(lambda: removal.erase(store, "default", BRAIN, target, now=NOW))
+        target = deletion.Target(f"e{count // 2:09}")
+        took = timed(lambda: deletion.erase(store, "default", BRAIN, target, now=NOW))
         tell(f"one event erased among {count:,}", took, "s")
         half = NOW + count // BATCH // 2 * 1_000_000
-        tell("expired", count / 2 / timed(lambda: removal.expire(store, "default", BRAIN, half)), "records/s")
-        removal.delete(store, "default", BRAIN, now=NOW)
-        tell("purged behind a tombstone", count / timed(lambda: removal.purge(store, "default", BRAIN)), "records/s")
+        tell("expired", count / 2 / timed(lambda: deletion.expire(store, "default", BRAIN, half)), "records/s")
+        deletion.delete(store, "default", BRAIN, now=NOW)
+        tell("purged behind a tombstone", count / timed(lambda: deletion.purge(store, "default", BRAIN)), "records/s")
         store.close()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gradata.brain import Brain as Brain
+    from gradata.brain.brain import Brain as Brain
     from gradata.errors import BrainNotFoundError as BrainNotFoundError
     from gradata.errors import GradataError as GradataError
 
@@ -19,7 +19,7 @@ __all__ = ["Brain", "BrainNotFoundError", "GradataError"]
 def __getattr__(name: str) -> object:
     """The public names, each loaded when first asked for (PEP 562)."""
     if name == "Brain":
-        from gradata.brain import Brain  # here, not above: it brings SQLite and orjson
+        from gradata.brain.brain import Brain  # here, not above: it brings SQLite and orjson
 
         return Brain
     if name in __all__:

@@ -99,7 +99,7 @@ def last_lines(done: Done) -> tuple[str, str]:
 @pytest.fixture
 def cli(tmp_path: Path) -> Iterator[CommandLine]:
     """The command line, with a brain that was made by `gradata init`'s own function but holds nothing."""
-    from gradata.directory import create
+    from gradata.config.brain_dir import create
 
     home, brain = tmp_path / "home", tmp_path / "brain"
     home.mkdir()

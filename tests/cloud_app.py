@@ -16,9 +16,9 @@ import httpx
 from fastapi import FastAPI
 
 from gradata.cloud.app import create_app
-from gradata.cloud.auth import create_key
-from gradata.cloud.shared import LIMITS, Options
-from gradata.cloud.store import Store
+from gradata.cloud.http.context import LIMITS, Options
+from gradata.cloud.service.api_keys import create_key
+from gradata.cloud.store.port import Store
 
 BASE = "/api/v1"
 ANSWER_S = 60.0

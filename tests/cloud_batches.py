@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gradata.cloud.ingest import Decision, Done
-from gradata.cloud.meaning import read_lines
-from gradata.cloud.requests import Append, Lines
+from gradata.cloud.domain.plan import Decision, Done
+from gradata.cloud.domain.requests import Append, Lines
+from gradata.cloud.protocol.interpret import read_lines
 from replicator.framing import split
 from replicator.proof import CompactRange, leaf_hashes
 

@@ -21,9 +21,9 @@ from tests.nursery import Forked
 SERVE = """
 import json, sys
 from dataclasses import replace
-from gradata.cloud.fleet import Alerting, Patience
+from gradata.cloud.domain.thresholds import Alerting, Patience
 from gradata.cloud.server import run
-from gradata.cloud.shared import LIMITS, Options
+from gradata.cloud.http.context import LIMITS, Options
 wanted = json.loads(sys.argv[3])
 limits = replace(LIMITS, **wanted.pop("limits"))
 patience = Patience(silent_s=wanted.pop("silent_s", 300.0))
@@ -117,8 +117,8 @@ class LiveCloud:
 
     def make_key(self, *scopes: str, brains: tuple[str, ...] = (), workspace: str = "default") -> str:
         """A further key of the store."""
-        from gradata.cloud.auth import create_key
-        from gradata.cloud.store import open_store
+        from gradata.cloud.service.api_keys import create_key
+        from gradata.cloud.store.open import open_store
 
         store = open_store(self.store_url)
         try:

@@ -19,9 +19,9 @@ PRELOADED = (
     "pytest",
     "gradata.cloud.server",
     "gradata.cloud.app",
-    "gradata.cloud.sqlite",
-    "gradata.cloud.postgres",
-    "gradata.brain",
+    "gradata.cloud.store.sqlite.store",
+    "gradata.cloud.store.postgres.store",
+    "gradata.brain.brain",
     "gradata.cli.replicate",
     "httpx",
 )

@@ -13,8 +13,8 @@ from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
-    from gradata.cloud.removal import Target
-    from gradata.cloud.store import Store
+    from gradata.cloud.service.deletion import Target
+    from gradata.cloud.store.port import Store
 
 NAME = "brains"
 HELP = "list a cloud's brains; delete one, erase a record, set how long bytes are kept"
@@ -97,7 +97,7 @@ def _run(chosen: argparse.Namespace, terminal: Terminal) -> int:
 def run(options: Options, terminal: Terminal) -> int:
     """Do the one part."""
     with needs_server():
-        from gradata.cloud.store import open_store
+        from gradata.cloud.store.open import open_store
     url = options.store or default_store()
     _check(options, url)
     store = open_store(url)
@@ -119,7 +119,7 @@ def run(options: Options, terminal: Terminal) -> int:
 
 def _check(options: Options, url: str) -> None:
     """What cannot be, before a store is opened: opening one that is not there would make it."""
-    from gradata.cloud.removal import RETAIN_DAYS_MAX
+    from gradata.cloud.service.deletion import RETAIN_DAYS_MAX
 
     if (options.log is None) != (options.record is None) or (options.record or 0) < 0:
         raise ConfigurationError("a record is named by --log and --record, from 0", hint="or by --event ID")
@@ -131,7 +131,7 @@ def _check(options: Options, url: str) -> None:
 
 
 def _list(store: Store, options: Options, terminal: Terminal) -> int:
-    from gradata.cloud.standing import standing_json
+    from gradata.cloud.routes.brain_json import standing_json
 
     brains = [
         standing_json(brain) | {"workspace": workspace}
@@ -149,7 +149,7 @@ def _list(store: Store, options: Options, terminal: Terminal) -> int:
 
 
 def _workspace(store: Store, options: Options) -> str:
-    from gradata.cloud.removal import UnknownError
+    from gradata.cloud.service.deletion import UnknownError
 
     workspace = store.owner(options.brain)
     if workspace is None:
@@ -165,11 +165,11 @@ def _confirmed(what: str, options: Options, terminal: Terminal) -> bool:
 
 
 def _delete(store: Store, options: Options, terminal: Terminal) -> int:
-    from gradata.cloud import removal
-    from gradata.cloud.auth import now_us
+    from gradata.cloud.clock import now_us
+    from gradata.cloud.service import deletion
 
     workspace = _workspace(store, options)
-    before = removal.standing(store, workspace, options.brain)
+    before = deletion.standing(store, workspace, options.brain)
     if not options.json:
         terminal.out(
             f"from {options.brain}, {before.events:,} events and {before.offset:,} bytes in {before.logs} logs"
@@ -179,8 +179,8 @@ def _delete(store: Store, options: Options, terminal: Terminal) -> int:
     if not options.dry_run:
         if not _confirmed(f"delete {options.brain}", options, terminal):
             return PROBLEM
-        removal.delete(store, workspace, options.brain, now=now_us())
-        removed = removal.purge(store, workspace, options.brain)
+        deletion.delete(store, workspace, options.brain, now=now_us())
+        removed = deletion.purge(store, workspace, options.brain)
     if options.json:
         terminal.json(
             {"brain_id": options.brain, "deleted": not options.dry_run, "events": before.events,
@@ -190,17 +190,17 @@ def _delete(store: Store, options: Options, terminal: Terminal) -> int:
 
 
 def _readmit(store: Store, options: Options, terminal: Terminal) -> int:
-    from gradata.cloud import removal
+    from gradata.cloud.service import deletion
 
     workspace = _workspace(store, options)
-    if removal.standing(store, workspace, options.brain).deleted_at is None:
-        raise removal.UnknownError(f"{options.brain} was not deleted", hint="gradata brains list")
+    if deletion.standing(store, workspace, options.brain).deleted_at is None:
+        raise deletion.UnknownError(f"{options.brain} was not deleted", hint="gradata brains list")
     if not options.json:
         terminal.out(f"from {options.brain} deleted → to unknown: whoever sends it, it begins anew")
     if not options.dry_run:
         if not _confirmed(f"readmit {options.brain}", options, terminal):
             return PROBLEM
-        removal.readmit(store, workspace, options.brain)
+        deletion.readmit(store, workspace, options.brain)
         if not options.json:
             terminal.say(
                 "its client uploads it at its next start; a running one by: gradata cursor reset --to-offset 0"
@@ -211,13 +211,13 @@ def _readmit(store: Store, options: Options, terminal: Terminal) -> int:
 
 
 def _erase(store: Store, options: Options, terminal: Terminal) -> int:
-    from gradata.cloud import removal
-    from gradata.cloud.auth import now_us
-    from gradata.cloud.standing import erased_json
+    from gradata.cloud.clock import now_us
+    from gradata.cloud.routes.brain_json import erased_json
+    from gradata.cloud.service import deletion
 
     workspace = _workspace(store, options)
     target = _target(options)
-    done = removal.erase(store, workspace, options.brain, target, now=now_us(), dry_run=True)
+    done = deletion.erase(store, workspace, options.brain, target, now=now_us(), dry_run=True)
     if not options.json:
         terminal.out(
             f"from {len(done.places)} records and {done.loose} loose ones with these bytes → to places without bytes"
@@ -225,35 +225,35 @@ def _erase(store: Store, options: Options, terminal: Terminal) -> int:
     if not options.dry_run:
         if not _confirmed("erase them for good", options, terminal):
             return PROBLEM
-        done = removal.erase(store, workspace, options.brain, target, now=now_us())
+        done = deletion.erase(store, workspace, options.brain, target, now=now_us())
     if options.json:
         terminal.json(erased_json(options.brain, done, dry_run=options.dry_run))
     return FINE
 
 
 def _target(options: Options) -> Target:
-    from gradata.cloud.removal import Target
+    from gradata.cloud.service.deletion import Target
 
     return Target(options.event, options.log, options.record)
 
 
 def _retain(store: Store, options: Options, terminal: Terminal) -> int:
-    from gradata.cloud import removal
-    from gradata.cloud.auth import now_us
+    from gradata.cloud.clock import now_us
+    from gradata.cloud.service import deletion
 
     workspace = _workspace(store, options)
-    before = removal.standing(store, workspace, options.brain)
-    kept = None if before.retain_us is None else before.retain_us // removal.DAY_US
+    before = deletion.standing(store, workspace, options.brain)
+    kept = None if before.retain_us is None else before.retain_us // deletion.DAY_US
     if not options.json:
         terminal.out(f"from {_days(kept)} → to {_days(options.days)}")
     expired = 0
     if not options.dry_run:
         if not _confirmed(f"keep the bytes of {options.brain} {_days(options.days)}", options, terminal):
             return PROBLEM
-        removal.retain(store, workspace, options.brain, options.days)
+        deletion.retain(store, workspace, options.brain, options.days)
         if options.days is not None:
-            oldest = now_us() - options.days * removal.DAY_US
-            expired = removal.expire(store, workspace, options.brain, oldest)
+            oldest = now_us() - options.days * deletion.DAY_US
+            expired = deletion.expire(store, workspace, options.brain, oldest)
     if options.json:
         terminal.json(
             {"brain_id": options.brain, "from_days": kept, "to_days": options.days, "expired_rows": expired,

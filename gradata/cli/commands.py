@@ -1,7 +1,7 @@
 """What all commands share: how they are parsed, which brain they mean, and what their exit codes are.
 
-Nothing heavy is imported here. Partners: the command modules, which call these functions; `settings`, which alone
-reads the environment.
+Nothing heavy is imported here. Partners: the command modules, which call these functions; `config.settings`, which
+alone reads the environment.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from replicator.errors import ConfigurationError, CursorError, ReplicatorError
 
 if TYPE_CHECKING:
-    from gradata.settings import Settings
+    from gradata.config.settings import Settings
 
 FINE, PROBLEM, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -94,8 +94,8 @@ def settled(brain: str | None, endpoint: str | None = None, *, only_recording: b
 
     `only_recording`: a file that is wrong is no reason to lose a correction; the brain then sends nothing, and says so.
     """
+    from gradata.config.settings import Settings, checked
     from gradata.errors import BrainNotFoundError
-    from gradata.settings import Settings, checked
 
     settings = Settings.resolve(brain, endpoint)
     if not only_recording:

@@ -45,10 +45,9 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 def run(options: Options, terminal: Terminal) -> int:
     """Print the script."""
-    from gradata import completion
-    from gradata.cli import build_parser
+    from gradata.cli import build_parser, completion_scripts
 
-    script = completion.SHELLS[options.shell](build_parser())
+    script = completion_scripts.SHELLS[options.shell](build_parser())
     if options.json:
         terminal.json({"shell": options.shell, "script": script})
     else:

@@ -46,7 +46,7 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 def run(options: Options, terminal: Terminal) -> int:
     """Print the settings."""
-    from gradata.settings import Settings, checked, consent
+    from gradata.config.settings import Settings, checked, consent
 
     settings = checked(Settings.resolve(options.brain, options.endpoint))
     rows = settings.shown()

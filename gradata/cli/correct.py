@@ -70,7 +70,7 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 def run(options: Options, terminal: Terminal) -> int:
     """Record the correction and print its event."""
-    from gradata.brain import Brain
+    from gradata.brain.brain import Brain
 
     if "-" in (options.draft, options.draft_file) and "-" in (options.final, options.final_file):
         raise ConfigurationError("only one of the two texts can come from stdin", hint="put the other one into a file")

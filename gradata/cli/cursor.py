@@ -11,9 +11,9 @@ from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_brain, add_json,
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
-    from gradata.directory import Directory
-    from gradata.overview import CloudSide
-    from gradata.settings import Settings
+    from gradata.config.brain_dir import Directory
+    from gradata.config.settings import Settings
+    from gradata.replicate.state import CloudSide
     from replicator.model import Cursor
     from replicator.recovery import ResetPlan
 
@@ -81,10 +81,10 @@ def _reset(chosen: argparse.Namespace) -> Reset:
 
 def run_show(options: Show, terminal: Terminal) -> int:
     """Print where replication stands durably."""
-    from gradata import directory
+    from gradata.config import brain_dir
     from replicator import recovery
 
-    standing = recovery.standing(directory.find(settled(options.brain).brain_dir).log)
+    standing = recovery.standing(brain_dir.find(settled(options.brain).brain_dir).log)
     answer: dict[str, Any] = {
         "cursor": None if standing is None else cursor_json(standing.cursor),
         "cloud_id": None if standing is None else standing.cloud_id,
@@ -114,11 +114,11 @@ def cursor_json(cursor: Cursor) -> dict[str, object]:
 
 def run_reset(options: Reset, terminal: Terminal) -> int:
     """Say from where to where, ask, and leave the order."""
-    from gradata import directory
+    from gradata.config import brain_dir
     from replicator import recovery
 
     settings = settled(options.brain)
-    place = directory.find(settings.brain_dir)
+    place = brain_dir.find(settings.brain_dir)
     log, cloud = place.log, _cloud(settings, place)
     if options.to_cloud:
         plan = recovery.plan_reset(log, size=_cloud_size(cloud, log))
@@ -143,9 +143,9 @@ def run_reset(options: Reset, terminal: Terminal) -> int:
 
 def _cloud(settings: Settings, place: Directory) -> CloudSide:
     """What the cloud says of this log, within two seconds: it tells what of the resending will be dropped."""
-    from gradata import overview
+    from gradata.replicate import state
 
-    return overview.cloud_side(settings, place, overview.local(place, count_bytes_max=0), from_file=False)
+    return state.cloud_side(settings, place, state.local(place, count_bytes_max=0), from_file=False)
 
 
 def _cloud_size(cloud: CloudSide, log: str) -> int:

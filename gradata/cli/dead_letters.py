@@ -85,9 +85,9 @@ def _run(chosen: argparse.Namespace, terminal: Terminal) -> int:
 
 def run(options: Options, terminal: Terminal) -> int:
     """Do the one part."""
-    from gradata import directory
+    from gradata.config import brain_dir
 
-    log = directory.find(settled(options.brain).brain_dir).log
+    log = brain_dir.find(settled(options.brain).brain_dir).log
     letters = _wanted(log, options.ids)
     match options.part:
         case "list":
@@ -150,11 +150,12 @@ def _json(kept: KeptDeadLetter) -> dict[str, object]:
 
 
 def _retry(log: str, letters: list[KeptDeadLetter], options: Options, terminal: Terminal) -> int:
-    from gradata import directory, foreground
+    from gradata.config import brain_dir
+    from gradata.replicate import once
     from replicator import recovery
 
     settings = settled(options.brain, options.endpoint)
-    sink = foreground.open_sink(settings, directory.find(settings.brain_dir))
+    sink = once.open_sink(settings, brain_dir.find(settings.brain_dir))
     answers = []
     try:
         for kept in letters:

@@ -45,7 +45,7 @@ def run(options: Options, terminal: Terminal) -> int:
     """Run the demo; 1 if any expectation fails."""
     with needs_server():
         from gradata.cloud import server  # noqa: F401 -- only to see that it is there
-    from gradata import demo
+    from gradata.trials import demo
 
     shown = demo.run(keep=options.keep, on_step=None if options.json else lambda step: terminal.out(step.shown))
     if options.json:

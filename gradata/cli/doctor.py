@@ -96,18 +96,19 @@ def _examine(options: Options) -> list[Examined]:
     import os
     from dataclasses import replace
 
-    from gradata import doctor, doctor_facts
+    from gradata import doctor
+    from gradata.doctor import collect
 
     brains: list[str | None] = [options.brain]
     if options.all_brains is not None:
         if not os.path.isdir(options.all_brains):
             raise ConfigurationError(f"{options.all_brains} is no directory", hint="name one that holds brains")
-        brains = [*doctor_facts.find_brains(options.all_brains)]
+        brains = [*collect.find_brains(options.all_brains)]
         if not brains:
             nothing = doctor.Finding("brain", "fail", f"no brain at or below {options.all_brains}; gradata init DIR")
             return [Examined(options.all_brains, "broken", (nothing,))]
     examined = []
-    for facts in doctor_facts.collect_many(brains, options.endpoint, ask_cloud=options.cloud):
+    for facts in collect.collect_many(brains, options.endpoint, ask_cloud=options.cloud):
         if options.backlog_max is not None:
             limits = replace(facts.thresholds, backlog_records_max=options.backlog_max)
             facts = replace(facts, thresholds=limits)  # noqa: PLW2901

@@ -45,8 +45,8 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 def run(options: Options, terminal: Terminal) -> int:
     """Print the fleet; 1 if it has an alert."""
-    from gradata.fleet_client import ask_fleet
-    from gradata.settings import Settings
+    from gradata.config.settings import Settings
+    from gradata.replicate.fleet_client import ask_fleet
 
     answer = ask_fleet(Settings.resolve(None, options.endpoint), silent_s=options.silent_s)
     if options.json:

@@ -44,13 +44,13 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 def run(options: Options, terminal: Terminal) -> int:
     """Make the brain, and say whether it will replicate."""
-    from gradata import directory
-    from gradata.settings import Settings, why_local
+    from gradata.config import brain_dir
+    from gradata.config.settings import Settings, why_local
 
     settings = Settings.resolve(options.brain)
-    new = not os.path.lexists(os.path.join(settings.brain_dir, directory.BRAIN_ID_NAME))
-    place = directory.create(settings.brain_dir)
-    identity = directory.identify(place)
+    new = not os.path.lexists(os.path.join(settings.brain_dir, brain_dir.BRAIN_ID_NAME))
+    place = brain_dir.create(settings.brain_dir)
+    identity = brain_dir.identify(place)
     local = why_local(settings)
     if options.json:
         answer = {"brain": place.path, "brain_id": identity.brain_id, "device_id": identity.device_id, "new": new}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_brain, add_json, settled
 
 if TYPE_CHECKING:
+    from gradata.agents.install import Outcome, Plan
     from gradata.cli.terminal import Terminal
-    from gradata.install import Outcome, Plan
 
 NAME = "install"
 HELP = "let agents capture corrections and recall them; older cloud-sync entries are removed"
@@ -66,7 +66,7 @@ def add_agent(parser: argparse.ArgumentParser, what: str) -> None:
 
 def run(options: Options, terminal: Terminal) -> int:
     """Show what changes, and change it."""
-    from gradata import install
+    from gradata.agents import install
 
     brain = settled(options.brain).brain_dir
     home, argv = home_of(), install.program()

@@ -13,7 +13,8 @@ from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
-    from gradata.cloud.store import Key, Store
+    from gradata.cloud.store.port import Store
+    from gradata.cloud.store.values import Key
 
 NAME = "keys"
 HELP = "make, list, rotate and revoke the API keys of a cloud"
@@ -87,20 +88,20 @@ def _run(chosen: argparse.Namespace, terminal: Terminal) -> int:
 def run(options: Options, terminal: Terminal) -> int:
     """Do the one part."""
     with needs_server():
-        from gradata.cloud import auth
-        from gradata.cloud.store import open_store
+        from gradata.cloud.service import api_keys
+        from gradata.cloud.store.open import open_store
     url = options.store or default_store()
-    _check(options, url, auth.SCOPES)
+    _check(options, url, api_keys.SCOPES)
     store = open_store(url)
     try:
         match options.part:
             case "create":
-                key = auth.create_key(store, options.name, options.scopes, brains=options.brains)
+                key = api_keys.create_key(store, options.name, options.scopes, brains=options.brains)
                 return _show_key(key, options, terminal)
             case "list":
-                return _list(auth.list_keys(store), options, terminal)
+                return _list(api_keys.list_keys(store), options, terminal)
             case "rotate":
-                key = auth.rotate_key(store, _prefix(options), grace_s=options.grace_s)
+                key = api_keys.rotate_key(store, _prefix(options), grace_s=options.grace_s)
                 return _show_key(key, options, terminal)
             case "revoke":
                 return _revoke(store, options, terminal)
@@ -178,7 +179,7 @@ def _cell(value: object) -> str:
 
 
 def _revoke(store: Store, options: Options, terminal: Terminal) -> int:
-    from gradata.cloud import auth
+    from gradata.cloud.service import api_keys
 
     prefix = _prefix(options)
     found = store.key(prefix)
@@ -188,7 +189,7 @@ def _revoke(store: Store, options: Options, terminal: Terminal) -> int:
         if not terminal.confirm(f"revoke {prefix}", yes=options.yes):
             terminal.fail("not confirmed: nothing was changed")
             return PROBLEM
-        auth.revoke_key(store, prefix)
+        api_keys.revoke_key(store, prefix)
     if options.json:
         terminal.json({"key": prefix, "revoked": not options.dry_run, "dry_run": options.dry_run})
     return FINE

@@ -15,8 +15,8 @@ from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
-    from gradata.directory import Directory
-    from gradata.foreground import Moment, Result, Task
+    from gradata.config.brain_dir import Directory
+    from gradata.replicate.once import Moment, Result, Task
     from replicator.loop import Replicator
     from replicator.recovery import ResetPlan
     from replicator.status import Notice
@@ -81,21 +81,22 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 def run(options: Options, terminal: Terminal) -> int:
     """Replicate, and print what came of it."""
-    from gradata import directory, foreground
+    from gradata.config import brain_dir
+    from gradata.replicate import once
     from replicator import recovery
 
     terminal.quiet = options.quiet
     if options.metrics is not None and not options.follow:
         raise ConfigurationError("--metrics goes with --follow", hint="gradata replicate --follow --metrics …")
     settings = settled(options.brain, options.endpoint)
-    place = directory.find(settings.brain_dir)
-    replicator = foreground.open_foreground(
+    place = brain_dir.find(settings.brain_dir)
+    replicator = once.open_foreground(
         settings, place, (lambda notice: _tell(notice, terminal)) if options.follow else None
     )
     reset = None
     if options.offset is not None or options.event_id is not None:
         reset = recovery.plan_reset(place.log, offset=options.offset, event_id=options.event_id)
-    task = foreground.plan(place.log, reset)
+    task = once.plan(place.log, reset)
     if options.dry_run:
         return _show_plan(task, reset, replicator.endpoint, options, terminal)
     if options.follow:
@@ -113,36 +114,37 @@ def _once(
 ) -> int:
     from dataclasses import replace
 
-    from gradata import foreground
+    from gradata.replicate import once
     from replicator import recovery
 
-    watch = foreground.Watch(replicator, greets=True)
+    watch = once.Watch(replicator, greets=True)
     with _Signals() as signals:
         if reset is not None:
             task = replace(task, order=recovery.order_reset(place.log, reset))
         replicator.wake()  # starts it, and its first wait ends at once: an order is not looked for before that
-        result = foreground.run_once(
+        result = once.run_once(
             watch,
             task,
             timeout_s=options.timeout_s,
             stop=signals.stop,
             on_moment=lambda moment: terminal.progress(_in_words(moment)),
         )
-        replicator.close(foreground.PART_S if result.reason == "interrupted" else 0.0)
+        replicator.close(once.PART_S if result.reason == "interrupted" else 0.0)
     return _report(result, signals.received, options, terminal)
 
 
 def _follow(
     replicator: Replicator, place: Directory, reset: ResetPlan | None, metrics: str | None, terminal: Terminal
 ) -> int:
-    from gradata import following, settings
-    from gradata.supervisor import Supervisor
+    from gradata.config import settings
+    from gradata.replicate import daemon
+    from gradata.replicate.systemd_notify import Supervisor
     from replicator import recovery
 
     with _Signals() as signals, _exported(replicator, metrics, terminal):
         if reset is not None:
             recovery.order_reset(place.log, reset)
-        drained = following.run_until(replicator, signals.stop, Supervisor(*settings.supervised()))
+        drained = daemon.run_until(replicator, signals.stop, Supervisor(*settings.supervised()))
     if drained.remaining_bytes:
         terminal.warn(f"{drained.remaining_bytes:,} bytes wait in the log ({drained.reason}); nothing is lost")
         return 128 + (signals.received or signal.SIGTERM)
@@ -155,8 +157,8 @@ def _exported(replicator: Replicator, address: str | None, terminal: Terminal) -
     if address is None:
         yield
         return
-    from gradata.exporter import Exporter, Watched
-    from gradata.following import still_s
+    from gradata.replicate.daemon import still_s
+    from gradata.replicate.metrics_exporter import Exporter, Watched
 
     exporter = Exporter(address, Watched(replicator.status, lambda: still_s(replicator), lambda: replicator.leads))
     terminal.say(f"metrics at {address.rpartition(':')[0]}:{exporter.port}/metrics")
@@ -170,7 +172,7 @@ class _Signals:
     """SIGINT and SIGTERM set `stop`, so that what is in flight can end; the second one ends everything at once."""
 
     def __init__(self) -> None:
-        from gradata.foreground import Stop
+        from gradata.replicate.once import Stop
 
         self.stop = Stop()
         self.received: int | None = None

@@ -11,7 +11,7 @@ from gradata.hints import hint_of
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
-    from gradata.restoring import Plan, Restored, Wanted
+    from gradata.recovery.restore import Plan, Restored, Wanted
     from replicator.recovery.restore import Fetched
 
 NAME = "restore"
@@ -70,7 +70,7 @@ def add_parser(commands: Subparsers) -> None:
 
 
 def _options(chosen: argparse.Namespace) -> Options:
-    from gradata.restoring import Wanted
+    from gradata.recovery.restore import Wanted
 
     wanted = Wanted(chosen.log, chosen.brain, chosen.output, chosen.merge)
     return Options(wanted, chosen.endpoint, chosen.json, chosen.force, chosen.dry_run, chosen.yes)
@@ -78,20 +78,20 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 def run(options: Options, terminal: Terminal) -> int:
     """Plan, ask where something is replaced, carry out, and print what came of it."""
-    from gradata import restoring
+    from gradata.recovery import restore
     from replicator.errors import CloudError
 
-    settings = restoring.settled(options.wanted, options.endpoint)
+    settings = restore.settled(options.wanted, options.endpoint)
     try:
-        with restoring.reader_for(settings) as reader:
-            todo = restoring.plan(options.wanted, settings, reader)
+        with restore.reader_for(settings) as reader:
+            todo = restore.plan(options.wanted, settings, reader)
             if not options.json:
                 _show_plan(todo, terminal)
             if options.dry_run:
                 return _end(todo, None, options, terminal)
             replaces = todo.restore.was == "other" and not todo.merge
             if replaces and not options.force:
-                raise restoring.refused(todo.restore)
+                raise restore.refused(todo.restore)
             if replaces and not terminal.confirm("replace the log, and keep it beside", yes=options.yes):
                 terminal.fail("not confirmed: nothing was changed")
                 return PROBLEM
@@ -99,7 +99,7 @@ def run(options: Options, terminal: Terminal) -> int:
             def progress(there: int, whole: int) -> None:
                 terminal.progress(f"{there / 1e6:,.1f} of {whole / 1e6:,.1f} MB")
 
-            return _end(todo, restoring.carry_out(todo, reader, progress, force=options.force), options, terminal)
+            return _end(todo, restore.carry_out(todo, reader, progress, force=options.force), options, terminal)
     except CloudError as error:
         terminal.fail(str(error), hint_of(error))
         return PROBLEM if error.status == 404 else UNREACHABLE

@@ -86,8 +86,10 @@ def _options(chosen: argparse.Namespace) -> Options:
 def run(options: Options, terminal: Terminal) -> int:
     """Serve until told to end."""
     with needs_server():
-        from gradata.cloud import fleet, server, shared
-    patience = fleet.Patience(options.silent_s, options.quiet_s)
+        from gradata.cloud import server
+        from gradata.cloud.domain import thresholds
+        from gradata.cloud.http import context
+    patience = thresholds.Patience(options.silent_s, options.quiet_s)
     if threading.current_thread() is threading.main_thread():
         # The server finishes its requests and then raises the signal anew: for a person that is a good end.
         signal.signal(signal.SIGTERM, _end)
@@ -98,7 +100,7 @@ def run(options: Options, terminal: Terminal) -> int:
         options.store,
         allow_remote=options.allow_remote,
         workers=options.workers,
-        options=shared.Options(alerting=fleet.Alerting(options.webhook, patience)),
+        options=context.Options(alerting=thresholds.Alerting(options.webhook, patience)),
         on_start=(lambda started: _say(started, terminal)) if options.json else None,
     )
     return FINE

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, get_args
 from gradata.cli.commands import FINE, Subparsers, add_brain, add_endpoint, add_json
 
 if TYPE_CHECKING:
+    from gradata.cli.service_units import Kind
     from gradata.cli.terminal import Terminal
-    from gradata.service import Kind
 
 NAME = "service"
 HELP = "print what runs `gradata replicate --follow` as a service"
@@ -55,9 +55,9 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 def run(options: Options, terminal: Terminal) -> int:
     """Print the service."""
-    from gradata.exporter import parse_address
-    from gradata.service import Kind, Wanted, service
-    from gradata.settings import Settings
+    from gradata.cli.service_units import Kind, Wanted, service
+    from gradata.config.settings import Settings
+    from gradata.replicate.metrics_exporter import parse_address
     from replicator.sink import check_endpoint
 
     assert get_args(Kind) == KINDS

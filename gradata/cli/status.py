@@ -48,13 +48,14 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 def run(options: Options, terminal: Terminal) -> int:
     """Print the status; 1 if a person should look."""
-    from gradata import directory, overview
+    from gradata.config import brain_dir
+    from gradata.replicate import state
 
     settings = settled(options.brain, options.endpoint)
-    place = directory.find(settings.brain_dir)
-    here = overview.local(place)
-    cloud = overview.cloud_side(settings, place, here, from_file=True) if options.cloud else None
-    answer = overview.status_json(here, cloud)
+    place = brain_dir.find(settings.brain_dir)
+    here = state.local(place)
+    cloud = state.cloud_side(settings, place, here, from_file=True) if options.cloud else None
+    answer = state.status_json(here, cloud)
     if options.json:
         terminal.json(answer)
     else:

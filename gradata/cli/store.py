@@ -56,11 +56,11 @@ def _options(chosen: argparse.Namespace) -> Options:
 def run(options: Options, terminal: Terminal) -> int:
     """Migrate, and say from what to what."""
     with needs_server():
-        from gradata.cloud.store import is_shared
+        from gradata.cloud.store.open import is_shared
     if not is_shared(options.store):
         raise ConfigurationError("only a PostgreSQL store is migrated", hint="SQLite: `gradata serve` does it")
     with needs_server():
-        from gradata.cloud.postgres_migrate import migrate_url
+        from gradata.cloud.store.postgres.migrate import migrate_url
     done = migrate_url(options.store, partitions=options.partitions)
     if options.json:
         terminal.json({"from": done.before, "to": done.after})

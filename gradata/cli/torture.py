@@ -13,7 +13,7 @@ from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_json, needs_serv
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
-    from gradata.torture import Found
+    from gradata.trials.torture import Found
 
 NAME = "torture"
 HELP = "kill, cut and roll back a brain and a cloud of its own, then count; touches nothing of yours"
@@ -60,7 +60,7 @@ def run(options: Options, terminal: Terminal) -> int:
     """Torture, count, say."""
     with needs_server():
         from gradata.cloud import server  # noqa: F401 -- only to see that it is there
-    from gradata import torture
+    from gradata.trials import torture
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _end)

@@ -38,8 +38,8 @@ def add_parser(commands: Subparsers) -> None:
 
 def run(options: Options, terminal: Terminal) -> int:
     """Show what changes, and change it. The brain may be gone already."""
-    from gradata import install
-    from gradata.settings import Settings
+    from gradata.agents import install
+    from gradata.config.settings import Settings
 
     brain, home = Settings.resolve(options.brain).brain_dir, home_of()
     plans = [install.plan_uninstall(home, agent, brain) for agent in install.chosen_agents(options.agent)]

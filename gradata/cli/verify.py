@@ -11,7 +11,7 @@ from gradata.hints import hint_of
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
-    from gradata.proving import Proof
+    from gradata.recovery.verify import Proof
     from replicator.recovery.verify import Difference, Verdict, What
 
 NAME = "verify"
@@ -66,7 +66,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def run(options: Options, terminal: Terminal) -> int:
     """Compare, mend if asked to, and print what came of it."""
-    from gradata import proving
+    from gradata.recovery import verify
     from replicator.errors import CloudError
 
     settings = settled(options.brain, options.endpoint)
@@ -76,7 +76,7 @@ def run(options: Options, terminal: Terminal) -> int:
         terminal.progress(f"{records:,} records, {length / 1e6:,.1f} MB hashed")
 
     try:
-        proof = proving.prove(settings, deep=options.deep, repairing=options.repair, on_progress=progress)
+        proof = verify.prove(settings, deep=options.deep, repairing=options.repair, on_progress=progress)
     except CloudError as error:
         terminal.fail(str(error), hint_of(error))
         return UNREACHABLE

@@ -20,12 +20,14 @@ from typing import Literal
 
 import uvicorn
 
-from gradata.cloud.alerts import check_webhook
 from gradata.cloud.app import create_app
-from gradata.cloud.auth import create_key
-from gradata.cloud.journal import write_json_lines
-from gradata.cloud.shared import Options
-from gradata.cloud.store import Store, StoreError, is_shared, open_store, shown
+from gradata.cloud.http.context import Options
+from gradata.cloud.http.request_log import write_json_lines
+from gradata.cloud.service.alerts import check_webhook
+from gradata.cloud.service.api_keys import create_key
+from gradata.cloud.store.open import is_shared, open_store, shown
+from gradata.cloud.store.port import Store
+from gradata.cloud.store.values import StoreError
 from gradata.cloud.workers import WORKERS_MAX, Supervisor
 from replicator.errors import ConfigurationError
 
@@ -174,7 +176,7 @@ def _keep_key(directory: str, path: str, key: str) -> None:
 
 def _serve_shared(url: str, options: Options | None, listening: socket.socket, ready: Callable[[], None]) -> None:
     """One of several servers. The store may be away when it begins: it opens it when it is needed."""
-    from gradata.cloud.postgres import PostgresStore  # only this store can be shared
+    from gradata.cloud.store.postgres.store import PostgresStore  # only this store can be shared
 
     _serve(PostgresStore(url), listening, options, ready)
 
@@ -220,7 +222,7 @@ def _serve(
 
 def _protocol() -> type[asyncio.Protocol] | Literal["auto"]:
     try:
-        from gradata.cloud.protocol import BoundedHttp  # needs httptools, which Windows has not
+        from gradata.cloud.http.connection import BoundedHttp  # needs httptools, which Windows has not
     except ImportError:
         return "auto"
     return BoundedHttp

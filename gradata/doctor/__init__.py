@@ -1,11 +1,11 @@
 """What is wrong with a brain's replication, in words for the person at three in the morning.
 
-Pure: `examine(facts)` turns what `doctor_facts` collected into findings, worst first; it reads no file and no clock.
+Pure: `examine(facts)` turns what `collect` collected into findings, worst first; it reads no file and no clock.
 Each finding says what is, since when, how much waits, and what to run. It must be true with the replicator dead,
 the cloud away and the sidecar lost: so a part that could not be looked at is itself a finding, and silence (nothing
 captured, nothing acknowledged) is one too, for no backlog can show what was never written.
 
-`facts` are the values, `machine` and `flow` the checks, `words` how times and troubles are said.
+`facts` are the values, `checks_local` and `checks_replication` the checks, `format` how times and troubles are said.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from gradata.doctor import flow, machine
+from gradata.doctor import checks_local, checks_replication
 from gradata.doctor.facts import (
     DiskFact,
     EventsFact,
@@ -25,7 +25,7 @@ from gradata.doctor.facts import (
     RecordsFact,
     Thresholds,
 )
-from gradata.overview import Local
+from gradata.replicate.state import Local
 
 __all__ = [
     "MARKS", "DiskFact", "EventsFact", "Facts", "Finding", "FindingStatus", "Health", "KeyFact", "ProjectionFact",
@@ -38,11 +38,31 @@ _RANK: dict[FindingStatus, int] = {"fail": 0, "error": 1, "missing": 2, "warn": 
 _HEALTH: tuple[Health, ...] = ("broken", "degraded", "healthy")
 
 _CHECKS: tuple[Callable[[Facts, Local], Finding], ...] = (
-    machine.brain, machine.config, machine.log, machine.records, machine.last_event, machine.projection,
-    flow.key, flow.endpoint, flow.write_through, flow.consent, flow.replicator, flow.backlog, flow.last_ack,
-    flow.trouble, flow.dead_letters, flow.proof, flow.cloud, flow.clock, machine.sidecar, machine.hooks,
-    machine.old_hooks, machine.disk, machine.file_events, machine.sqlite,
-)  # fmt: skip
+    checks_local.brain,
+    checks_local.config,
+    checks_local.log,
+    checks_local.records,
+    checks_local.last_event,
+    checks_local.projection,
+    checks_replication.key,
+    checks_replication.endpoint,
+    checks_replication.write_through,
+    checks_replication.consent,
+    checks_replication.replicator,
+    checks_replication.backlog,
+    checks_replication.last_ack,
+    checks_replication.trouble,
+    checks_replication.dead_letters,
+    checks_replication.proof,
+    checks_replication.cloud,
+    checks_replication.clock,
+    checks_local.sidecar,
+    checks_local.hooks,
+    checks_local.old_hooks,
+    checks_local.disk,
+    checks_local.file_events,
+    checks_local.sqlite,
+)
 
 
 def examine(facts: Facts) -> tuple[Finding, ...]:

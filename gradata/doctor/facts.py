@@ -1,11 +1,11 @@
-"""What doctor judges, as plain values: `doctor_facts` collects them, the checks read them. Nothing acts in here."""
+"""What doctor judges, as plain values: `collect` collects them, the checks read them. Nothing acts in here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from gradata.overview import CloudSide, Local
+from gradata.replicate.state import CloudSide, Local
 
 if TYPE_CHECKING:
     from gradata.agents import Found

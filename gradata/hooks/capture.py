@@ -14,9 +14,10 @@ from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Any
 
-from gradata import directory, events, fields
+from gradata.brain import correction_event, events
+from gradata.config import brain_dir
+from gradata.config.settings import Settings, why_local
 from gradata.hooks.reading import Edit, Edits
-from gradata.settings import Settings, why_local
 from replicator.errors import NotDurableError
 from replicator.lease import Lease, lease_path
 from replicator.log import LogWriter
@@ -33,8 +34,8 @@ CONTEXT_CHARACTERS = 400
 
 def record(settings: Settings, agent: str, told: Edits) -> list[str]:
     """Append the edits; the ids of their events. Raises what `Brain.correct` raises."""
-    place = directory.find(settings.brain_dir)
-    brain_id, device_id = directory.ids(place)
+    place = brain_dir.find(settings.brain_dir)
+    brain_id, device_id = brain_dir.ids(place)
     ulids = events.Ulids()
     writer = LogWriter(place.log)
     made = []
@@ -55,9 +56,9 @@ def record(settings: Settings, agent: str, told: Edits) -> list[str]:
 
 
 def _event(agent: str, told: Edits, edit: Edit) -> events.Event:
-    fields.check_texts(edit.draft, edit.final)
+    correction_event.check_texts(edit.draft, edit.final)
     context = {"agent": agent, "tool": told.tool, "file": told.file, "host_session": told.session}
-    said = fields.correction_data(
+    said = correction_event.correction_data(
         edit.draft,
         edit.final,
         category=None,
@@ -72,7 +73,7 @@ def _event(agent: str, told: Edits, edit: Edit) -> events.Event:
 
 def bounded(edit: Edit) -> Edit:
     """An edit that fits: what both texts share is cut to some characters around the change."""
-    from gradata.correction import TEXT_CHARACTERS_MAX, trim
+    from gradata.brain.correction_diff import TEXT_CHARACTERS_MAX, trim
 
     if len(edit.draft) + len(edit.final) <= TEXT_CHARACTERS_MAX:
         return edit
@@ -95,7 +96,7 @@ def told_before(told: Edits, known: Mapping[str, Any]) -> tuple[bool, dict[str, 
 
 def replicate(settings: Settings, known: Mapping[str, Any], *, drain_s: float = DRAIN_S) -> dict[str, Any]:
     """Leave it to the lease's holder, or replicate for `drain_s`; what to remember of it."""
-    place = directory.Directory(settings.brain_dir)
+    place = brain_dir.Directory(settings.brain_dir)
     if Lease.holder(lease_path(place.log)) is not None:
         return {"replication": "left to the replicator"}
     if (forbidden := why_local(settings)) is not None:
@@ -105,9 +106,9 @@ def replicate(settings: Settings, known: Mapping[str, Any], *, drain_s: float = 
         return {"replication": "waits: the cloud did not answer the hook before"}
     import httpx  # noqa: F401  here, so that loading it is not taken from the drain's second
 
-    from gradata import foreground  # SQLite and more, only where nobody else replicates
+    from gradata.replicate import once  # SQLite and more, only where nobody else replicates
 
-    result = foreground.drain(settings, place, timeout_s=drain_s)
+    result = once.drain(settings, place, timeout_s=drain_s)
     if result.reason == "caught_up":
         return {"replication": "acknowledged", "drain_again_at": None}
     wait_s = LATE_AGAIN_S if result.trouble is None else AGAIN_S

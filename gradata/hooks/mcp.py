@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from gradata.agents import fired
-from gradata.brain import Brain
+from gradata.brain.brain import Brain
+from gradata.config.settings import Settings
 from gradata.hints import hint_of
 from gradata.hooks import recall
-from gradata.settings import Settings
 from replicator.errors import ReplicatorError
 
 PROTOCOL = "2025-06-18"

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gradata.agents import fired
+from gradata.config.settings import Settings
 from gradata.hints import hint_of
-from gradata.settings import Settings
 from replicator.errors import ReplicatorError
 
 KINDS = ("capture", "recall", "session-close", "mcp")

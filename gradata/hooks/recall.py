@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from gradata import directory
+from gradata.config import brain_dir as directory
 
 TAIL_BYTES = 256 * 1024
 CORRECTIONS_MAX = 5

@@ -16,9 +16,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from gradata import directory
+from gradata.config import brain_dir
+from gradata.config.settings import CLOUD_OFF, Settings, consent
 from gradata.hints import hint_of
-from gradata.settings import CLOUD_OFF, Settings, consent
 from replicator.errors import ReplicatorError
 
 DRAIN_S = 5.0
@@ -56,9 +56,9 @@ def replicate(settings: Settings, *, drain_s: float = DRAIN_S) -> dict[str, Any]
         return {"replication": "left to the replicator"}
     if settings.cloud_off or consent(settings.brain_dir) is not None or settings.read_key() is None:
         return {"replication": "off"}
-    from gradata import foreground  # here: httpx and SQLite, only where something is sent
+    from gradata.replicate import once  # here: httpx and SQLite, only where something is sent
 
-    result = foreground.drain(settings, directory.find(settings.brain_dir), timeout_s=drain_s)
+    result = once.drain(settings, brain_dir.find(settings.brain_dir), timeout_s=drain_s)
     return {"replication": "acknowledged" if result.reason == "caught_up" else f"waits: {result.reason}"}
 
 

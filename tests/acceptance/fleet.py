@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from gradata.cloud.auth import revoke_key
-from gradata.cloud.store import open_store
+from gradata.cloud.service.api_keys import revoke_key
+from gradata.cloud.store.open import open_store
 from tests.acceptance.fleet_agent import Agent, make_agents
 from tests.acceptance.world import eventually
 from tests.cloud_fixture import LiveCloud

@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gradata import doctor, doctor_facts
+from gradata import doctor
+from gradata.doctor import collect
 from replicator.lease import Lease, lease_path
 from replicator.sidecar import read_only, sidecar_path
 from replicator.status import from_json
@@ -167,7 +168,7 @@ class Agent:
     def doctor(self) -> dict[str, tuple[str, str]]:
         """What doctor says now: status and detail by the check's name; a process for the first, the rest as it does."""
         if self.number >= PROCESSES:
-            facts = doctor_facts.collect(str(self.world.directory), None, ask_cloud=True, environ=self.world.environ())
+            facts = collect.collect(str(self.world.directory), None, ask_cloud=True, environ=self.world.environ())
             return {found.name: (found.status, found.detail) for found in doctor.examine(facts)}
         told = json.loads(self.cli("doctor", "--json", "--brain", str(self.world.directory)).stdout)
         return {check["name"]: (check["status"], check["detail"]) for check in told["checks"]}

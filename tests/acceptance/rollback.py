@@ -29,9 +29,9 @@ from tests.cloud_fixture import LiveCloud
 
 HOOK = """
 import sys
-from gradata.directory import Directory
-from gradata.foreground import drain
-from gradata.settings import Settings
+from gradata.config.brain_dir import Directory
+from gradata.replicate.once import drain
+from gradata.config.settings import Settings
 settings = Settings.resolve(sys.argv[1])
 result = drain(settings, Directory(settings.brain_dir), timeout_s=60)
 sys.exit(result.reason != "caught_up")

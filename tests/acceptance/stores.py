@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 
-from gradata.cloud.store import open_store
+from gradata.cloud.store.open import open_store
 from tests.cloud_fixture import LiveCloud
 
 TABLES = ("records", "tiles", "events", "logs", "brains", "days")

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from gradata.cloud.auth import revoke_key
-from gradata.cloud.store import open_store
+from gradata.cloud.service.api_keys import revoke_key
+from gradata.cloud.store.open import open_store
 from replicator.testing.chaos import NONE, Chaos, Fault, black_hole, cut_answer, drip, finish, garbage, reset
 from replicator.wire import problem_body
 from tests.acceptance.conftest import MakeWorld

@@ -36,7 +36,7 @@ def three(world: World) -> Brain:
 DIE = """
 import os, signal, sys
 from gradata import Brain
-from gradata.brain import Ports, open_replicator
+from gradata.brain.brain import Ports, open_replicator
 from replicator.engine import Engine
 from replicator import actions as act
 from replicator.model import Policy

@@ -9,8 +9,8 @@ import sys
 from typing import Any
 
 from gradata.agents import fired
+from gradata.config.settings import Settings
 from gradata.hooks import capture, session_close
-from gradata.settings import Settings
 from tests.acceptance.conftest import MakeWorld
 from tests.acceptance.front import Front
 from tests.acceptance.world import ROOT, World, status_of

@@ -6,8 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from gradata.cloud.auth import revoke_key
-from gradata.cloud.store import open_store
+from gradata.cloud.service.api_keys import revoke_key
+from gradata.cloud.store.open import open_store
 from tests.acceptance.front import Front
 from tests.acceptance.world import World, eventually, line, trouble_of
 from tests.cloud_fixture import LiveCloud

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import pytest
 
 from gradata import Brain
-from gradata.brain import Ports
-from gradata.settings import Settings
+from gradata.brain.brain import Ports
+from gradata.config.settings import Settings
 from replicator.actions import Beat, BeatOutcome, RecallOutcome, Send, SendOutcome
 from replicator.lease import Lease, lease_path
 from replicator.loop import Replicator

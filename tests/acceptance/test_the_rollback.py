@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gradata import foreground
-from gradata.directory import Directory
-from gradata.settings import Settings
+from gradata.config.brain_dir import Directory
+from gradata.config.settings import Settings
+from gradata.replicate import once
 from replicator.errors import ConfigurationError
 from replicator.lease import Lease, lease_path
 from tests.acceptance.front import Front
@@ -18,10 +18,10 @@ from tests.acceptance.world import World, eventually, line
 OFF = {"GRADATA_DISABLE_WRITE_THROUGH": "1"}
 
 
-def drained(world: World, timeout_s: float = 20.0, **environ: str) -> foreground.Result:
+def drained(world: World, timeout_s: float = 20.0, **environ: str) -> once.Result:
     """What the session-close hook calls."""
     settings = Settings.resolve(str(world.directory), environ=world.environ(**OFF, **environ))
-    return foreground.drain(settings, Directory(settings.brain_dir), timeout_s=timeout_s)
+    return once.drain(settings, Directory(settings.brain_dir), timeout_s=timeout_s)
 
 
 def test_f50_a_hook_drains_while_write_through_is_off(world: World, front: Front) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gradata.cloud.auth import revoke_key
-from gradata.cloud.store import open_store
+from gradata.cloud.service.api_keys import revoke_key
+from gradata.cloud.store.open import open_store
 from tests.acceptance.front import PASS, Front
 from tests.acceptance.world import World, eventually, line, status_of, trouble_of
 from tests.scripted import Seen, answer

@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 import httpx
 
 from gradata import Brain
-from gradata.brain import Ports, open_replicator
-from gradata.settings import Settings
+from gradata.brain.brain import Ports, open_replicator
+from gradata.config.settings import Settings
 from replicator import recovery
 from replicator.errors import SidecarError
 from replicator.log import LogWriter

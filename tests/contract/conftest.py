@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gradata.cloud.postgres_migrate import migrate_url
-from gradata.cloud.store import Store, open_store
+from gradata.cloud.store.open import open_store
+from gradata.cloud.store.port import Store
+from gradata.cloud.store.postgres.migrate import migrate_url
 
 Open = Callable[[], Store]
 

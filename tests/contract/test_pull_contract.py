@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from gradata.cloud import pull, removal
-from gradata.cloud.removal import Target
-from gradata.cloud.requests import Loose
-from gradata.cloud.store import EventQuery, Store
+from gradata.cloud.domain.requests import Loose
+from gradata.cloud.service import deletion, legacy_pages
+from gradata.cloud.service.deletion import Target
+from gradata.cloud.store.port import Store
+from gradata.cloud.store.values import EventQuery
 from tests.cloud_batches import LOG, OTHER_LOG, append, event, lines
 
 Open = Callable[[], Store]
@@ -21,7 +22,7 @@ def pulled(store: Store, limit: int, after: str | None = None) -> list[str]:
     found: list[str] = []
     while True:
         place = None if after is None else store.mark("default", "brain", after)
-        page = pull.page(store, "default", "brain", place, limit)
+        page = legacy_pages.page(store, "default", "brain", place, limit)
         found += [item.event_id for item in page.events]
         assert len(page.events) <= limit
         if page.ended:
@@ -54,14 +55,14 @@ def test_what_is_gone_keeps_its_place_and_is_left_out(store: Store) -> None:
     """An erased event's id is a place as before; expired ones are not given."""
     for number in range(6):
         store.ingest([append([event(f"e{i}") for i in range(number + 1)], number)], now=NOW + number)
-    removal.erase(store, "default", "brain", Target("e3"), now=NOW + 9)
+    deletion.erase(store, "default", "brain", Target("e3"), now=NOW + 9)
     assert pulled(store, 2) == ["e0", "e1", "e2", "e4", "e5"]
     assert pulled(store, 2, "e3") == ["e4", "e5"]
-    removal.expire(store, "default", "brain", NOW + 2)
+    deletion.expire(store, "default", "brain", NOW + 2)
     assert pulled(store, 2) == ["e2", "e4", "e5"]
     assert store.standings("default", "brain")[0].expired == 2
-    assert pull.before_time(store, "default", "brain", NOW) is None
-    before = pull.before_time(store, "default", "brain", NOW + 5)
+    assert legacy_pages.before_time(store, "default", "brain", NOW) is None
+    before = legacy_pages.before_time(store, "default", "brain", NOW + 5)
     assert before is not None
     assert before.event_id == "e4"
 
@@ -74,7 +75,7 @@ def test_a_large_commit_and_large_events_are_pulled_whole(store: Store) -> None:
     large = [event(f"large{number}", "x" * 1_000_000) for number in range(8)]
     store.ingest([append(large, log_id=OTHER_LOG)], now=NOW + 1)
     place = store.mark("default", "brain", pulled(store, 1000)[2_499])
-    page = pull.page(store, "default", "brain", place, 1000)
+    page = legacy_pages.page(store, "default", "brain", place, 1000)
     assert 1 <= len(page.events) < 8
     assert not page.ended
     assert pulled(store, 1000)[2_500:] == [f"large{number}" for number in range(8)]

@@ -7,15 +7,16 @@ from itertools import count
 
 import pytest
 
-from gradata.cloud import removal
-from gradata.cloud.bars import ERASED, EXPIRED, foreign_content
-from gradata.cloud.check import check
-from gradata.cloud.ingest import Deleted, Done, Forbidden
-from gradata.cloud.meaning import read_lines
-from gradata.cloud.removal import Target, UnknownError
-from gradata.cloud.replica import Span, log_bytes
-from gradata.cloud.requests import Beat, Claim, Loose, Request
-from gradata.cloud.store import EventQuery, Store, StoreError
+from gradata.cloud.domain.plan import Deleted, Done, Forbidden
+from gradata.cloud.domain.requests import Beat, Claim, Loose, Request
+from gradata.cloud.domain.tombstones import ERASED, EXPIRED, foreign_content
+from gradata.cloud.protocol.interpret import read_lines
+from gradata.cloud.protocol.log_bytes import Span, log_bytes
+from gradata.cloud.service import deletion
+from gradata.cloud.service.deletion import Target, UnknownError
+from gradata.cloud.service.integrity import check
+from gradata.cloud.store.port import Store
+from gradata.cloud.store.values import EventQuery, StoreError
 from replicator.framing import split
 from replicator.proof import leaf_hash
 from tests.cloud_batches import LOG, OTHER_LOG, append, event, lines, tree
@@ -53,8 +54,8 @@ def names(store: Store) -> list[str]:
     return [item.event_id for item in store.events("default", EventQuery("brain", limit=1000))]
 
 
-def erase(store: Store, target: Target, **said: bool) -> removal.Erased:
-    return removal.erase(store, "default", "brain", target, now=NOW + 1, **said)
+def erase(store: Store, target: Target, **said: bool) -> deletion.Erased:
+    return deletion.erase(store, "default", "brain", target, now=NOW + 1, **said)
 
 
 def everything(store: Store, log: Sequence[bytes], log_id: str = LOG) -> None:
@@ -172,7 +173,7 @@ def test_erasing_says_first_what_it_would_do(store: Store) -> None:
         with pytest.raises(UnknownError):
             erase(store, target)
     with pytest.raises(UnknownError):
-        removal.erase(store, "another", "brain", Target("b"), now=NOW)
+        deletion.erase(store, "another", "brain", Target("b"), now=NOW)
     assert erase(store, Target("b")).places == ((LOG, 1),)
     assert erase(store, Target("b")).places == ()
     assert [brain.events for brain in store.fleet("default")] == [1]
@@ -215,7 +216,7 @@ def test_a_deleted_brain_takes_and_gives_nothing(open_again: Open) -> None:
     log = [event("a"), event("b")]
     ingest(store, append(log), append(log, brain_id="other", log_id=OTHER_LOG))
     ingest(store, Loose("default", "brain", lines(event("loose"))))
-    before = removal.delete(store, "default", "brain", now=NOW + 5)
+    before = deletion.delete(store, "default", "brain", now=NOW + 5)
     assert (before.events, before.logs, before.offset) == (3, 1, len(b"".join(log)))
     requests = (append(log), Beat("default", "brain", "d", LOG), Loose("default", "brain", lines(event("z"))))
     assert other.ingest(requests, now=NOW) == [Deleted()] * 3
@@ -234,19 +235,19 @@ def test_what_a_deletion_leaves_is_removed_in_steps(store: Store) -> None:
     """Everything but the tombstone, also after an interruption; deleting again changes nothing; none is unknown."""
     log = [event(f"e{number}") for number in range(700)]
     ingest(store, append(log), append(log[:300], log_id=OTHER_LOG))
-    removal.delete(store, "default", "brain", now=NOW)
+    deletion.delete(store, "default", "brain", now=NOW)
     assert store.purge("default", "brain", 100) > 0
-    assert removal.sweep(store, now=NOW) > 0
+    assert deletion.sweep(store, now=NOW) > 0
     assert store.purge("default", "brain", 100) == 0
     (left,) = store.standings("default", "brain")
     assert (left.events, left.offset, left.deleted_at) == (0, 0, NOW)
-    removal.delete(store, "default", "brain", now=NOW + 9)
+    deletion.delete(store, "default", "brain", now=NOW + 9)
     assert store.standings("default", "brain") == [left]
     assert store.ingest([append(log)], now=NOW) == [Deleted()]
     with pytest.raises(UnknownError):
-        removal.delete(store, "default", "nobody", now=NOW)
+        deletion.delete(store, "default", "nobody", now=NOW)
     with pytest.raises(UnknownError):
-        removal.delete(store, "thief", "brain", now=NOW)
+        deletion.delete(store, "thief", "brain", now=NOW)
     assert store.purge("default", "nobody", 100) == 0
 
 
@@ -254,7 +255,7 @@ def test_a_brain_that_is_being_removed_says_so(store: Store) -> None:
     """Between two steps its head is still there and its tiles are not: no reason to call the store damaged."""
     log = [event(f"e{number}") for number in range(30)]
     ingest(store, append(log))
-    removal.delete(store, "default", "brain", now=NOW)
+    deletion.delete(store, "default", "brain", now=NOW)
     assert store.purge("default", "brain", 100) > 0
     assert store.ingest([append(log, 0, 1)], now=NOW) == [Deleted()]
 
@@ -264,8 +265,8 @@ def test_a_deleted_brain_may_be_readmitted(store: Store) -> None:
     log = [event("a"), event("b")]
     ingest(store, append(log), append(log, brain_id="other", log_id=OTHER_LOG))
     erase(store, Target("a"))
-    removal.delete(store, "default", "brain", now=NOW)
-    removal.readmit(store, "default", "brain")
+    deletion.delete(store, "default", "brain", now=NOW)
+    deletion.readmit(store, "default", "brain")
     assert store.standings("default", "brain") == []
     assert ingest(store, append(log), now=NOW + 7) == [(2, 0, [])]
     assert names(store) == ["a", "b"]
@@ -292,8 +293,8 @@ def grown(store: Store, hours: int = 4) -> list[bytes]:
 def test_bytes_expire_by_the_time_of_their_storing(store: Store) -> None:
     """Older ones go, events and others; younger stay; the tree verifies; nothing is a hole."""
     log = grown(store)
-    assert removal.expire(store, "default", "brain", NOW + 2 * HOUR) > 0
-    assert removal.expire(store, "default", "brain", NOW + 2 * HOUR) == 0
+    assert deletion.expire(store, "default", "brain", NOW + 2 * HOUR) > 0
+    assert deletion.expire(store, "default", "brain", NOW + 2 * HOUR) == 0
     assert names(store) == ["2a", "2b", "3a", "3b"]
     assert flags(store) == [EXPIRED] * 8 + [None] * 8
     assert replica(store)[8:] == log[8:]
@@ -309,7 +310,7 @@ def test_bytes_expire_by_the_time_of_their_storing(store: Store) -> None:
 def test_what_expired_stays_known(store: Store) -> None:
     """A resend, also in another generation, is a duplicate of which nothing is kept; its storing time is the first."""
     log = grown(store, 2)
-    removal.expire(store, "default", "brain", NOW + HOUR)
+    deletion.expire(store, "default", "brain", NOW + HOUR)
     mark = store.mark("default", "brain", "0a")
     assert mark is not None
     assert (mark.stored_at, mark.gone) == (NOW, EXPIRED)
@@ -327,12 +328,12 @@ def test_the_end_of_a_quiet_log_expires_too(store: Store) -> None:
     """Records behind its last event, and a log of duplicates alone; a log to which something came is spared."""
     log = [event("a"), b"garbage\n", b"more\n"]
     ingest(store, append(log), append(log, log_id=OTHER_LOG))
-    removal.expire(store, "default", "brain", NOW)
+    deletion.expire(store, "default", "brain", NOW)
     assert flags(store) == flags(store, OTHER_LOG) == [None] * 3
-    removal.expire(store, "default", "brain", NOW + 1)
+    deletion.expire(store, "default", "brain", NOW + 1)
     assert flags(store) == flags(store, OTHER_LOG) == [EXPIRED] * 3
     ingest(store, append([*log, event("b")], 3), now=NOW + HOUR)
-    removal.expire(store, "default", "brain", NOW + HOUR)
+    deletion.expire(store, "default", "brain", NOW + HOUR)
     assert flags(store) == [EXPIRED] * 3 + [None]
 
 
@@ -341,26 +342,26 @@ def test_a_brain_keeps_its_bytes_for_as_long_as_it_was_told(store: Store) -> Non
     days = count()
     for _ in range(3):
         number = next(days)
-        now = NOW + number * removal.DAY_US
+        now = NOW + number * deletion.DAY_US
         ingest(store, Loose("default", "brain", lines(event(f"e{number}"))), now=now)
         ingest(store, Loose("default", "other", lines(event(f"e{number}"))), now=now)
-    removal.retain(store, "default", "brain", 2)
-    assert removal.sweep(store, now=NOW + 2 * removal.DAY_US) == 0
-    assert removal.sweep(store, now=NOW + 2 * removal.DAY_US + 1) > 0
+    deletion.retain(store, "default", "brain", 2)
+    assert deletion.sweep(store, now=NOW + 2 * deletion.DAY_US) == 0
+    assert deletion.sweep(store, now=NOW + 2 * deletion.DAY_US + 1) > 0
     assert names(store) == ["e1", "e2"]
-    assert [brain.retain_us for brain in store.standings("default")] == [2 * removal.DAY_US, None]
-    removal.retain(store, "default", "brain", None)
-    assert removal.sweep(store, now=NOW + 99 * removal.DAY_US) == 0
+    assert [brain.retain_us for brain in store.standings("default")] == [2 * deletion.DAY_US, None]
+    deletion.retain(store, "default", "brain", None)
+    assert deletion.sweep(store, now=NOW + 99 * deletion.DAY_US) == 0
     assert len(store.events("default", EventQuery("other"))) == 3
     with pytest.raises(UnknownError):
-        removal.retain(store, "default", "nobody", 2)
+        deletion.retain(store, "default", "nobody", 2)
 
 
 def test_erased_among_expired_is_counted_once(store: Store) -> None:
     """Whichever comes first: the brain's number of events is that of its projection."""
     ingest(store, append([event(name) for name in "abcd"]))
     erase(store, Target("b"))
-    removal.expire(store, "default", "brain", NOW + 1)
+    deletion.expire(store, "default", "brain", NOW + 1)
     erase(store, Target("c"))
     assert [brain.events for brain in store.fleet("default")] == [0]
     assert flags(store) == [EXPIRED, ERASED, EXPIRED, EXPIRED]

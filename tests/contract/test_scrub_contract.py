@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import psycopg
 import pytest
 
-from gradata.cloud import scrub
-from gradata.cloud.postgres import PostgresStore
-from gradata.cloud.requests import Claim
-from gradata.cloud.sqlite import SqliteStore
-from gradata.cloud.store import EventQuery, Store, StoredLog
-from gradata.cloud.whole import WholeRun
+from gradata.cloud.domain.requests import Claim
+from gradata.cloud.service import scrub
+from gradata.cloud.store.port import Store
+from gradata.cloud.store.postgres.store import PostgresStore
+from gradata.cloud.store.row_blocks import WholeRun
+from gradata.cloud.store.sqlite.store import SqliteStore
+from gradata.cloud.store.values import EventQuery, StoredLog
 from replicator.proof import leaf_hash
 from replicator.wire.common import ANSWER_BYTES_MAX, Fields
 from replicator.wire.replica import Scrub, read_scrub, scrub_json

@@ -9,15 +9,16 @@ from collections.abc import Callable
 
 import pytest
 
-from gradata.cloud.auth import create_key, list_keys, revoke_key, rotate_key, works
-from gradata.cloud.check import check
-from gradata.cloud.ingest import Done, Forbidden, Gap
-from gradata.cloud.meaning import with_holes
-from gradata.cloud.replica import Span, log_bytes
-from gradata.cloud.requests import Append, Beat, Claim, Loose, Request
-from gradata.cloud.store import EventQuery, Store, StoreError, StoreUnavailableError
-from gradata.cloud.views import older_page
-from gradata.cloud.writer import GroupWriter, Outcome
+from gradata.cloud.domain.plan import Done, Forbidden, Gap
+from gradata.cloud.domain.requests import Append, Beat, Claim, Loose, Request
+from gradata.cloud.protocol.interpret import with_holes
+from gradata.cloud.protocol.log_bytes import Span, log_bytes
+from gradata.cloud.routes.replica import older_page
+from gradata.cloud.service.api_keys import create_key, list_keys, revoke_key, rotate_key, works
+from gradata.cloud.service.group_commit import GroupWriter, Outcome
+from gradata.cloud.service.integrity import check
+from gradata.cloud.store.port import Store
+from gradata.cloud.store.values import EventQuery, StoreError, StoreUnavailableError
 from replicator.proof import leaf_hash, leaf_hashes
 from tests.cloud_batches import LOG, OTHER_LOG, append, event, lines, tree
 
@@ -395,7 +396,7 @@ def test_recent_events_are_the_newest_first(store: Store) -> None:
 
 def test_older_pages_reach_every_event_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever their type and however few there are among others: no page is the last before the beginning."""
-    for module in ("sqlite_watch", "postgres_watch", "views"):
+    for module in ("store.sqlite.monitoring", "store.postgres.monitoring", "routes.replica"):
         monkeypatch.setattr(f"gradata.cloud.{module}.RECENT_SCANNED_MAX", 7)
     log = [event(str(number), kind="NOTE" if number % 10 else "CORRECTION") for number in range(40)]
     ingest(store, append(log))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from gradata.brain import Brain
+from gradata.brain.brain import Brain
 from replicator.engine import Engine, Ports
 from replicator.errors import AppendError, LogError, NotDurableError, SidecarError
 from replicator.log import LogReader, LogWriter

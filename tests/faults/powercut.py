@@ -32,13 +32,13 @@ from typing import Any
 
 import httpx
 
-from gradata import directory
-from gradata.brain import Brain, Ports, open_replicator
-from gradata.cloud.auth import create_key
+from gradata.brain.brain import Brain, Ports, open_replicator
+from gradata.cloud.http.context import LIMITS, Options
 from gradata.cloud.server import run as serve
-from gradata.cloud.shared import LIMITS, Options
-from gradata.cloud.store import open_store
-from gradata.torture.mounts import Place, alone, freeze, mounted
+from gradata.cloud.service.api_keys import create_key
+from gradata.cloud.store.open import open_store
+from gradata.config import brain_dir
+from gradata.trials.torture.mounts import Place, alone, freeze, mounted
 from replicator import recovery
 from replicator.errors import ReplicatorError
 from replicator.framing import interpret
@@ -108,7 +108,7 @@ class Machine:
         (self.home / ".gradata").mkdir(parents=True)
         self.brain_dir = f"{self.disk.path}/brain"
         self.log = Path(self.brain_dir) / "events.jsonl"
-        directory.create(self.brain_dir)
+        brain_dir.create(self.brain_dir)
         self.store = f"sqlite:{self.cloud_disk.path}/cloud.db"
         store = open_store(self.store)
         self.key = create_key(store, "cut", ("ingest", "read"))

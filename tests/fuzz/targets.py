@@ -13,11 +13,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gradata.cloud import service
-from gradata.cloud.auth import Principal
-from gradata.cloud.ingest import Append, Done
-from gradata.cloud.meaning import meaning_of
-from gradata.cloud.sqlite import SqliteStore
+from gradata.cloud.domain.plan import Append, Done
+from gradata.cloud.domain.principal import Principal
+from gradata.cloud.protocol import answers, parse
+from gradata.cloud.protocol.interpret import meaning_of
+from gradata.cloud.store.sqlite.store import SqliteStore
 from replicator import actions as act
 from replicator import framing, wire
 from replicator.errors import AppendError, LogError, NotDurableError, WireError
@@ -90,17 +90,17 @@ def envelope_target(data: bytes) -> None:
             read(data)
     try:
         parsed = wire.parse_batch(data, LIMITS)
-        request = service.read_batch(NOBODY, data, LIMITS)
+        request = parse.read_batch(NOBODY, data, LIMITS)
     except WireError as error:
         assert error.status in (400, 413, 426)  # noqa: PT017 -- no test that expects an error
-        answer = service.wire_problem(error, LIMITS)
+        answer = answers.wire_problem(error, LIMITS)
         assert isinstance(json.loads(answer.body), dict)
         return
     if isinstance(parsed.load, Batch):
         assert list(parsed.load.records()) == _lines(data[data.index(b"\n") + 1 :])
         assert parsed.load.count + len(parsed.holes) == parsed.envelope.count
     (decision,) = _BATCHES.get().ingest([request], now=1)
-    answer = service.answer_batch(request, decision, "cloud", LIMITS)
+    answer = answers.answer_batch(request, decision, "cloud", LIMITS)
     outcome = wire.read_ack(answer.status, {"Content-Type": answer.media_type}, answer.body, now_wall=NOW_WALL)
     assert not isinstance(outcome, act.Garbled), outcome
 
@@ -113,7 +113,7 @@ def records_target(data: bytes) -> None:
     store = _RECORDS.get()
     log_id = f"00000000-0000-4000-8000-{store_runs():012d}"
     batch = Batch(0, 0, body, framing.split(body))
-    lines = service.read_lines(body, batch.ends)
+    lines = parse.read_lines(body, batch.ends)
     request = Append("default", "brain", "device", log_id, None, 0, 0, Cursor(log_id).root, lines)
     (decision,) = store.ingest([request], now=1)
     assert isinstance(decision, Done), decision

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gradata.cloud.store import Store, open_store
+from gradata.cloud.store.open import open_store
+from gradata.cloud.store.port import Store
 from tests.cli_runner import cli
 
 __all__ = ["cli"]

@@ -7,12 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from gradata.authlog import auth_log_path
+from gradata.replicate.auth_log import auth_log_path
 
 WRITERS, LINES = 4, 300
 WRITE = """
 import sys
-from gradata import authlog
+from gradata.replicate import auth_log as authlog
 authlog.KEPT = 100
 path, name, lines = sys.argv[1], sys.argv[2], int(sys.argv[3])
 for number in range(lines):

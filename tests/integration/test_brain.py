@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from gradata import Brain, BrainNotFoundError
-from gradata.brain import Ports
-from gradata.directory import Directory, identify
+from gradata.brain.brain import Ports
+from gradata.brain.events import EVENT_KEYS
+from gradata.config.brain_dir import Directory, identify
+from gradata.config.settings import Settings
 from gradata.errors import BrainDirectoryError, EventError, ProjectionError
-from gradata.events import EVENT_KEYS
-from gradata.replication import ConsentingSink, open_replicator
-from gradata.settings import Settings
+from gradata.replicate.wiring import ConsentingSink, open_replicator
 from replicator.actions import Denied, Unavailable
 from replicator.errors import AppendError, ConfigurationError, LogError
 from replicator.log import PosixDisk

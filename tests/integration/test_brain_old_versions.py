@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gradata import Brain
-from gradata.events import canonical, legacy_id
+from gradata.brain.events import canonical, legacy_id
 from replicator.framing import event_id_of
 
 LOG = Path(__file__).parents[2] / "fixtures" / "brains" / "events-0.6.0.jsonl"

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gradata.cloud.store import EventQuery, open_store
+from gradata.cloud.store.open import open_store
+from gradata.cloud.store.values import EventQuery
 from tests.cli_runner import CommandLine
 from tests.cloud_batches import LOG, append, event
 from tests.cloud_fixture import LiveCloud

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradata.configuration import BY_NAME
+from gradata.config.config_file import BY_NAME
 from tests.cli_runner import CommandLine, last_lines
 
 CANARY = "gk_live_canary0123456789"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gradata import demo
+from gradata.trials import demo
 from tests.cli_runner import CommandLine
 
 

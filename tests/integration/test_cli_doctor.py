@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gradata import Brain, doctor, doctor_facts
-from gradata.directory import create
+from gradata import Brain, doctor
+from gradata.config.brain_dir import create
+from gradata.doctor import collect
 from tests.cli_runner import CommandLine, last_lines
 from tests.cloud_fixture import LiveCloud
 
@@ -21,7 +22,7 @@ CANARY = "gk_live_canary0123456789"
 
 def checks(cli: CommandLine, *arguments: str, **environ: str) -> dict[str, tuple[str, str]]:
     """Status and detail by name, collected in this process."""
-    facts = doctor_facts.collect(str(cli.brain), None, ask_cloud=False, environ={**cli.environ, **environ})
+    facts = collect.collect(str(cli.brain), None, ask_cloud=False, environ={**cli.environ, **environ})
     return {finding.name: (finding.status, finding.detail) for finding in doctor.examine(facts)}
 
 
@@ -146,7 +147,7 @@ def test_the_clock_is_compared_with_the_cloud_s(cli: CommandLine, shared_cloud: 
     """A real answer carries a date."""
     cli.use(shared_cloud.url, shared_cloud.key)
     with Brain(cli.brain, environ=cli.environ):
-        facts = doctor_facts.collect(str(cli.brain), None, ask_cloud=True, environ=cli.environ)
+        facts = collect.collect(str(cli.brain), None, ask_cloud=True, environ=cli.environ)
     assert facts.cloud is not None
     assert facts.cloud.clock_off_s is not None
     assert abs(facts.cloud.clock_off_s) < 60
@@ -159,14 +160,14 @@ def test_a_cloud_that_does_not_answer_is_asked_once_for_all_brains(
     places = [create(str(tmp_path / f"b{number}")).path for number in range(3)]
     environ = {**cli.environ, "GRADATA_ENDPOINT": "http://127.0.0.1:9", "GRADATA_API_KEY": CANARY}
     asked = []
-    real = doctor_facts.overview.cloud_side
+    real = collect.state.cloud_side
 
     def counted(*arguments: object, **options: object) -> object:
         asked.append(arguments)
         return real(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(doctor_facts.overview, "cloud_side", counted)
-    found = doctor_facts.collect_many(places, None, ask_cloud=True, environ=environ)
+    monkeypatch.setattr(collect.state, "cloud_side", counted)
+    found = collect.collect_many(places, None, ask_cloud=True, environ=environ)
     assert len(asked) == 1
     assert [facts.cloud and facts.cloud.code for facts in found] == ["unavailable"] * 3
 

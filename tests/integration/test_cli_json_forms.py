@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gradata.cloud.store import open_store
+from gradata.cloud.store.open import open_store
 from tests.cli_runner import CommandLine
 from tests.cloud_batches import append, event
 from tests.cloud_fixture import LiveCloud

@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from gradata.cloud import removal
-from gradata.cloud.store import EventQuery, open_store
+from gradata.cloud.service import deletion
+from gradata.cloud.store.open import open_store
+from gradata.cloud.store.values import EventQuery
 from tests.cloud_app import App, open_app
 from tests.cloud_batches import append, body, event
 from tests.cloud_client import problem
@@ -143,7 +144,7 @@ def test_pulling_what_has_expired_is_410(app: App) -> None:
     push(app, push_event("01C"))
     last = app.store.mark("default", BRAIN, "01C")
     assert last is not None
-    removal.expire(app.store, "default", BRAIN, last.stored_at)
+    deletion.expire(app.store, "default", BRAIN, last.stored_at)
     for asked in ({"rebuild_from": "01A"}, {"rebuild_from": early}, {"cursor": "01A"}, {"rebuild_from": "01NEVER"}):
         assert problem(pull(app, **asked)) == (410, "rewind_beyond_retention")
     assert [item["event_id"] for item in pull(app).json()["events"]] == ["01C"]
@@ -228,6 +229,6 @@ def test_what_an_old_client_may_not_send(app: App, path: str) -> None:
     assert ask({name: BRAIN, "events": [1] * 20_001}) == (413, "body_too_large")
     app.store.ingest([append([event("z")], brain_id="theirs", workspace="another")], now=1)
     assert ask({name: "theirs", "events": [push_event("q")]}) == (403, "brain_forbidden")
-    removal.delete(app.store, "default", BRAIN, now=1)
+    deletion.delete(app.store, "default", BRAIN, now=1)
     assert ask({name: BRAIN, "events": [push_event("q")]}) == (410, "brain_deleted")
     assert problem(pull(app)) == (410, "brain_deleted")

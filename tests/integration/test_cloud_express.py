@@ -18,14 +18,14 @@ from typing import Any
 import uvicorn
 
 from gradata.cloud.app import create_app
-from gradata.cloud.auth import create_key
-from gradata.cloud.feed import SEND_BUFFER_BYTES
-from gradata.cloud.ingest import Decision
-from gradata.cloud.protocol import BoundedHttp
-from gradata.cloud.requests import Request
-from gradata.cloud.shared import LIMITS, Options
-from gradata.cloud.sqlite import SqliteStore
-from gradata.cloud.store import StoreUnavailableError
+from gradata.cloud.domain.plan import Decision
+from gradata.cloud.domain.requests import Request
+from gradata.cloud.http.connection import BoundedHttp
+from gradata.cloud.http.context import LIMITS, Options
+from gradata.cloud.http.sse import SEND_BUFFER_BYTES
+from gradata.cloud.service.api_keys import create_key
+from gradata.cloud.store.sqlite.store import SqliteStore
+from gradata.cloud.store.values import StoreUnavailableError
 from tests.cloud_batches import body, event
 from tests.express_corpus import corpus, posted
 
@@ -46,7 +46,9 @@ class Served:
         app = create_app(store, options=options)
         if express:
             take = app.express.take
-            app.express.shared.keys._clock = lambda: 0.0  # a key that is known stays known, however slow the machine is
+            app.express.context.keys._clock = lambda: (
+                0.0
+            )  # a key that is known stays known, however slow the machine is
 
             def counted(*asked: Any) -> bool:
                 done = take(*asked)

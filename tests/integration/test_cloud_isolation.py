@@ -14,9 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from gradata.cloud.auth import revoke_key, rotate_key
-from gradata.cloud.session import COOKIE
-from gradata.cloud.store import EventQuery, open_store
+from gradata.cloud.http.session_cookie import COOKIE
+from gradata.cloud.service.api_keys import revoke_key, rotate_key
+from gradata.cloud.store.open import open_store
+from gradata.cloud.store.values import EventQuery
 from tests.cloud_app import App, open_app
 from tests.cloud_batches import OTHER_LOG, append, body, event
 from tests.cloud_client import problem

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gradata.cloud.auth import revoke_key, rotate_key
-from gradata.cloud.store import open_store
+from gradata.cloud.service.api_keys import revoke_key, rotate_key
+from gradata.cloud.store.open import open_store
 from tests.cloud_batches import event
 from tests.cloud_client import Agent, problem
 from tests.cloud_fixture import LiveCloud

@@ -14,8 +14,8 @@ import httpx
 import pytest
 from backports import zstd
 
-from gradata.cloud import protocol
-from gradata.cloud.store import open_store
+from gradata.cloud.http import connection as protocol
+from gradata.cloud.store.open import open_store
 from tests.cloud_app import open_app
 from tests.cloud_batches import BATCH, body, event
 from tests.cloud_client import Agent, problem

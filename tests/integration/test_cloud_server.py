@@ -16,9 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gradata.cloud.check import check
 from gradata.cloud.server import is_loopback, run
-from gradata.cloud.store import StoreError, open_store
+from gradata.cloud.service.integrity import check
+from gradata.cloud.store.open import open_store
+from gradata.cloud.store.values import StoreError
 from replicator.errors import ConfigurationError
 from tests.cloud_batches import event, tree
 from tests.cloud_client import Agent

@@ -17,12 +17,14 @@ from typing import Any
 import httpx
 import pytest
 
-from gradata.cloud import removal
-from gradata.cloud.auth import revoke_key
-from gradata.cloud.ingest import Decision
-from gradata.cloud.requests import Request
-from gradata.cloud.sqlite import SqliteStore
-from gradata.cloud.store import Store, StoreUnavailableError, open_store
+from gradata.cloud.domain.plan import Decision
+from gradata.cloud.domain.requests import Request
+from gradata.cloud.service import deletion
+from gradata.cloud.service.api_keys import revoke_key
+from gradata.cloud.store.open import open_store
+from gradata.cloud.store.port import Store
+from gradata.cloud.store.sqlite.store import SqliteStore
+from gradata.cloud.store.values import StoreUnavailableError
 from tests.cloud_app import App, open_app
 from tests.cloud_batches import LOG, OTHER_LOG, append, body, event, tree
 from tests.cloud_client import problem
@@ -80,13 +82,13 @@ def foreign(app: App) -> httpx.Response:
 
 def deleted(app: App) -> httpx.Response:
     app.store.ingest([append(GOOD, brain_id="deleted", log_id=OTHER_LOG)], now=1)
-    removal.delete(app.store, "default", "deleted", now=2)
+    deletion.delete(app.store, "default", "deleted", now=2)
     return send(app, GOOD, brain_id="deleted", log_id=OTHER_LOG)
 
 
 def expired(app: App) -> httpx.Response:
     app.store.ingest([append(GOOD, brain_id="old", log_id=OTHER_LOG)], now=1)
-    removal.expire(app.store, "default", "old", 2)
+    deletion.expire(app.store, "default", "old", 2)
     return app.ask("GET", "/events/pull?brain_id=old&rebuild_from=a")
 
 

@@ -254,8 +254,8 @@ def test_signing_in_gives_a_session(shared_cloud: LiveCloud) -> None:
 
 def test_f58_a_revoked_key_ends_its_sessions(live_cloud: LiveCloud) -> None:
     """At once, or nearly."""
-    from gradata.cloud.auth import revoke_key
-    from gradata.cloud.store import open_store
+    from gradata.cloud.service.api_keys import revoke_key
+    from gradata.cloud.store.open import open_store
 
     key = live_cloud.make_key("read")
     with browser(live_cloud) as client:

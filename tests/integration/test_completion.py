@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gradata.cli import build_parser
-from gradata.completion import SHELLS, places
+from gradata.cli.completion_scripts import SHELLS, places
 
 BASH = shutil.which("bash")
 ASK = """

@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from gradata.cli.service import KINDS
-from gradata.exporter import parse_address
-from gradata.settings import supervised
-from gradata.supervisor import STILL_S, Supervisor
+from gradata.config.settings import supervised
+from gradata.replicate.metrics_exporter import parse_address
+from gradata.replicate.systemd_notify import STILL_S, Supervisor
 from replicator.errors import ConfigurationError
 from tests.acceptance.world import CLI, World, eventually, line
 from tests.cloud_fixture import LiveCloud

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gradata.agents import fired
-from gradata.directory import create
+from gradata.config.brain_dir import create
 from gradata.hooks import capture
 from gradata.hooks.reading import Edit
 

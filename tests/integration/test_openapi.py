@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from gradata.cloud.store import open_store
+from gradata.cloud.store.open import open_store
 from tests.cloud_app import open_app
 
 PROBLEM = "application/problem+json"

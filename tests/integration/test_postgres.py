@@ -17,13 +17,15 @@ import httpx
 import psycopg
 import pytest
 
-from gradata.cloud.auth import create_key
-from gradata.cloud.check import check
-from gradata.cloud.limits import Rate
-from gradata.cloud.postgres_facts import gather
-from gradata.cloud.postgres_migrate import migrate_url, newest
-from gradata.cloud.requests import Request
-from gradata.cloud.store import EventQuery, Store, StoreError, StoreUnavailableError, open_store, shown
+from gradata.cloud.domain.rate_limit import Rate
+from gradata.cloud.domain.requests import Request
+from gradata.cloud.service.api_keys import create_key
+from gradata.cloud.service.integrity import check
+from gradata.cloud.store.open import open_store, shown
+from gradata.cloud.store.port import Store
+from gradata.cloud.store.postgres.facts import gather
+from gradata.cloud.store.postgres.migrate import migrate_url, newest
+from gradata.cloud.store.values import EventQuery, StoreError, StoreUnavailableError
 from tests.cloud_batches import LOG, append, body, counted, event, lines, tree
 from tests.postgres_fixture import Postgres
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from gradata.cloud import removal
-from gradata.cloud.check import check
-from gradata.cloud.ingest import Done, Gap
-from gradata.cloud.removal import Target
-from gradata.cloud.requests import Request
-from gradata.cloud.store import Begun, Store, StoreUnavailableError
+from gradata.cloud.domain.plan import Done, Gap
+from gradata.cloud.domain.requests import Request
+from gradata.cloud.service import deletion
+from gradata.cloud.service.deletion import Target
+from gradata.cloud.service.integrity import check
+from gradata.cloud.store.port import Begun, Store
+from gradata.cloud.store.values import StoreUnavailableError
 from tests.cloud_batches import LOG, OTHER_LOG, append, counted, event, tree
 
 NOW = 1_764_000_000_000_000
@@ -49,7 +50,7 @@ def test_a_log_that_goes_on_is_not_asked_about(stores: list[Store], postgres_url
 def test_what_would_not_be_simple_is_asked_about_at_once(stores: list[Store], postgres_url: str) -> None:
     """A log that brings events again, as one that is sent anew does, and a brain in which something was erased."""
     counts(stores[0], append(RECORDS, 0, 3), append([event("a"), event("b")], 0, 1, brain_id="erased"))
-    removal.erase(stores[0], "default", "erased", Target("a"), now=NOW)
+    deletion.erase(stores[0], "default", "erased", Target("a"), now=NOW)
     assert counts(stores[0], append(RECORDS, 0, 1, log_id=OTHER_LOG)) == [(0, 1)]
     counts(stores[0], append([event("a"), event("b")], 1, brain_id="erased"))
     with psycopg.connect(postgres_url, autocommit=True) as admin:
@@ -200,7 +201,7 @@ def test_f31_whatever_else_the_store_does_comes_behind_what_is_in_flight(stores:
     """A record is erased, and a group goes the general way, while two are on their way."""
     counts(stores[0], append(RECORDS, 0, 2))
     first = stores[0].begin([append(RECORDS, 2, 3)], now=NOW)
-    removal.erase(stores[0], "default", "brain", Target("001"), now=NOW)
+    deletion.erase(stores[0], "default", "brain", Target("001"), now=NOW)
     second = stores[0].begin([append(RECORDS, 3, 4)], now=NOW)
     third = stores[0].begin([append(RECORDS, 0, 3, log_id=OTHER_LOG)], now=NOW)
     assert third.descriptor() is None

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from gradata.brain.projection.projection import ANCHOR_BYTES_MAX, Place, Projection
 from gradata.errors import ProjectionError
-from gradata.projection import ANCHOR_BYTES_MAX, Place, Projection
 from replicator.framing import event_id_of
 
 BRAIN = "7d4eb272-2bc6-4e0b-a79f-70eaa500325f"

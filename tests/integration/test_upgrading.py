@@ -10,10 +10,12 @@ from importlib import resources
 import psycopg
 import pytest
 
-from gradata.cloud.check import check
-from gradata.cloud.limits import Rate
-from gradata.cloud.postgres_migrate import migrate_url, newest
-from gradata.cloud.store import EventQuery, Store, StoreError, open_store
+from gradata.cloud.domain.rate_limit import Rate
+from gradata.cloud.service.integrity import check
+from gradata.cloud.store.open import open_store
+from gradata.cloud.store.port import Store
+from gradata.cloud.store.postgres.migrate import migrate_url, newest
+from gradata.cloud.store.values import EventQuery, StoreError
 from tests.cloud_batches import append, event
 
 NOW = 1_764_000_000_000_000
@@ -82,7 +84,7 @@ def looks(store: Store, count: int) -> None:
 
 def test_a_script_only_adds() -> None:
     """No script takes away or changes what an older server, still at work, reads, writes or calls."""
-    scripts = resources.files("gradata.cloud").joinpath("schema/postgres").iterdir()
+    scripts = resources.files("gradata.cloud.store").joinpath("schema/postgres").iterdir()
     for script in scripts:
         if int(script.name.partition("_")[0]) <= FROZEN:
             continue

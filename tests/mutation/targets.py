@@ -41,9 +41,13 @@ _ALL = (
         ("replicator/model.py", "replicator/actions.py"),
         _units("model", "progress", "wire_requests", "log_reader"),
     ),
-    Target("correction", ("gradata/correction.py",), _units("correction")),
-    Target("events", ("gradata/events.py",), _units("events")),
-    Target("ingest", ("gradata/cloud/ingest.py", "gradata/cloud/writes.py"), _units("ingest", "ingest_words")),
-    Target("tiles", ("gradata/cloud/tiles.py",), _units("tiles", "ingest")),
+    Target("correction", ("gradata/brain/correction_diff.py",), _units("correction")),
+    Target("events", ("gradata/brain/events.py",), _units("events")),
+    Target(
+        "ingest",
+        ("gradata/cloud/domain/plan.py", "gradata/cloud/domain/write_set.py"),
+        _units("ingest", "ingest_words"),
+    ),
+    Target("tiles", ("gradata/cloud/domain/tiles.py",), _units("tiles", "ingest")),
 )
 TARGETS = {target.name: target for target in _ALL}

@@ -1,4 +1,4 @@
-"""The cloud's process: the real wire codec, `gradata.cloud.service`, ingest plan and SQLite store, without sockets.
+"""The cloud's process: the real wire codec, request parser, ingest plan and SQLite store, without sockets.
 
 Requests that come within a moment are committed together, as the real writing thread does it. What befalls clouds
 is here too: death before, in or after a commit, restored backups, loss of everything, loss of single rows.
@@ -15,12 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from gradata.cloud import service
-from gradata.cloud.auth import WORKSPACE, Authenticator, Principal, Unknown
-from gradata.cloud.ingest import Append, Decision, Request
-from gradata.cloud.limits import Rate, RateLimiter
-from gradata.cloud.sqlite import SqliteStore
-from gradata.cloud.store import Key, StoreUnavailableError
+from gradata.cloud.domain.plan import Append, Decision, Request
+from gradata.cloud.domain.principal import Principal, Unknown
+from gradata.cloud.domain.rate_limit import Rate, RateLimiter
+from gradata.cloud.protocol import answers, parse
+from gradata.cloud.service.api_keys import WORKSPACE, Authenticator
+from gradata.cloud.store.sqlite.store import SqliteStore
+from gradata.cloud.store.values import Key, StoreUnavailableError
 from replicator import wire
 from replicator.errors import WireError
 from replicator.model import Head, Limits
@@ -149,43 +150,43 @@ class CloudProcess:
         try:
             answer = self._received(request, key, reply)
         except WireError as error:
-            answer = service.wire_problem(error, LIMITS)
-        except service.DeniedError as error:
-            answer = service.problem(403, error.code, str(error))
+            answer = answers.wire_problem(error, LIMITS)
+        except answers.DeniedError as error:
+            answer = answers.problem(403, error.code, str(error))
         if answer is not None:
             self._answer(reply, answer)
 
-    def _received(self, request: wire.Request, key: str, reply: Reply) -> service.Answer | None:
+    def _received(self, request: wire.Request, key: str, reply: Reply) -> answers.Answer | None:
         principal = self._authenticator.principal(f"Bearer {key}")
         if isinstance(principal, Unknown):
             raise WireError("the API key is unknown or was revoked", status=401, code="key_unknown")
         body = request.head + request.data
         work: Request
         if request.path == "/ingest":
-            work = service.read_batch(principal, body, LIMITS)
+            work = parse.read_batch(principal, body, LIMITS)
             verdict = self._requests.admit(work.brain_id)
         elif request.path == "/heartbeat":
-            work = service.read_beat(principal, body)
+            work = parse.read_beat(principal, body)
             verdict = self._beats.admit(f"{work.brain_id}\n{work.device_id}\n{work.log_id}")
         else:
             return self._logs(principal, request.path)
         if verdict is not None and not verdict.passed:
             self.counts["429"] += 1
             headers = {"Retry-After": str(max(1, round(verdict.retry_after_s + 0.5)))}
-            return service.problem(429, "rate_limited", "the brain's request budget is spent", headers=headers)
+            return answers.problem(429, "rate_limited", "the brain's request budget is spent", headers=headers)
         if not self._queue:
             self._clock.after(GROUP_S, self._commit)
         self._queue.append(_Waiting(work, reply))
         return None
 
-    def _logs(self, principal: Principal, path: str) -> service.Answer:
+    def _logs(self, principal: Principal, path: str) -> answers.Answer:
         brain_id = path.partition("brain=")[2].partition("&")[0]
         device_id = path.partition("device=")[2]
         entries = [
             LogEntry(Head(log.log_id, log.tree.size, log.tree.root, log.offset, log.event_id), log.device_id)
             for log in self.store.logs(principal.workspace, brain_id, device_id)
         ]
-        return service.Answer(200, wire.logs_body(entries))
+        return answers.Answer(200, wire.logs_body(entries))
 
     def _commit(self) -> None:
         """One transaction for everything that waits; a log's second batch waits for the next one."""
@@ -212,7 +213,7 @@ class CloudProcess:
             return
         except StoreUnavailableError as error:
             self.counts["transaction failed"] += 1
-            answer = service.problem(503, "store_unavailable", str(error), headers={"Retry-After": "2"})
+            answer = answers.problem(503, "store_unavailable", str(error), headers={"Retry-After": "2"})
             for waiting in group:
                 self._answer(waiting.reply, answer)
             return
@@ -226,12 +227,12 @@ class CloudProcess:
             self._answer(waiting.reply, self._decided(waiting.work, decision))
         self._fall_over(sum(isinstance(waiting.work, Append) for waiting in group))
 
-    def _decided(self, work: Request, decision: Decision) -> service.Answer:
+    def _decided(self, work: Request, decision: Decision) -> answers.Answer:
         if isinstance(work, Append):
-            return service.answer_batch(work, decision, self.store.cloud_id, LIMITS)
-        return service.answer_beat(work, decision, self.store.cloud_id)
+            return answers.answer_batch(work, decision, self.store.cloud_id, LIMITS)
+        return answers.answer_beat(work, decision, self.store.cloud_id)
 
-    def _answer(self, reply: Reply, answer: service.Answer) -> None:
+    def _answer(self, reply: Reply, answer: answers.Answer) -> None:
         self.counts[str(answer.status)] += 1
         reply(Answered(answer.status, {"Content-Type": answer.media_type, **answer.headers}, answer.body))
 

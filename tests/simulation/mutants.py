@@ -45,10 +45,10 @@ class Mutant:
 PROGRESS = "replicator/progress"
 READING = "replicator/log/reading.py"
 APPENDING = "replicator/log/appending.py"
-INGEST = "gradata/cloud/ingest.py"
-COMMIT = "gradata/cloud/sqlite_commit.py"
-FACTS = "gradata/cloud/sqlite_facts.py"
-SQLITE = "gradata/cloud/sqlite.py"
+INGEST = "gradata/cloud/domain/plan.py"
+COMMIT = "gradata/cloud/store/sqlite/commit.py"
+FACTS = "gradata/cloud/store/sqlite/facts.py"
+SQLITE = "gradata/cloud/store/sqlite/store.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(

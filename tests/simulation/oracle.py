@@ -25,13 +25,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gradata.cloud.auth import WORKSPACE
-from gradata.cloud.check import check
-from gradata.cloud.ingest import Append, Claim, Decision, Diverged, Done, Gap
-from gradata.cloud.meaning import meaning_of
-from gradata.cloud.replica import Span, log_bytes
-from gradata.cloud.store import StoredLog
-from gradata.cloud.tiles import leaves_at
+from gradata.cloud.domain.plan import Append, Claim, Decision, Diverged, Done, Gap
+from gradata.cloud.domain.tiles import leaves_at
+from gradata.cloud.protocol.interpret import meaning_of
+from gradata.cloud.protocol.log_bytes import Span, log_bytes
+from gradata.cloud.service.api_keys import WORKSPACE
+from gradata.cloud.service.integrity import check
+from gradata.cloud.store.values import StoredLog
 from replicator import actions as act
 from replicator.model import Batch, Hole, Standing
 from replicator.progress import Progress

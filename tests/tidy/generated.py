@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gradata.cli import build_parser
-from gradata.service import Kind, Wanted, service
+from gradata.cli.service_units import Kind, Wanted, service
 from replicator.actions import Action, Outcome
 from replicator.progress import OUTCOMES_OF
 from replicator.progress.table import FAILURES
@@ -29,7 +29,7 @@ EXAMPLE = Wanted(
     "127.0.0.1:9464",
 )
 API = {
-    "gradata": ("gradata/brain.py", ("Brain",)),
+    "gradata": ("gradata/brain/brain.py", ("Brain",)),
     "replicator.loop": ("replicator/loop.py", ("Replicator", "Drained")),
     "replicator.sink": ("replicator/sink/http.py", ("Sink", "HttpSink")),
     "replicator.sink.delivery": ("replicator/sink/delivery.py", ("DeliverySink", "Delivery")),

@@ -30,9 +30,12 @@ IDS = [name for name, _, _ in ALL]
 LEAVES = [(name, parser) for name, parser, _ in ALL if not any(other.startswith(f"{name} ") for other in IDS)]
 
 
+NOT_COMMANDS = {"__init__", "commands", "completion_scripts", "service_units", "terminal"}
+
+
 def test_every_module_of_the_command_line_is_a_command() -> None:
     """One command a file, and no file without its command."""
-    files = {path.stem for path in (ROOT / "gradata" / "cli").glob("*.py")} - {"__init__", "commands", "terminal"}
+    files = {path.stem for path in (ROOT / "gradata" / "cli").glob("*.py")} - NOT_COMMANDS
     assert {command.__name__.rpartition(".")[2] for command in COMMANDS} == files
     assert [command.NAME for command in COMMANDS] == [name for name in IDS if " " not in name]
 

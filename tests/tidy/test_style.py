@@ -20,14 +20,14 @@ MODULE_LINES_MAX = 400
 FUNCTION_LINES_MAX = 60
 PARAMETERS_MAX = 6
 PARAMETERS_OF_OTHERS = {
-    "gradata/brain.py:correct": "the signature of the published SDK",
-    "gradata/brain.py:emit": "the signature of the published SDK",
+    "gradata/brain/brain.py:correct": "the signature of the published SDK",
+    "gradata/brain/brain.py:emit": "the signature of the published SDK",
 }
 BROAD_HANDLERS = {
     "replicator/loop.py": 1,  # the thread's last line of defence
     "replicator/sink/carrier.py": 1,  # raised again on the caller's thread, which waits for it
     "gradata/hooks/program.py": 1,  # a hook that fails would stop the agent whose host runs it
-    "gradata/cloud/writer.py": 1,  # the writer's thread must live, and the neighbours in a group must pass
+    "gradata/cloud/service/group_commit.py": 1,  # the thread must live, and a group's other requests pass
 }
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gradata.authlog import BYTES_MAX, KEPT, AuthLog, append, auth_log_path, masked
+from gradata.replicate.auth_log import BYTES_MAX, KEPT, AuthLog, append, auth_log_path, masked
 from replicator.status import Notice
 
 CANARY = "gk_live_0badc0de_CANARY-that-must-not-be-seen_0123456789"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gradata.cloud.bars import ERASED, EXPIRED, Barred, foreign_content, incomparable, withheld
-from gradata.cloud.ingest import Deleted, Done, Facts, Forbidden, LogFacts, plan
-from gradata.cloud.requests import Loose
+from gradata.cloud.domain.plan import Deleted, Done, Facts, Forbidden, LogFacts, plan
+from gradata.cloud.domain.requests import Loose
+from gradata.cloud.domain.tombstones import ERASED, EXPIRED, Barred, foreign_content, incomparable, withheld
 from tests.cloud_batches import append, event, lines, tree
 
 LIMIT = 10_000

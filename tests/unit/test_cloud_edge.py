@@ -8,11 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from gradata.cloud.direct import Asked
-from gradata.cloud.edge import Edge, joined, own_block, own_fields
-from gradata.cloud.limits import Rate, Verdict
-from gradata.cloud.protocol import Joining, Outbox
-from gradata.cloud.service import Answer, problem
+from gradata.cloud.domain.rate_limit import Rate, Verdict
+from gradata.cloud.http.connection import Joining, Outbox
+from gradata.cloud.http.middleware import Edge
+from gradata.cloud.http.raw_request import Asked
+from gradata.cloud.http.responses import joined, own_block, own_fields
+from gradata.cloud.protocol.answers import Answer, problem
 from replicator.errors import WireError
 from replicator.model import Limits
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gradata.cloud import service
-from gradata.cloud.auth import Principal
-from gradata.cloud.express import Express, Head
-from gradata.cloud.meaning import read_lines
+from gradata.cloud.domain.principal import Principal
+from gradata.cloud.http.fast_path import Express, Head
+from gradata.cloud.protocol import parse
+from gradata.cloud.protocol.interpret import read_lines
 from replicator.errors import WireError
 from replicator.framing import split
 from replicator.model import Limits
@@ -161,12 +161,12 @@ def test_an_envelope_is_read_alike_both_ways(changes: dict[str, Any], behind: by
     """The quick reading gives what the field by field one gives, or leaves it to that one."""
     said = json.loads(body([event("e")]).partition(b"\n")[0])
     sent = json.dumps(said | changes).encode() + behind + b"\n" + event("e")
-    plain = service._read_plain_batch(NOBODY, sent, Limits())
+    plain = parse._read_plain_batch(NOBODY, sent, Limits())
     # A field that nobody knows makes the quick way step back, and says nothing to the other.
     slow = sent.replace(b"{", b'{"nobody knows": 1, ', 1)
-    assert service._read_plain_batch(NOBODY, slow, Limits()) is None
+    assert parse._read_plain_batch(NOBODY, slow, Limits()) is None
     try:
-        expected: object = service.read_batch(NOBODY, slow, Limits())
+        expected: object = parse.read_batch(NOBODY, slow, Limits())
     except WireError:
         expected = None
     assert plain is None or plain == expected
@@ -176,9 +176,9 @@ def test_an_envelope_is_read_alike_both_ways(changes: dict[str, Any], behind: by
 def test_what_is_not_one_line_is_not_read_as_one(behind: bytes) -> None:
     """No byte, no newline, more than one, or something behind it: left to the field by field reading, which refuses."""
     sent = body([event("e")]).partition(b"\n")[0] + b"\n" + behind
-    assert service._read_plain_batch(NOBODY, sent, Limits()) is None
+    assert parse._read_plain_batch(NOBODY, sent, Limits()) is None
     with pytest.raises(WireError):
-        service.read_batch(NOBODY, sent, Limits())
+        parse.read_batch(NOBODY, sent, Limits())
 
 
 @pytest.mark.parametrize("record", [event("plain"), *ODD_RECORDS])

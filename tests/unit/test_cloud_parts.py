@@ -12,11 +12,11 @@ from backports import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradata.cloud.limits import Rate, RateLimiter, policy_field, state_field
-from gradata.cloud.meaning import Meaning, correction_line, meaning_of, read_lines, storable
-from gradata.cloud.reading import Inflater
-from gradata.cloud.replica import Span, filler, wanted_span
-from gradata.cloud.requests import Lines
+from gradata.cloud.domain.rate_limit import Rate, RateLimiter, policy_field, state_field
+from gradata.cloud.domain.requests import Lines
+from gradata.cloud.http.body import Inflater
+from gradata.cloud.protocol.interpret import Meaning, correction_line, meaning_of, read_lines, storable
+from gradata.cloud.protocol.log_bytes import Span, filler, wanted_span
 from replicator.errors import WireError
 from replicator.framing import Uninterpretable, event_id_of, interpret, split
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from gradata.cloud.reading import read_body, whole_body
-from gradata.cloud.tally import REQUEST_BOUNDS_S, Tallies
+from gradata.cloud.http.body import read_body, whole_body
+from gradata.cloud.service.counters import REQUEST_BOUNDS_S, Tallies
 from replicator.errors import WireError
 
 BODIES = {

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from gradata.cloud.ingest import Decision, Done
-from gradata.cloud.requests import Beat, Loose, Request
-from gradata.cloud.sqlite import SqliteStore
-from gradata.cloud.store import Begun, StoreUnavailableError
-from gradata.cloud.writer import GroupWriter, Job, Outcome
+from gradata.cloud.domain.plan import Decision, Done
+from gradata.cloud.domain.requests import Beat, Loose, Request
+from gradata.cloud.service.group_commit import GroupWriter, Job, Outcome
+from gradata.cloud.store.port import Begun
+from gradata.cloud.store.sqlite.store import SqliteStore
+from gradata.cloud.store.values import StoreUnavailableError
 from replicator.proof import CompactRange
 from tests.cloud_batches import LOG, OTHER_LOG, append, event, lines
 
@@ -68,7 +69,7 @@ def test_what_waits_is_one_transaction_with_each_log_once() -> None:
 
 def test_a_group_has_a_bound_and_keeps_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is handed in together goes together up to the bound; what is put off goes before what comes later."""
-    monkeypatch.setattr("gradata.cloud.writer.GROUP_REQUESTS_MAX", 16)
+    monkeypatch.setattr("gradata.cloud.service.group_commit.GROUP_REQUESTS_MAX", 16)
     store = Recording()
     writer = GroupWriter(store, now=lambda: 1)
     requests = [Loose("default", "brain", lines(event(f"e{number}"))) for number in range(42)]
@@ -102,7 +103,7 @@ class Resting(SqliteStore):
 
 def test_the_store_rests_after_the_last_commit_and_not_after_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """After the first answer, then only when it is due; what is owed is paid at the end, and by itself when idle."""
-    monkeypatch.setattr("gradata.cloud.writer.REST_S", 3600.0)
+    monkeypatch.setattr("gradata.cloud.service.group_commit.REST_S", 3600.0)
     store = Resting()
     writer = GroupWriter(store, now=lambda: 1)
     for _ in range(5):
@@ -116,7 +117,7 @@ def test_the_store_rests_after_the_last_commit_and_not_after_each(monkeypatch: p
         assert done.wait(10)
     writer.close()
     assert store.did == ["commit", "answer", "rest", *["commit", "answer"] * 4, "rest"]
-    monkeypatch.setattr("gradata.cloud.writer.REST_S", 0.02)
+    monkeypatch.setattr("gradata.cloud.service.group_commit.REST_S", 0.02)
     writer = GroupWriter(store, now=lambda: 1)
     for _ in range(2):
         store.rested.clear()

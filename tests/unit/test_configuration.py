@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gradata.configuration import BY_NAME, SETTINGS, ConfigFile, Trouble, of_variable, parse
-from gradata.settings import Settings, checked, refusal, why_local
+from gradata.config.config_file import BY_NAME, SETTINGS, ConfigFile, Trouble, of_variable, parse
+from gradata.config.settings import Settings, checked, refusal, why_local
 from replicator.errors import ConfigurationError
 
 CANARY = "gk_live_canary0123456789"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradata.correction import Analysis, Distance, analyse, classify, distance, severity_of, trim
+from gradata.brain.correction_diff import Analysis, Distance, analyse, classify, distance, severity_of, trim
 
 
 @pytest.mark.parametrize(

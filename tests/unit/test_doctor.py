@@ -22,9 +22,9 @@ from gradata.doctor import (
     health,
     worst,
 )
-from gradata.doctor.words import TROUBLES
+from gradata.doctor.format import TROUBLES
 from gradata.hints import HINTS
-from gradata.overview import Backlog, CloudSide, Local
+from gradata.replicate.state import Backlog, CloudSide, Local
 from replicator.errors import LogError, SidecarError
 from replicator.lease import Holder
 from replicator.model import Anchor, Cursor, Head, Standing

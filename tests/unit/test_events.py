@@ -19,8 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradata.errors import EventError
-from gradata.events import (
+from gradata.brain.events import (
     DEPTH_MAX,
     EVENT_KEYS,
     LINE_BYTES_MAX,
@@ -35,6 +34,7 @@ from gradata.events import (
     signed,
     utc_now,
 )
+from gradata.errors import EventError
 
 VECTORS = json.loads((Path(__file__).parents[2] / "fixtures" / "id_vectors.json").read_text())
 NOW = datetime(2026, 11, 23, 5, 58, 22, 828816, tzinfo=UTC)

@@ -9,8 +9,10 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import cast
 
-from gradata.cloud.feed import PAGE_BYTES, Hub, Single, brain_feed
-from gradata.cloud.store import EventQuery, Store, StoredEvent
+from gradata.cloud.http.sse import brain_feed
+from gradata.cloud.service.live_feed import PAGE_BYTES, Hub, Single
+from gradata.cloud.store.port import Store
+from gradata.cloud.store.values import EventQuery, StoredEvent
 
 
 def test_one_computation_serves_all_who_ask_while_it_is_fresh() -> None:

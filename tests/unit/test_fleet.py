@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from gradata.cloud.alerts import body_of, changes, check_webhook, findings, signature
-from gradata.cloud.fleet import SECOND, Brain, Patience, Refused, State, Verdict, habit_s, read_fleet, span
-from gradata.cloud.store import StoredLog
-from gradata.cloud.store_watch import StoredAlert, StoredBrain
+from gradata.cloud.domain.thresholds import Patience
+from gradata.cloud.domain.timestamps import SECOND
+from gradata.cloud.service.alerts import body_of, changes, check_webhook, findings, signature
+from gradata.cloud.service.fleet_state import Brain, Refused, State, Verdict, habit_s, read_fleet, span
+from gradata.cloud.store.values import StoredAlert, StoredBrain, StoredLog
 from replicator.errors import ConfigurationError
 from replicator.proof import CompactRange
 

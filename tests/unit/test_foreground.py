@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from gradata.foreground import Result, Stop, Watch, plan
-from gradata.totals import Counts, Totals
+from gradata.replicate.once import Result, Stop, Watch, plan
+from gradata.replicate.run_counters import Counts, Totals
 from replicator.status import Shown, Status
 
 

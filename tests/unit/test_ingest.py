@@ -11,23 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradata.cloud import ingest
-from gradata.cloud.bars import ERASED, NOTHING_BARRED, Barred
-from gradata.cloud.ingest import (
-    Decision,
-    Diverged,
-    Done,
-    Facts,
-    Forbidden,
-    Gap,
-    LogFacts,
-    Malformed,
-    plan,
-)
-from gradata.cloud.meaning import read_lines, with_holes
-from gradata.cloud.requests import Append, Beat, Claim, Lines, Loose, Request
-from gradata.cloud.tiles import TileLostError, hashes_of, leaves_at, tree_at
-from gradata.cloud.writes import Row, Run
+from gradata.cloud.domain import plan as ingest
+from gradata.cloud.domain.plan import Decision, Diverged, Done, Facts, Forbidden, Gap, LogFacts, Malformed, plan
+from gradata.cloud.domain.requests import Append, Beat, Claim, Lines, Loose, Request
+from gradata.cloud.domain.tiles import TileLostError, hashes_of, leaves_at, tree_at
+from gradata.cloud.domain.tombstones import ERASED, NOTHING_BARRED, Barred
+from gradata.cloud.domain.write_set import Row, Run
+from gradata.cloud.protocol.interpret import read_lines, with_holes
 from replicator.framing import event_id_of, split
 from replicator.proof import EMPTY_ROOT, CompactRange, leaf_hash, leaf_hashes
 

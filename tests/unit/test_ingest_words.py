@@ -6,20 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from gradata.cloud.bars import ERASED, EXPIRED, Barred
-from gradata.cloud.ingest import (
-    FLAG_WORDS,
-    Decision,
-    Deleted,
-    Diverged,
-    Done,
-    Facts,
-    LogFacts,
-    plan,
-)
-from gradata.cloud.meaning import with_holes
-from gradata.cloud.requests import Loose, Request
-from gradata.cloud.writes import Row
+from gradata.cloud.domain.plan import FLAG_WORDS, Decision, Deleted, Diverged, Done, Facts, LogFacts, plan
+from gradata.cloud.domain.requests import Loose, Request
+from gradata.cloud.domain.tombstones import ERASED, EXPIRED, Barred
+from gradata.cloud.domain.write_set import Row
+from gradata.cloud.protocol.interpret import with_holes
 from replicator.model import Refusal
 from replicator.proof import CompactRange, leaf_hashes
 from tests.cloud_batches import append, event, lines, tree

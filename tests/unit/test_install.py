@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gradata import install
-from gradata.agents import findings, fired
+from gradata.agents import findings, fired, install
 from gradata.agents.hosts import AGENTS, entry_id
-from gradata.install import Outcome
+from gradata.agents.install import Outcome
 
 CLAUDE = AGENTS["claude-code"]
 BEFORE = '{\n  "model": "opus"\n}\n'

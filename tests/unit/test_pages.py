@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gradata.cloud.dashboard.formatting import correction_of, environment, static_files
 from gradata.cloud.dashboard.pages import local_path
-from gradata.cloud.dashboard.shown import correction_of, environment, static_files
-from gradata.cloud.days import DayKind
-from gradata.cloud.difference import CHARACTERS_MAX, Piece, difference
-from gradata.cloud.session import SESSION_S, make_session, read_session
-from gradata.cloud.store import StoredEvent
-from gradata.cloud.views_fleet import chart_json, lag_json
+from gradata.cloud.dashboard.text_diff import CHARACTERS_MAX, Piece, difference
+from gradata.cloud.domain.daily_counts import DayKind
+from gradata.cloud.http.session_cookie import SESSION_S, make_session, read_session
+from gradata.cloud.routes.monitoring import chart_json, lag_json
+from gradata.cloud.store.values import StoredEvent
 
 SECRET = b"s" * 32
 

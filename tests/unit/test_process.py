@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from gradata.process import PerProcess
+from gradata.brain.fork_safe import PerProcess
 
 
 def test_threads_that_come_together_share_one_value() -> None:

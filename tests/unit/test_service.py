@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 from ruamel.yaml import YAML
 
-from gradata.service import Kind, Wanted, service
+from gradata.cli.service_units import Kind, Wanted, service
 
 CANARY = "gk_live_canary0123456789"
 ODD = '/home/a b/100%/$HOME/"q"/\\brain'

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gradata.settings import (
+from gradata.config.settings import (
     CLOUD_OFF,
     DEFAULT_ENDPOINT,
     NO_KEY,

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from gradata.cloud.ingest import Deleted, Done
-from gradata.cloud.meaning import read_lines
-from gradata.cloud.requests import Append
-from gradata.cloud.sqlite import REST_PAGES, SqliteStore
-from gradata.cloud.sqlite_index import WalIndex
-from gradata.cloud.sqlite_insert import ROWS_A_STATEMENT, write_rows
-from gradata.cloud.store import StoreUnavailableError
-from gradata.cloud.whole import WholeRun
+from gradata.cloud.domain.plan import Deleted, Done
+from gradata.cloud.domain.requests import Append
+from gradata.cloud.protocol.interpret import read_lines
+from gradata.cloud.store.row_blocks import WholeRun
+from gradata.cloud.store.sqlite.bulk_insert import ROWS_A_STATEMENT, write_rows
+from gradata.cloud.store.sqlite.store import REST_PAGES, SqliteStore
+from gradata.cloud.store.sqlite.wal_index import WalIndex
+from gradata.cloud.store.values import StoreUnavailableError
 from replicator.framing import split
 from replicator.model import MIB
 from replicator.proof import CompactRange

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from gradata.cloud.store import Store, open_store
+from gradata.cloud.store.open import open_store
+from gradata.cloud.store.port import Store
 
 OPENERS = 6
 

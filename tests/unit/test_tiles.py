@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gradata.cloud.tiles import TAIL_HASHES, TilePart, hashes_of, tail_parts, tile_parts, with_tail
+from gradata.cloud.domain.tiles import TAIL_HASHES, TilePart, hashes_of, tail_parts, tile_parts, with_tail
 from replicator.proof import HASH_BYTES, TILE_HASHES
 
 ROOT = TilePart(1, 0, 0, b"r" * HASH_BYTES)

@@ -19,18 +19,20 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 from fastapi import FastAPI, Query, Request, Response
 
-from gradata.cloud.auth import Principal, now_us
-from gradata.cloud.dashboard.shown import correction_of, environment, static_files
-from gradata.cloud.edge import response
-from gradata.cloud.eyes import Eyes
-from gradata.cloud.fleet import STATES, Brain
-from gradata.cloud.limits import Rate, RateLimiter
-from gradata.cloud.service import DeniedError, problem
-from gradata.cloud.session import COOKIE, SESSION_S, make_session
-from gradata.cloud.store import StoredEvent, StoredRow, StoreUnavailableError
-from gradata.cloud.store_watch import CURSOR_END
-from gradata.cloud.views import older_page
-from gradata.cloud.views_fleet import CORRECTION
+from gradata.cloud.clock import now_us
+from gradata.cloud.dashboard.formatting import correction_of, environment, static_files
+from gradata.cloud.domain.principal import Principal
+from gradata.cloud.domain.rate_limit import Rate, RateLimiter
+from gradata.cloud.http.context import AppContext
+from gradata.cloud.http.responses import response
+from gradata.cloud.http.session_cookie import COOKIE, SESSION_S, make_session
+from gradata.cloud.http.sign_in import SignIn
+from gradata.cloud.protocol.answers import DeniedError, problem
+from gradata.cloud.routes.monitoring import CORRECTION
+from gradata.cloud.routes.replica import older_page
+from gradata.cloud.service.fleet_reader import FleetReader
+from gradata.cloud.service.fleet_state import STATES, Brain
+from gradata.cloud.store.values import CURSOR_END, StoredEvent, StoredRow, StoreUnavailableError
 from replicator.errors import WireError
 
 FORM_BYTES_MAX = 8 * 1024
@@ -55,8 +57,10 @@ FOREVER = "public, max-age=31536000, immutable"
 class Pages:
     """Renders the pages."""
 
-    def __init__(self, eyes: Eyes) -> None:
-        self.eyes = eyes
+    def __init__(self, context: AppContext, fleets: FleetReader, visitors: SignIn) -> None:
+        self.context = context
+        self.fleets = fleets
+        self.visitors = visitors
         self.files = static_files()
         self._marks = {name: hashlib.sha256(body).hexdigest() for name, body in self.files.items()}
         self._templates = environment()
@@ -92,7 +96,7 @@ class Pages:
 
     async def fleet(self, principal: Principal, *, q: str, everything: bool) -> Mapping[str, Any]:
         """What the fleet's page shows: all that need somebody, and others up to FLEET_SHOWN_MAX."""
-        brains = await self.eyes.fleet(principal)
+        brains = await self.fleets.fleet(principal)
         states = [brain.verdict.state for brain in brains]
         found = [brain for brain in brains if q.casefold() in brain.brain_id.casefold()]
         alerts = sum(brain.verdict.alert for brain in brains)
@@ -109,7 +113,7 @@ class Pages:
 
     async def brain(self, principal: Principal, brain_id: str) -> Mapping[str, Any]:
         """What the part of a brain's page shows that changes. Raises DeniedError."""
-        brain = await self.eyes.brain(principal, brain_id)
+        brain = await self.fleets.brain(principal, brain_id)
         return {"brain": brain, "holes": await asyncio.to_thread(self._holes, brain)}
 
     def _holes(self, brain: Brain) -> list[tuple[str, StoredRow]]:
@@ -117,7 +121,7 @@ class Pages:
             (device.device_id, row)
             for device in brain.devices
             if device.log.holes
-            for row in self.eyes.store.holes(device.log, HOLES_SHOWN)
+            for row in self.fleets.store.holes(device.log, HOLES_SHOWN)
         ][:HOLES_SHOWN]
 
 
@@ -153,7 +157,7 @@ def add_pages(app: FastAPI, pages: Pages) -> None:
 
 
 def _add_signing(app: FastAPI, pages: Pages) -> None:
-    eyes = pages.eyes
+    context = pages.context
 
     @app.post("/sign-in", include_in_schema=False)
     async def sign_in(request: Request) -> Response:
@@ -161,21 +165,21 @@ def _add_signing(app: FastAPI, pages: Pages) -> None:
         if not from_here(request):
             return response(problem(403, "foreign_origin", "sign in on the page itself"))
         address = request.client.host if request.client is not None else ""
-        form = parse_qs((await eyes.shared.body(request, FORM_BYTES_MAX)).decode("utf-8", "replace"))
+        form = parse_qs((await context.body(request, FORM_BYTES_MAX)).decode("utf-8", "replace"))
         to = local_path(form.get("next", ["/"])[0])
         verdict = pages.guesses.peek(address)
         if verdict is not None and not verdict.passed:
             words = "Too many keys that do not work came from here. Wait a minute."
             return pages.sign_in(request, status=429, error=words, to=to)
         key = form.get("key", [""])[0].strip()
-        found = await asyncio.to_thread(eyes.shared.keys.principal, f"Bearer {key}")
+        found = await asyncio.to_thread(context.keys.principal, f"Bearer {key}")
         if not isinstance(found, Principal) or not found.may("read"):
             pages.guesses.admit(address)
             why = "This key may not read." if isinstance(found, Principal) else "This key does not work."
             return pages.sign_in(request, status=403, error=why, to=to)
         answer = Response(None, 303, SECURITY | {"Location": to})
         secure = request.url.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
-        token = make_session(found.prefix, await eyes.secret(), now_s=int(time.time()))
+        token = make_session(found.prefix, await pages.visitors.secret(), now_s=int(time.time()))
         answer.set_cookie(COOKIE, token, SESSION_S, path="/", secure=secure, httponly=True, samesite="strict")
         return answer
 
@@ -200,7 +204,7 @@ def _add_fleet(app: FastAPI, pages: Pages) -> None:
         """The fleet, problems first."""
         part = request.url.path != "/"
         try:
-            principal = await pages.eyes.signed_in(request)
+            principal = await pages.visitors.signed_in(request)
             if principal is None:
                 return _signed_out(pages, request, part=part)
             values = await pages.fleet(principal, q=q, everything=bool(everything))
@@ -222,17 +226,17 @@ def _add_brain(app: FastAPI, pages: Pages) -> None:
         """One brain: state, proof, charts, live corrections; with `before` older ones, which stand still."""
         part = request.url.path != "/brain"
         try:
-            principal = await pages.eyes.signed_in(request)
+            principal = await pages.visitors.signed_in(request)
             if principal is None:
                 return _signed_out(pages, request, part=part)
             values = await pages.brain(principal, name)
             if part:
                 return pages.html("brain_part.html", **values)
             # The newest event first: what is stored between the two reads comes twice, and the script knows it by id.
-            recent = functools.partial(pages.eyes.store.recent, principal.workspace, name)
+            recent = functools.partial(pages.fleets.store.recent, principal.workspace, name)
             newest = await asyncio.to_thread(recent, limit=1)
             older = await asyncio.to_thread(
-                older_page, pages.eyes.store, principal.workspace, name,
+                older_page, pages.fleets.store, principal.workspace, name,
                 kind=CORRECTION, before=before or CURSOR_END, limit=CORRECTIONS_SHOWN,
             )  # fmt: skip
         except StoreUnavailableError:

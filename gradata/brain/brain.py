@@ -1,0 +1,346 @@
+"""A Brain: where corrections go in. Appends each to the log, projects it, and has it replicated.
+
+The order is what makes it safe: validate, analyse, redact, append and make durable; only then wake the replicator
+and project. What comes after the append can fail without losing anything, so it never fails the caller. One record
+for each correction: its analysis, which is bounded, is part of its line, so it precedes the line.
+
+Threads: all methods may be called from any. Fork: a child's first call opens what it needs anew.
+Partners: `events` and `correction` (pure), `projection`, `link`, `replicator.log`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import rapidfuzz.distance  # noqa: F401  here, not in `correction`: a Brain's first correct() need not pay its 40 ms
+
+from gradata.brain import correction_diff, correction_event, events
+from gradata.brain.projection.projection import Projection
+from gradata.brain.replicator_handle import Link
+from gradata.config import brain_dir as directory
+from gradata.config.settings import Settings
+from gradata.errors import ProjectionError
+from gradata.replicate.wiring import Replication, drain_by_hand, open_replicator
+from replicator.errors import NotDurableError
+from replicator.log import POSIX, Disk, LogWriter
+from replicator.model import Identity
+
+if TYPE_CHECKING:
+    from replicator.loop import Drained
+
+__all__ = ["Brain", "Ports", "open_replicator"]
+
+OPEN_LIMIT_S = 0.2
+APPEND_LIMIT_S = 0.002
+"""How long opening and appending may project what was there before; queries take the time they need."""
+DRAIN_S = 5.0
+
+log = logging.getLogger("gradata")
+log.addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a Brain does its work through; tests pass fakes."""
+
+    disk: Disk = POSIX
+    open_replicator: Callable[[Settings, str, Identity], Replication | None] = open_replicator
+    monotonic_s: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = events.utc_now
+
+
+class Brain:
+    """One brain directory, open. Use as a context manager, or call `close()`.
+
+    Raises BrainNotFoundError if the directory does not exist; `Brain.init` makes one. Never raises because of
+    the cloud: without a key, or with one that is refused, everything works on this machine.
+    """
+
+    def __init__(
+        self,
+        brain_dir: str | os.PathLike[str] | None = None,
+        *,
+        endpoint: str | None = None,
+        key: str | None = None,
+        environ: Mapping[str, str] = os.environ,
+        ports: Ports = Ports(),
+    ) -> None:
+        self.settings = Settings.resolve(brain_dir, endpoint, key, environ)
+        self._directory = directory.find(self.settings.brain_dir)
+        self.identity = directory.identify(self._directory)
+        self._ports = ports
+        self._ulids = events.Ulids()
+        self._writer = LogWriter(self._directory.log, ports.disk)
+        self._projection = Projection(self._directory.db, self._directory.log, brain_id=self.identity.brain_id)
+        self._session: int | None = None
+        self._closed = False
+        self._link = Link(
+            self.settings,
+            self._directory.log,
+            self.identity,
+            open_replicator=ports.open_replicator,
+            monotonic_s=ports.monotonic_s,
+        )
+        self._projecting = True
+        self._project(OPEN_LIMIT_S)
+        self._link.wake()
+
+    @classmethod
+    def init(cls, brain_dir: str | os.PathLike[str] | None = None, **options: Any) -> Self:
+        """Make a brain, unless there is one, and open it. The options are those of the constructor."""
+        settings = Settings.resolve(brain_dir, environ=options.get("environ", os.environ))
+        directory.create(settings.brain_dir)
+        return cls(settings.brain_dir, **options)
+
+    # ------------------------------------------------------------ what goes in
+
+    def correct(
+        self,
+        draft: str,
+        final: str,
+        category: str | None = None,
+        context: Mapping[str, Any] | None = None,
+        session: int | None = None,
+        agent_type: str | None = None,
+        approval_required: bool = False,
+        dry_run: bool = False,
+        min_severity: str = "as-is",
+        scope: str | None = None,
+        applies_to: str | None = None,
+        auto_heal: bool = False,
+    ) -> dict[str, Any]:
+        """Record that a draft became a final text. Returns the event, and whether the disk has it (`durable`).
+
+        On return it is in the log, on this machine's disk. ValueError for texts or options that are no correction;
+        AppendError if the log could not take it, and then nothing of it is anywhere. If the disk took it but would
+        not confirm it, `durable` is False and an ERROR is logged: do not repeat it, it stands and is replicated.
+        `dry_run` writes nothing. `min_severity`, `auto_heal` and `approval_required` concern learning: the first two
+        are taken and have no effect, since each correction is recorded; the third is recorded with it.
+        """
+        del auto_heal
+        draft, final = draft or "", final or ""
+        correction_event.check_texts(draft, final)
+        if min_severity not in correction_diff.SEVERITIES:
+            raise ValueError(f"min_severity must be one of {', '.join(correction_diff.SEVERITIES)}")
+        said = correction_event.correction_data(
+            draft,
+            final,
+            category=category,
+            scope=scope,
+            applies_to=applies_to,
+            options={"context": context, "agent_type": agent_type, "approval_required": approval_required},
+        )
+        event = self._event("CORRECTION", "brain.correct", said, [f"category:{said['category']}"], session)
+        return {**event, "dry_run": True} if dry_run else self._record(event)
+
+    def emit(
+        self,
+        event_type: str,
+        source: str,
+        data: Mapping[str, Any] | None = None,
+        tags: list[str] | None = None,
+        session: int | None = None,
+    ) -> dict[str, Any]:
+        """Record any event. Returns it with `durable`, as `correct` does.
+
+        What JSON lacks becomes readable text or lists (`events.readable`). EventError for what cannot, before
+        anything is written; AppendError as in `correct`.
+        """
+        return self._record(self._event(event_type, source, {} if data is None else data, tags or [], session))
+
+    def end_session(self, session: int | None = None, *, timeout_s: float = DRAIN_S) -> dict[str, Any]:
+        """Record the end of a session (default: the present one) and replicate what waits, within `timeout_s`.
+
+        Also without corrections, and while write-through is switched off. Returns `session`, `corrections`
+        in it, `event_id`, `durable`, and `replication`: what `drain` gives: None, or `acked`, `remaining_bytes`,
+        `reason`.
+        """
+        ended = correction_event.checked_session(session) or self._session_or_none()
+        corrections = None if ended is None else self._count_corrections(ended)
+        said = {"session": ended, "corrections": corrections, "platform_source": correction_event.PLATFORM}
+        event = self._record(self._event("SESSION_END", "brain.end_session", said, [], ended))
+        self._session = None if ended is None else max(self._session or 1, ended + 1)
+        drained = self.drain(timeout_s)
+        return {
+            "session": ended,
+            "corrections": corrections,
+            "event_id": event["event_id"],
+            "durable": event["durable"],
+            "replication": drained and {
+                "acked": drained.acked, "remaining_bytes": drained.remaining_bytes, "reason": drained.reason
+            },
+        }  # fmt: skip
+
+    # ------------------------------------------------------------ what comes out
+
+    def query_events(
+        self,
+        event_type: str | None = None,
+        session: int | None = None,
+        last_n_sessions: int | None = None,
+        limit: int = 100,
+    ) -> list[dict[str, Any]]:
+        """Events, newest first, those of other processes included. ProjectionError if system.db cannot be read."""
+        if limit < 1 or (last_n_sessions is not None and last_n_sessions < 1):
+            raise ValueError("limit and last_n_sessions must be positive")
+        try:
+            self._projection.catch_up()
+            return self._projection.query(event_type, session, last_n_sessions, limit)
+        finally:
+            self._let_go_if_closed()
+
+    @property
+    def dir(self) -> Path:
+        """The brain directory."""
+        return Path(self._directory.path)
+
+    @property
+    def db_path(self) -> Path:
+        """system.db."""
+        return Path(self._directory.db)
+
+    @property
+    def log_path(self) -> str:
+        """The log."""
+        return self._directory.log
+
+    @property
+    def replicator(self) -> Replication | None:
+        """What replicates this brain from this process; None while something forbids it (a switch: it rests)."""
+        return self._link.replicator if self.settings.write_through else None
+
+    @property
+    def session(self) -> int:
+        """The session that events belong to unless they name one: the one behind the last that was ended.
+
+        Projects what is not projected yet; ProjectionError if that fails.
+        """
+        if self._session is None:
+            self._projection.catch_up()
+            self._session = self._projection.last_ended_session() + 1
+        return self._session
+
+    # ------------------------------------------------------------ the end
+
+    def close(self, timeout_s: float = DRAIN_S) -> Drained | None:
+        """Replicate what waits, within `timeout_s`, and let go of files and thread. Safe to repeat.
+
+        Returns what the drain came to; None without a replicator. `correct` and `emit` go on working: they append.
+        """
+        self._closed = True
+        drained = self._link.close(timeout_s)
+        self._let_go_if_closed()
+        return drained
+
+    def drain(self, timeout_s: float = DRAIN_S) -> Drained | None:
+        """Replicate what waits, within `timeout_s`, also while write-through is off. Returns what it came to; None
+        where nothing can be replicated from here: no key, no consent, no thread."""
+        if (replicator := self.replicator) is not None:
+            return replicator.drain(timeout_s)
+        return drain_by_hand(self.settings, self._directory.log, self.identity, timeout_s)
+
+    async def adrain(self, timeout_s: float = DRAIN_S) -> Drained | None:
+        """`drain` for a host on asyncio: its loop goes on meanwhile."""
+        return await _beside_the_loop(self.drain, timeout_s)
+
+    async def aclose(self, timeout_s: float = DRAIN_S) -> Drained | None:
+        """`close` for a host on asyncio: its loop goes on meanwhile."""
+        return await _beside_the_loop(self.close, timeout_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Brain({self._directory.path!r})"
+
+    # ------------------------------------------------------------ in between
+
+    def _event(self, event_type: str, source: str, said: object, tags: list[str], session: int | None) -> events.Event:
+        wanted = correction_event.checked_session(session)
+        event = events.build(
+            event_type,
+            source,
+            said,
+            tags=tags,
+            session=self._present_session() if wanted is None else wanted,
+            now=self._ports.now(),
+        )
+        ids = self.identity
+        return events.signed(event, brain_id=ids.brain_id, device_id=ids.device_id, event_id=self._ulids.next())
+
+    def _present_session(self) -> int | None:
+        """The session if it can be told without reading the log through; else null, which rows may have."""
+        return self._session_or_none() if self._session is None and self._projection.caught_up else self._session
+
+    def _session_or_none(self) -> int | None:
+        """Null if the projection cannot tell: no event waits, or fails, for its session's sake."""
+        try:
+            return self.session
+        except ProjectionError as error:
+            self._projection_failed(error)
+            return None
+
+    def _record(self, event: events.Event) -> dict[str, Any]:
+        """Append it; what follows the append cannot fail the caller."""
+        line = events.line_of(event)
+        durable = True
+        try:
+            self._writer.append(line)
+        except NotDurableError as error:
+            durable = False
+            log.error("%s: event %s: %s; %s", self._directory.path, event["event_id"], error, error.hint)
+        if not self._closed:
+            self._link.wake()
+            self._project(APPEND_LIMIT_S)
+        self._let_go_if_closed()
+        return {**event, "durable": durable}
+
+    def _project(self, limit_s: float) -> None:
+        try:
+            self._projection.catch_up(limit_s)
+        except ProjectionError as error:
+            self._projection_failed(error)
+        else:
+            self._projecting = True
+
+    def _projection_failed(self, error: ProjectionError) -> None:
+        """Told once, until it works again."""
+        if self._projecting:
+            log.warning("the projection is behind the log, which is whole: %s; %s", error, error.hint)
+        self._projecting = False
+
+    def _count_corrections(self, session: int) -> int | None:
+        try:
+            self._projection.catch_up()
+            return self._projection.count("CORRECTION", session)
+        except ProjectionError as error:
+            self._projection_failed(error)
+            return None
+
+    def _let_go_if_closed(self) -> None:
+        if self._closed:
+            self._writer.close()
+            self._projection.close()
+
+
+async def _beside_the_loop(do: Callable[[float], Drained | None], timeout_s: float) -> Drained | None:
+    import asyncio  # 30 ms, and a host that awaits this has it
+
+    return await asyncio.to_thread(do, timeout_s)

@@ -1,0 +1,113 @@
+"""The requests that a store commits, interpreted and measured: values between `protocol.parse`, `plan` and `store`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from replicator.fast_dataclass import value
+
+
+@value
+class Columns:
+    """What is interpreted of records that are events, one list for each field: they go into tables as they are."""
+
+    types: Sequence[str] = field(default=(), repr=False)
+    categories: Sequence[str | None] = field(default=(), repr=False)
+    severities: Sequence[str | None] = field(default=(), repr=False)
+    sessions: Sequence[int | str | None] = field(default=(), repr=False)
+    timestamps: Sequence[str | None] = field(default=(), repr=False)
+
+    def of(self, places: Sequence[int]) -> Columns:
+        """Those of the records at `places`."""
+        return Columns(
+            [self.types[place] for place in places],
+            [self.categories[place] for place in places],
+            [self.severities[place] for place in places],
+            [self.sessions[place] for place in places],
+            [self.timestamps[place] for place in places],
+        )
+
+
+NO_COLUMNS = Columns()
+
+
+@value
+class Lines:
+    """Records with what was computed from each, in columns of equal length.
+
+    `event_ids[i]` is None, and `flags[i]` the code that says why, where record i is not interpretable as an event.
+    `contents[i]` is the same for two records exactly when their bytes without line end are. Where the client sent the
+    place alone, `holes` has the length that it names, and the record is empty.
+    """
+
+    records: Sequence[bytes] = field(repr=False)
+    leaves: Sequence[bytes] = field(repr=False)
+    contents: Sequence[bytes] = field(repr=False)
+    event_ids: Sequence[str | None] = field(repr=False)
+    columns: Columns
+    flags: Mapping[int, str] = field(default_factory=dict)
+    holes: Mapping[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        assert len(self.records) == len(self.leaves) == len(self.contents) == len(self.event_ids)
+        assert len(self.records) == len(self.columns.types) == len(self.columns.timestamps)
+
+    def lengths(self) -> list[int]:
+        """How long each record is in the log."""
+        lengths = list(map(len, self.records))
+        for place, length in self.holes.items():
+            lengths[place] = length
+        return lengths
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A place without bytes: the client names length and leaf of a record that it cannot send."""
+
+    length: int
+    leaf: bytes
+
+
+@value
+class Append:
+    """A batch of one log, as its envelope says. `status` is kept beside the head, uninterpreted."""
+
+    workspace: str
+    brain_id: str
+    device_id: str
+    log_id: str
+    parent: str | None
+    first: int
+    offset: int
+    root: bytes
+    load: Lines | Claim
+    status: bytes | None = None
+
+    @property
+    def count(self) -> int:
+        """How many records."""
+        return 1 if isinstance(self.load, Claim) else len(self.load.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A heartbeat: no records, only the word that someone is alive."""
+
+    workspace: str
+    brain_id: str
+    device_id: str
+    log_id: str
+    status: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """Events that are part of no log. `records` of a refusal are counted from 0 in the request."""
+
+    workspace: str
+    brain_id: str
+    load: Lines
+
+
+Request = Append | Beat | Loose

@@ -1,0 +1,1 @@
+"""HTTP: connections, bodies, middleware, sessions and responses. May not decide what is stored."""

@@ -1,0 +1,271 @@
+"""What the routes of one server share: store, writing thread, keys, budgets, and the way from a request to them."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastapi import Request, Response
+
+from gradata.cloud.clock import now_us
+from gradata.cloud.domain import requests
+from gradata.cloud.domain.plan import Decision
+from gradata.cloud.domain.principal import Principal, Unknown
+from gradata.cloud.domain.rate_claim import Claim
+from gradata.cloud.domain.rate_limit import Rate, RateLimiter, Verdict
+from gradata.cloud.domain.thresholds import Alerting
+from gradata.cloud.http.body import BODY_S, ENCODINGS, read_body, whole_body
+from gradata.cloud.http.raw_request import WHOLE, Asked
+from gradata.cloud.http.responses import response
+from gradata.cloud.protocol import answers
+from gradata.cloud.service.api_keys import Authenticator, credential_of
+from gradata.cloud.service.group_commit import GroupWriter, Job, Outcome, Spent
+from gradata.cloud.store.port import Store
+from gradata.cloud.store.values import StoreUnavailableError
+from replicator.errors import WireError
+from replicator.model import MIB, Limits
+
+INLINE_BYTES = 32 * 1024
+"""Bodies up to this are interpreted on the event loop: a change of threads costs more."""
+BODIES_BYTES_MAX = 512 * MIB
+"""Bodies held in memory at one time, by their largest possible size."""
+GUESS_RATE = Rate(600, burst=100)
+"""Keys that nobody ever had, from one address. More are not even told that they are wrong."""
+HEARTBEAT_RATE = Rate(4, burst=4, slack=4)
+REFUSALS_NOTED_S = 10.0
+REFUSALS_TRACKED_MAX = 10_000
+BRAIN_HEADER = "gradata-brain"
+
+LIMITS = Limits(encodings=ENCODINGS)
+
+log = logging.getLogger("gradata.cloud")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the server announces and bounds. `limits.encodings` is what this build can read."""
+
+    limits: Limits = LIMITS
+    burst: int = 10
+    burst_slack: int = 20
+    body_s: float = BODY_S
+    alerting: Alerting = Alerting()  # noqa: RUF009 - frozen
+
+    @property
+    def rate(self) -> Rate | None:
+        """The request rate of a brain."""
+        per_minute = self.limits.requests_per_minute
+        return None if per_minute is None else Rate(per_minute, self.burst, self.burst_slack)
+
+
+class AppContext:
+    """What the routes share: store, writer, keys, budgets."""
+
+    def __init__(self, store: Store, options: Options) -> None:
+        self.store = store
+        self.options = options
+        self.limits = options.limits
+        self.keys = Authenticator(store, clock=time.monotonic)
+        self._writer: GroupWriter | None = None
+        self._requests = RateLimiter(options.rate, clock=time.monotonic)
+        self._beats = RateLimiter(None if options.rate is None else HEARTBEAT_RATE, clock=time.monotonic)
+        self._guesses = RateLimiter(GUESS_RATE, clock=time.monotonic)
+        self._noted: dict[tuple[str, str], float] = {}
+        self._body_bytes = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._settled: deque[tuple[Callable[[Outcome], None], Outcome]] = deque()
+        self._submitted: list[Job] = []
+        self._waking = False
+        self.scrubbing = asyncio.Semaphore(1)
+        self.committed: Callable[[Decision, float, int], None] = lambda _decision, _seconds, _now: None
+
+    def open(self) -> None:
+        """Start the writing thread."""
+        self._writer = GroupWriter(self.store, now=now_us)
+
+    def close(self) -> None:
+        """Commit what is queued and close the store."""
+        if self._writer is not None:
+            self._writer.submit_all(self._submitted)
+            self._writer.close()
+        self.store.close()
+
+    async def principal(self, request: Request | Asked, *scopes: str) -> Principal:
+        """Who asks, with one of the scopes. Raises WireError 401, SpentError for too many guesses, DeniedError."""
+        authorization = request.headers.get("authorization")
+        found: Principal | Unknown | None = self.keys.remembered(credential_of(authorization))
+        if found is None:  # the store is asked, which may take its time
+            found = await asyncio.to_thread(self.keys.principal, authorization)
+        if isinstance(found, Unknown):
+            self._count_guess(request, found)
+            await self._note(found.prefix, request.headers.get(BRAIN_HEADER, ""), "key_unknown")
+            raise WireError("the API key is unknown or was revoked", status=401, code="key_unknown")
+        if not any(found.may(scope) for scope in scopes):
+            raise answers.DeniedError("scope_missing", f"the key needs the scope {' or '.join(scopes)}")
+        return found
+
+    def _count_guess(self, request: Request | Asked, unknown: Unknown) -> None:
+        """A working key passes whatever others do from its address; one that was revoked is told so."""
+        verdict = None
+        if not unknown.prefix:
+            address = request.scope.get("client") or ("",)
+            verdict = self._guesses.admit(str(address[0]))
+        if verdict is not None and not verdict.passed:
+            raise SpentError(verdict, "too many keys that do not work came from here")
+
+    async def _note(self, prefix: str, brain_id: str, code: str) -> None:
+        """Remember a refusal of a key that exists or existed, at most once in a while for each pair."""
+        now = time.monotonic()
+        pair = (prefix, brain_id[:128])
+        if not prefix or now - self._noted.get(pair, -REFUSALS_NOTED_S) < REFUSALS_NOTED_S:
+            return
+        if len(self._noted) >= REFUSALS_TRACKED_MAX:
+            return
+        self._noted[pair] = now
+        noting = functools.partial(self.store.note_refusal, *pair, code, now=now_us())
+        try:
+            await asyncio.to_thread(noting)
+        except StoreUnavailableError as error:
+            log.warning("a refusal could not be noted: %s", error)
+
+    async def body(self, request: Request | Asked, bytes_max: int) -> bytes:
+        """The request's body. Raises WireError."""
+        headers = request.headers
+        if isinstance(request, Asked) and WHOLE in request.scope:
+            return whole_body(await request.whole(), encoding=headers.get("content-encoding"), bytes_max=bytes_max)
+        return await read_body(
+            request.stream(),
+            encoding=headers.get("content-encoding"),
+            declared=headers.get("content-length"),
+            bytes_max=bytes_max,
+            seconds=self.options.body_s,
+        )
+
+    def take_room(self, request: Request | Asked, bytes_max: int) -> int:
+        """Hold room for a body while its request is at work; how much, to be given back with `give_room`.
+
+        Raises StoreUnavailableError when there is none.
+        """
+        declared = request.headers.get("content-length", "")
+        plain = "content-encoding" not in request.headers and declared.isdecimal()
+        return self.hold(min(int(declared[:20]), bytes_max) if plain else bytes_max)
+
+    def hold(self, wanted: int) -> int:
+        """As `take_room`, for a body of this size."""
+        if self._body_bytes + wanted > BODIES_BYTES_MAX:
+            raise StoreUnavailableError("too many large bodies at one time")
+        self._body_bytes += wanted
+        return wanted
+
+    def give_room(self, taken: int) -> None:
+        """The counterpart of `take_room`."""
+        self._body_bytes -= taken
+
+    def spend(self, request: Request | Asked, workspace: str, brain_id: str, *, beat: bool = False) -> Response | None:
+        """As `charge`; the 429 if the budget is spent."""
+        try:
+            self.charge(request, workspace, brain_id, beat=beat)
+        except SpentError as error:
+            return response(error.answer)
+        return None
+
+    def charge(self, request: Request | Asked, workspace: str, brain_id: str, *, beat: bool = False) -> None:
+        """Count a request against its brain's budget in this process. Raises SpentError if that is spent.
+
+        `commit` counts it once more where several servers share the budget.
+        """
+        limiter = self._beats if beat else self._requests
+        if limiter.rate is None:
+            return
+        name = f"{workspace}\n{brain_id}"
+        verdict = limiter.admit(name)
+        assert verdict is not None
+        if not beat:
+            request.state.verdict = verdict
+        if not verdict.passed:
+            raise SpentError(verdict)
+        request.state.claim = Claim(f"beat\n{name}", limiter.rate) if beat else Claim(name, limiter.rate, request.state)
+
+    async def commit(self, asked: Request | Asked, request: requests.Request) -> Decision:
+        """Have what was asked for committed; returns when it is durable.
+
+        Raises StoreUnavailableError; SpentError when the brain's budget is spent at the other servers.
+        """
+        waiting: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        begun = time.monotonic()
+
+        def settled(outcome: Outcome) -> None:
+            if not waiting.done():
+                waiting.set_result(outcome)
+
+        self.submit(asked, request, settled)
+        return self.decided(await waiting, begun)
+
+    def submit(self, asked: Request | Asked, request: requests.Request, settled: Callable[[Outcome], None]) -> None:
+        """Have it committed, with all that is submitted in this turn of the loop; `settled` is called on the loop.
+
+        Handed over one by one, the first would have a commit of its own, and each would wake the writing thread.
+        """
+        assert self._writer is not None
+        if not self._submitted:
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()
+            self._loop.call_soon(self._hand_in)
+        claim: Claim | None = getattr(asked.state, "claim", None)
+        self._submitted.append(Job(request, functools.partial(self._settle, settled), claim))
+
+    def _hand_in(self) -> None:
+        assert self._writer is not None
+        submitted, self._submitted = self._submitted, []
+        self._writer.submit_all(submitted)
+
+    def decided(self, outcome: Outcome, begun: float) -> Decision:
+        """What became of a request that was submitted then. Raises as `commit`."""
+        if isinstance(outcome, StoreUnavailableError):
+            raise outcome
+        if isinstance(outcome, Spent):
+            raise SpentError(outcome.verdict)
+        if outcome is None:
+            raise RuntimeError("the transaction failed; the writer has recorded why")
+        self.committed(outcome, time.monotonic() - begun, now_us())
+        return outcome
+
+    def _settle(self, settled: Callable[[Outcome], None], outcome: Outcome) -> None:
+        """On the writer's thread. The loop is woken once for all that were settled before it came to look."""
+        self._settled.append((settled, outcome))
+        if self._waking:
+            return
+        self._waking = True
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._hand_over)
+        except RuntimeError:
+            log.warning("an answer came after the server had stopped")
+
+    def _hand_over(self) -> None:
+        self._waking = False  # first: what is settled from here on wakes the loop again
+        try:
+            while self._settled:
+                settled, outcome = self._settled.popleft()
+                settled(outcome)
+        finally:
+            if self._settled:  # one of them raised: a bug, which is not the others'
+                assert self._loop is not None
+                self._loop.call_soon(self._hand_over)
+
+
+class SpentError(answers.AnswerError):
+    """429, said by this process or by the store."""
+
+    def __init__(self, verdict: Verdict, words: str = "the brain's request budget is spent") -> None:
+        super().__init__(_spent(verdict, words))
+
+
+def _spent(verdict: Verdict, words: str = "the brain's request budget is spent") -> answers.Answer:
+    headers = {"Retry-After": str(max(1, round(verdict.retry_after_s + 0.5)))}
+    return answers.problem(429, "rate_limited", words, headers=headers)

@@ -1,0 +1,227 @@
+"""What clients that exist say: `/sync` of 0.6.0, `/events/push` and `/events/pull` of 0.7. Pure.
+
+Their events become loose lines of the same projection, known by the same event_id; the bytes of each are kept as they
+were sent. The same event in a log's line has other bytes, so the two forms are not compared
+(`domain.tombstones.FOREIGN`). What old clients do not survive is not said to them: a push client that reads a non-empty
+`rejected`, or fewer accepted than it sent, sends the same batch for ever, so `accepted` counts whatever is durable.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+from msgspec import DecodeError, Raw, Struct, ValidationError
+from msgspec.json import Decoder
+
+from gradata.cloud.domain.plan import Decision, Done
+from gradata.cloud.domain.principal import Principal
+from gradata.cloud.domain.requests import Lines, Loose
+from gradata.cloud.domain.tombstones import foreign_content
+from gradata.cloud.protocol.answers import Answer, not_done, problem, require_brain
+from gradata.cloud.protocol.interpret import read_lines, timestamp
+from gradata.cloud.store.values import StoredEvent
+from replicator.errors import WireError
+from replicator.framing import interpret
+from replicator.model import Limits
+from replicator.wire import is_name
+
+SYNC, PUSH = 2, 3
+"""Forms of events, as `foreign_content` takes them."""
+PULL_FIELDS = ("source", "data", "tags", "session", "valid_from", "valid_until", "device_id", "content_hash",
+               "correction_chain_id", "origin_agent")  # fmt: skip
+WATERMARK_CHARACTERS_MAX = 64
+
+
+class _Body(Struct):
+    events: list[Raw]
+    brain_name: Any = None
+    brain_id: Any = None
+    cursor: Any = None
+
+
+_decode = Decoder(_Body)
+
+
+@dataclass(frozen=True, slots=True)
+class OldBatch:
+    """Events of an old client. `watermark`: the newest time among them that is not in the future, or its own."""
+
+    work: Loose
+    count: int
+    watermark: str | None
+
+
+def read_old(principal: Principal, body: bytes, limits: Limits, *, form: int, now: datetime) -> OldBatch:
+    """The body of `/sync` (its brain is `brain_name`) or of `/events/push` (`brain_id`).
+
+    Raises WireError: 400 for what is no JSON object, 422 for a field of the wrong type, 413 for too many events;
+    DeniedError.
+    """
+    named = "brain_name" if form == SYNC else "brain_id"
+    fields, elements = _taken_apart(body)
+    brain_id = fields[named]
+    if not isinstance(brain_id, str) or not is_name(brain_id):
+        raise invalid(named, "a string of 1 to 128 printable characters")
+    require_brain(principal, brain_id)
+    if len(elements) > limits.records:
+        raise WireError(f"more than {limits.records} events", status=413, code="body_too_large")
+    records = [element.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n" for element in elements]
+    lines, times = _old_lines(records, form)
+    cursor = fields["cursor"]
+    latest = max((text for text in times if _is_past(text, now)), default=None)
+    known = cursor if isinstance(cursor, str) and len(cursor) <= WATERMARK_CHARACTERS_MAX else None
+    watermark = max((text for text in (known, latest) if text), default=None)
+    return OldBatch(Loose(principal.workspace, brain_id, lines), len(records), watermark)
+
+
+def answer_sync(batch: OldBatch, decision: Decision, limits: Limits) -> Answer:
+    """The answer to `/sync`."""
+    return _refused(decision, limits) or Answer(
+        200, orjson.dumps({"ingested_count": batch.count, "new_watermark": batch.watermark})
+    )
+
+
+def answer_push(batch: OldBatch, decision: Decision, limits: Limits) -> Answer:
+    """The answer to `/events/push`."""
+    return _refused(decision, limits) or Answer(200, orjson.dumps({"accepted": batch.count, "rejected": []}))
+
+
+def _refused(decision: Decision, limits: Limits) -> Answer | None:
+    """The error, if not everything is durable now."""
+    if not isinstance(decision, Done):
+        return not_done("", decision, "")
+    if decision.refused:
+        first = decision.refused[0]
+        detail = f"event {first.record} is too long to be kept: {first.detail}; the others are stored"
+        return problem(413, "body_too_large", detail, limits=limits, record=first.record)
+    return None
+
+
+def _taken_apart(body: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    """The fields, and the bytes of each event."""
+    try:
+        found = _decode.decode(body)
+    except ValidationError as error:
+        raise invalid("events", "a list, in an object") from error
+    except (DecodeError, RecursionError):
+        return _taken_apart_slowly(body)
+    fields = {"brain_name": found.brain_name, "brain_id": found.brain_id, "cursor": found.cursor}
+    return fields, [bytes(event) for event in found.events]
+
+
+def _taken_apart_slowly(body: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    """As `_taken_apart`, for what only Python's own json takes: NaN, lone surrogates."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise WireError("the body is not JSON") from None
+    if not isinstance(document, dict):
+        raise WireError("the body is not a JSON object")
+    events = document.get("events")
+    if not isinstance(events, list):
+        raise invalid("events", "a list")
+    fields = {name: document.get(name) for name in ("brain_name", "brain_id", "cursor")}
+    return fields, [json.dumps(event).encode() for event in events]
+
+
+def _old_lines(records: Sequence[bytes], form: int) -> tuple[Lines, list[str]]:
+    """The records interpreted, with their contents marked; and the times that they name."""
+    ends: list[int] = []
+    for record in records:
+        ends.append((ends[-1] if ends else 0) + len(record))
+    lines = read_lines(b"".join(records), ends)
+    times = list(lines.columns.timestamps)
+    for place, given in enumerate(times):
+        if given is None and lines.event_ids[place] is not None:
+            fields = interpret(records[place])
+            times[place] = timestamp(fields.get("created_at")) if isinstance(fields, dict) else None
+    contents = [foreign_content(form, leaf) for leaf in lines.leaves]
+    columns = replace(lines.columns, timestamps=times)
+    return replace(lines, contents=contents, columns=columns), [text for text in times if text is not None]
+
+
+def _is_past(text: str, now: datetime) -> bool:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return (at if at.tzinfo else at.replace(tzinfo=now.tzinfo)) <= now
+
+
+def invalid(name: str, expected: str) -> WireError:
+    """422: a field of the wrong type."""
+    return WireError(f"{name} must be {expected}", status=422, code="invalid_field")
+
+
+# ---------------------------------------------------------------- given back
+
+
+def pull_body(
+    events: Sequence[StoredEvent], *, brain_id: str, asked: str | None, ended: bool, stored: Sequence[str]
+) -> bytes:
+    """A page of `/events/pull`. `stored`: when each was stored, as ISO 8601. `asked`: the cursor of the request."""
+    watermark = events[-1].event_id if events else asked
+    page = {
+        "events": [orjson.Fragment(_pulled(event, brain_id, at)) for event, at in zip(events, stored, strict=True)],
+        "next_cursor": None if ended else watermark,
+        "watermark": watermark,
+        "end_of_stream": ended,
+    }
+    return orjson.dumps(page)
+
+
+def _pulled(event: StoredEvent, brain_id: str, stored_at: str) -> bytes:
+    """One event in the form of `/events/pull`; its numbers exactly as they were, NaN as null."""
+    fields = _fields(event.record or b"")
+    correction = fields.get("correction")
+    if event.type == "CORRECTION" and isinstance(correction, dict) and "data" not in fields:
+        fields = {"data": correction, "session": correction.get("session"), "ts": correction.get("created_at")}
+    document = {
+        "event_id": event.event_id,
+        "ts": fields.get("ts", fields.get("created_at", event.ts)),
+        "type": event.type,
+        **{name: fields.get(name) for name in PULL_FIELDS},
+        "brain_id": brain_id,
+        "server_stored_at": stored_at,
+    }
+    try:
+        return json.dumps(document, allow_nan=False).encode()
+    except ValueError:
+        return json.dumps(_finite(document)).encode()
+    except RecursionError:
+        return json.dumps(document | {"data": None}, allow_nan=False).encode()
+
+
+def _fields(record: bytes) -> Mapping[str, Any]:
+    """The record's object by Python's own json, which keeps integers of any length; empty if there is none."""
+    try:
+        fields = json.loads(record)
+    except (ValueError, RecursionError):
+        found = interpret(record)
+        return found if isinstance(found, dict) else {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def connecting(body: bytes) -> str:
+    """The brain that a 0.6.0 client names before it syncs. Raises WireError."""
+    document = interpret(body)
+    if not isinstance(document, dict):
+        raise WireError("the body is not a JSON object")
+    name = document.get("brain_name")
+    if not isinstance(name, str) or not is_name(name):
+        raise invalid("brain_name", "a string of 1 to 128 printable characters")
+    return name

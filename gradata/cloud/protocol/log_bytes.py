@@ -1,0 +1,117 @@
+"""Give a log back, byte for byte, as an HTTP resource with ranges (RFC 9110, section 14).
+
+What the store does not have keeps its place: a hole, a record that was erased or has expired, or records that storage
+lost, become one JSON line of the same length that says so. So every offset stays what it was, and a restored log is
+as long as the original.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gradata.cloud.domain.tombstones import GONE
+from gradata.cloud.store.port import Store
+from gradata.cloud.store.values import StoredLog, StoredRow
+
+CHUNK_BYTES = 256 * 1024
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Bytes [start, end) of the log."""
+
+    start: int
+    end: int
+
+
+def wanted_span(field: str | None, size: int) -> Span | None:
+    """What a Range header asks for; the whole for none, several, or one that is no range of bytes.
+
+    None: it asks for nothing that is there (416).
+    """
+    match = _RANGE.fullmatch((field or "").strip())
+    if match is None or not (match[1] or match[2]):
+        return Span(0, size)
+    if not match[1]:
+        length = min(int(match[2]), size)
+        return Span(size - length, size) if length else None
+    start, end = int(match[1]), int(match[2]) + 1 if match[2] else size
+    if start >= size:
+        return None
+    return Span(0, size) if end <= start else Span(start, min(end, size))
+
+
+def log_bytes(store: Store, log: StoredLog, span: Span) -> Iterator[bytes]:
+    """The bytes of `span`, in chunks; exactly as many as it is long."""
+    parts: list[bytes] = []
+    waiting = 0
+    for piece in _pieces(store, log, span):
+        parts.append(piece)
+        waiting += len(piece)
+        if waiting >= CHUNK_BYTES:
+            yield b"".join(parts)
+            parts, waiting = [], 0
+    if parts:
+        yield b"".join(parts)
+
+
+def _pieces(store: Store, log: StoredLog, span: Span) -> Iterator[bytes]:
+    at = span.start
+    place = None
+    for row in store.rows_at(log, span.start, span.end):
+        if row.offset > at:
+            part = Span(at, min(row.offset, span.end))
+            yield from _lost(store, log, place, (row.number, row.offset), part)
+        bytes_there = row.record if row.record is not None and len(row.record) == row.length else _hole(row)
+        start = max(span.start - row.offset, 0)
+        yield bytes_there[start : span.end - row.offset]
+        at = min(row.offset + row.length, span.end)
+        place = (row.number + 1, row.offset + row.length)
+    if at < span.end:
+        yield from _lost(store, log, place, (log.tree.size, log.offset), Span(at, span.end))
+
+
+def _lost(
+    store: Store, log: StoredLog, place: tuple[int, int] | None, end: tuple[int, int], part: Span
+) -> Iterator[bytes]:
+    """The bytes of `part` of the line that stands for the lost records before `end` (number, offset)."""
+    number, start = place or _end_before(store, log, end[0])
+    words = {"gradata_lost": {"first": number, "end": end[0]}}
+    for at in range(part.start, part.end, CHUNK_BYTES):
+        upto = min(at + CHUNK_BYTES, part.end)
+        yield filler(words, end[1] - start, Span(at - start, upto - start))
+
+
+def _end_before(store: Store, log: StoredLog, end_number: int) -> tuple[int, int]:
+    """Number and offset one past the last row that is there before `end_number`."""
+    step = 1
+    while True:
+        first = max(end_number - step, 0)
+        last: StoredRow | None = None
+        for row in store.rows(log, first, end_number):
+            last = row
+        if last is not None:
+            return last.number + 1, last.offset + last.length
+        if first == 0:
+            return 0, 0
+        step *= 16
+
+
+def _hole(row: StoredRow) -> bytes:
+    why = row.flag if row.record is None and row.flag in GONE else "hole"
+    words = {f"gradata_{why}": {"record": row.number, "length": row.length}}
+    return filler(words, row.length, Span(0, row.length))
+
+
+def filler(words: dict[str, dict[str, int]], length: int, part: Span) -> bytes:
+    """Bytes `part` of a JSON line of `length` bytes that says `words`; of a blank line where they do not fit."""
+    said = json.dumps(words, separators=(",", ":")).encode()
+    front, back = (said[:-1], b"}\n") if len(said) + 1 <= length else (b"", b"\n")
+    blanks_end = length - len(back)
+    blanks = max(min(part.end, blanks_end) - max(part.start, len(front)), 0)
+    behind = back[max(part.start - blanks_end, 0) : max(part.end - blanks_end, 0)]
+    return front[part.start : part.end] + b" " * blanks + behind

@@ -1,0 +1,136 @@
+"""Between the wire and the store: bodies become requests, decisions become answers.
+
+Pure: whoever reads bodies and awaits commits (`app`, or a simulation without sockets) calls these. What is malformed
+raises `WireError`, which names the status; what a key may not do raises `DeniedError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from gradata.cloud.domain.principal import Principal
+from gradata.cloud.domain.requests import Append, Beat, Claim, Lines, Loose
+from gradata.cloud.protocol.answers import require_brain
+from gradata.cloud.protocol.envelope_fast import quick_envelope
+from gradata.cloud.protocol.interpret import correction_line, read_lines, with_holes
+from replicator.errors import WireError
+from replicator.framing import split
+from replicator.model import Batch, Limits
+from replicator.wire import (
+    Place,
+    Report,
+    is_name,
+    parse_batch,
+    parse_correction,
+    parse_heartbeat,
+)
+from replicator.wire.common import ENVELOPE_BYTES_MAX, report_json
+
+# ---------------------------------------------------------------- bodies become requests
+
+
+def read_batch(principal: Principal, body: bytes, limits: Limits) -> Append:
+    """A batch of schema 2."""
+    quick = _read_plain_batch(principal, body, limits)
+    if quick is not None:
+        return quick
+    parsed = parse_batch(body, limits)
+    envelope, load = parsed.envelope, parsed.load
+    require_brain(principal, envelope.brain_id)
+    return Append(
+        workspace=principal.workspace,
+        brain_id=envelope.brain_id,
+        device_id=envelope.device_id,
+        log_id=envelope.log_id,
+        parent=envelope.parent,
+        first=envelope.first,
+        offset=envelope.offset,
+        root=envelope.root,
+        load=_lines(load, parsed.holes) if isinstance(load, Batch) else Claim(load.length, load.leaf),
+        status=_status(envelope.status),
+    )
+
+
+def _lines(batch: Batch, holes: Sequence[Place]) -> Lines:
+    lines = read_lines(bytes(batch.data), batch.ends)
+    return with_holes(lines, [(hole.first - batch.first, hole.length, hole.leaf) for hole in holes]) if holes else lines
+
+
+def _read_plain_batch(principal: Principal, body: bytes, limits: Limits) -> Append | None:
+    """A batch of records whose envelope has nothing special; None if `parse_batch` must look at it."""
+    end = body.find(b"\n", 0, ENVELOPE_BYTES_MAX)
+    said = quick_envelope(body[:end]) if end > 0 else None
+    if said is None or len(body) > limits.body_bytes or said.count > limits.records:
+        return None
+    data, root = body[end + 1 :], said.root_bytes()
+    if root is None or not _is_lines(data, said.count):
+        return None
+    require_brain(principal, said.brain_id)
+    return Append(
+        principal.workspace,
+        said.brain_id,
+        said.device_id,
+        said.log_id,
+        said.parent,
+        said.first,
+        said.offset,
+        root,
+        read_lines(data, split(data) if said.count > 1 else (len(data),)),
+        said.report(),
+    )
+
+
+def _is_lines(data: bytes, count: int) -> bool:
+    """Whether these are so many lines, each with its newline."""
+    if count == 1:
+        return 0 < len(data) == data.find(b"\n") + 1
+    return data.endswith(b"\n") and data.count(b"\n") == count
+
+
+def read_beat(principal: Principal, body: bytes) -> Beat:
+    """A heartbeat."""
+    parsed = parse_heartbeat(body)
+    require_brain(principal, parsed.brain_id)
+    return Beat(principal.workspace, parsed.brain_id, parsed.device_id, parsed.log_id, _status(parsed.status))
+
+
+def read_loose(principal: Principal, brain_id: str | None, body: bytes, limits: Limits) -> Loose:
+    """Loose events: lines without envelope. The last one need not have a newline."""
+    if brain_id is None and len(principal.brains) == 1:
+        (brain_id,) = principal.brains
+    if brain_id is None or not is_name(brain_id):
+        raise WireError("name the brain: ?brain=… (1 to 128 printable characters)")
+    require_brain(principal, brain_id)
+    if body and not body.endswith(b"\n"):
+        body += b"\n"
+    if body.count(b"\n") > limits.records:
+        raise WireError(f"more than {limits.records} lines", status=413, code="body_too_large")
+    return Loose(principal.workspace, brain_id, read_lines(body, split(body)))
+
+
+def read_correction(principal: Principal, body: bytes) -> Loose:
+    """One correction of schema 1, as an event of its own. Its line is the whole document in one canonical form."""
+    parsed = parse_correction(body)
+    require_brain(principal, parsed.brain_id)
+    event_id = parsed.event_id or "sha256:" + hashlib.sha256(_canonical(parsed.correction)).hexdigest()[:32]
+    line = correction_line(_canonical(parsed.fields) + b"\n", event_id, parsed.correction)
+    return Loose(principal.workspace, parsed.brain_id, line)
+
+
+def _status(report: Report | None) -> bytes | None:
+    return None if report is None else orjson.dumps(report_json(report))
+
+
+def _canonical(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+# ---------------------------------------------------------------- decisions become answers
+
+
+# ---------------------------------------------------------------- errors

@@ -1,0 +1,1 @@
+"""The routes of the API: which bytes go where. They hold no rule of their own."""

@@ -1,0 +1,209 @@
+"""The dead-man's switch: whoever falls silent, pauses, captures nothing or is refused is told of, once, elsewhere.
+
+What is wrong is decided in `fleet_state`; here it is compared with the alerts that are open, and what changed goes to a
+webhook: signed, tried again for a day, once for each change however many servers watch, and with an all-clear. Who
+told what is in the store, so that a restart neither forgets nor repeats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+import orjson
+
+from gradata.cloud.clock import now_us
+from gradata.cloud.domain.timestamps import SECOND, iso
+from gradata.cloud.service.fleet_reader import FleetReader
+from gradata.cloud.service.fleet_state import Brain, Verdict
+from gradata.cloud.store.values import Notice, StoredAlert, StoreUnavailableError
+from replicator.errors import ConfigurationError
+from replicator.pacing import backoff_s
+
+CHECK_S = 2.0
+LEASE_S = 60.0
+"""A server that took a notice and died leaves it to the others after this."""
+POST_S = 10.0
+FIRST_RETRY_S = 2.0
+RETRY_S_MAX = 900.0
+GIVE_UP_S = 86_400.0
+SIGNATURE = "Gradata-Signature"
+DELIVERY = "Gradata-Delivery"
+
+log = logging.getLogger("gradata.cloud")
+
+Post = Callable[[bytes, Mapping[str, str]], Awaitable[bool]]
+"""Whether the webhook took it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that somebody must be told. `device_id` None: the brain as a whole."""
+
+    workspace: str
+    brain_id: str
+    device_id: str | None
+    verdict: Verdict
+
+    @property
+    def name(self) -> str:
+        """The same as long as it is about the same."""
+        return "\n".join((self.workspace, self.brain_id, self.device_id or ""))
+
+    def subject(self) -> bytes:
+        """Of whom it speaks."""
+        return orjson.dumps({"workspace": self.workspace, "brain_id": self.brain_id, "device_id": self.device_id})
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What differs from what was told."""
+
+    begun: Sequence[Finding] = ()
+    over: Sequence[StoredAlert] = field(default=())
+
+
+def findings(workspace: str, brains: Sequence[Brain]) -> list[Finding]:
+    """The alerts of a fleet: each device's own, the brain's where it is not a device's."""
+    found = []
+    for brain in brains:
+        of_devices = [device for device in brain.devices if device.verdict.alert]
+        found += [Finding(workspace, brain.brain_id, device.device_id, device.verdict) for device in of_devices]
+        if brain.verdict.alert and not of_devices:
+            found.append(Finding(workspace, brain.brain_id, None, brain.verdict))
+    return found
+
+
+def changes(found: Sequence[Finding], told: Sequence[StoredAlert], *, watched_s: float, silent_s: float) -> Changes:
+    """What to tell. `watched_s`: how long this server has been listening.
+
+    One that has just begun has heard nobody yet, perhaps because the cloud was away: it opens no alert of silence
+    before everyone had the time to speak.
+    """
+    known = {alert.name: alert.state for alert in told}
+    begun = [
+        finding
+        for finding in found
+        if known.get(finding.name) != finding.verdict.state
+        and (finding.verdict.state != "silent" or watched_s >= silent_s)
+    ]
+    current = {finding.name for finding in found}
+    return Changes(begun, [alert for alert in told if alert.name not in current])
+
+
+def body_of(kind: Literal["firing", "cleared"], subject: bytes, verdict: Verdict | None, opened_at: int) -> bytes:
+    """What the webhook gets."""
+    document = orjson.loads(subject) | {"kind": kind, "opened_at": iso(opened_at), "at": iso(now_us())}
+    if verdict is not None:
+        document |= {
+            "state": verdict.state,
+            "since": iso(verdict.since),
+            "words": verdict.words,
+            "command": verdict.command,
+        }
+    return orjson.dumps(document)
+
+
+def signature(secret: bytes, body: bytes, now_s: int) -> str:
+    """`t=<seconds>,v1=<HMAC-SHA256 of "<seconds>." and the body, in hex>`; the key is the secret in hex, as text."""
+    mac = hmac.new(secret.hex().encode(), f"{now_s}.".encode() + body, hashlib.sha256)
+    return f"t={now_s},v1={mac.hexdigest()}"
+
+
+def check_webhook(url: str) -> str:
+    """The URL. Raises ConfigurationError unless it is https, or on this machine."""
+    parts = urlsplit(url)
+    local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+    if not parts.hostname or not (parts.scheme == "https" or local):
+        raise ConfigurationError(
+            "the webhook must be https", hint="for example --alert-webhook https://example.org/hook"
+        )
+    return url
+
+
+class Alerts:
+    """Watches the fleet of every workspace and tells the webhook. One task of the server."""
+
+    def __init__(self, fleets: FleetReader, post: Post) -> None:
+        self._fleets = fleets
+        self._store = fleets.store
+        self._post = post
+        self._patience = fleets.alerting.patience
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self.step()
+            except StoreUnavailableError as error:
+                log.warning("alerts wait for the store: %s", error)
+            await asyncio.sleep(CHECK_S)
+
+    async def step(self) -> None:
+        """Look once: open, close, deliver."""
+        found: list[Finding] = []
+        for workspace in await asyncio.to_thread(self._store.workspaces):
+            found += findings(workspace, await self._fleets.workspace(workspace, self._patience))
+        await asyncio.to_thread(self._tell, found)
+        now = now_us()
+        due = await asyncio.to_thread(lambda: self._store.take_notices(now=now, until=now + int(LEASE_S * SECOND)))
+        for notice in due:
+            await self._deliver(notice)
+
+    def _tell(self, found: Sequence[Finding]) -> None:
+        told = self._store.alerts()
+        watched_s = time.monotonic() - self._fleets.started
+        changed = changes(found, told, watched_s=watched_s, silent_s=self._patience.silent_s)
+        opened = {alert.name: alert.opened_at for alert in told}
+        now = now_us()
+        for finding in changed.begun:
+            subject = finding.subject()
+            body = body_of("firing", subject, finding.verdict, opened.get(finding.name, now))
+            self._store.raise_alert(finding.name, finding.verdict.state, subject=subject, body=body, now=now)
+        for alert in changed.over:
+            body = body_of("cleared", alert.subject, None, alert.opened_at)
+            self._store.clear_alert(alert.name, body=body, now=now)
+
+    async def _deliver(self, notice: Notice) -> None:
+        secret = await asyncio.to_thread(self._store.secret, "webhook")
+        headers = {
+            "Content-Type": "application/json",
+            SIGNATURE: signature(secret, notice.body, int(time.time())),
+            DELIVERY: str(notice.number),
+        }
+        taken = await self._post(notice.body, headers)
+        retry_at: int | None = None
+        now = now_us()
+        if not taken and now - notice.created_at < GIVE_UP_S * SECOND:
+            jitter = 0.5 + random.random() / 2  # noqa: S311 - no secret
+            wait_s = backoff_s(notice.attempts, jitter=jitter, first_s=FIRST_RETRY_S, max_s=RETRY_S_MAX)
+            retry_at = now + int(wait_s * SECOND)
+            log.warning("the webhook did not take an alert; it is tried again", extra={"attempts": notice.attempts})
+        elif not taken:
+            log.error("the webhook took no alert for a day; one is given up", extra={"attempts": notice.attempts})
+        await asyncio.to_thread(lambda: self._store.settle_notice(notice.number, retry_at=retry_at))
+
+
+def poster(url: str) -> Post:
+    """Posts to the webhook; no redirects, POST_S in all."""
+    import httpx  # here: a server without a webhook need not load it
+
+    client = httpx.AsyncClient(timeout=POST_S, follow_redirects=False)
+
+    async def post(body: bytes, headers: Mapping[str, str]) -> bool:
+        try:
+            async with asyncio.timeout(POST_S):
+                answer = await client.post(url, content=body, headers=dict(headers))
+        except (httpx.HTTPError, TimeoutError):
+            return False
+        return answer.is_success
+
+    return post

@@ -1,0 +1,201 @@
+"""Take away on purpose: delete a brain, erase a record, let bytes expire. The steps are the store's, the order is here.
+
+Each begins with what makes it certain — the tombstone, the bar — and then removes in small transactions, so nothing
+comes in behind it, writers wait only shortly, and whatever is interrupted is finished by asking again. The tree is
+never touched: a place without bytes keeps length and leaf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gradata.cloud.domain.tiles import hashes_of
+from gradata.cloud.domain.tombstones import ERASED, FOREIGN
+from gradata.cloud.protocol.interpret import meaning_of, read_lines
+from gradata.cloud.store.port import Store
+from gradata.cloud.store.values import Standing, StoredLog, StoreError
+from replicator.proof import TILE_HASHES
+
+STEP_ROWS = 2_000
+PURGE_ROWS = 10_000
+DAY_US = 86_400_000_000
+RETAIN_DAYS_MAX = 36_500
+
+
+class UnknownError(StoreError):
+    """There is no such brain, log, record or event; or it is another workspace's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What to erase: an event, wherever it stands; or a record of a log, and every other record of the same bytes."""
+
+    event_id: str | None = None
+    log_id: str | None = None
+    record: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was, or would be, erased. `places`: (log_id, record); `loose`: records that are part of no log."""
+
+    event_id: str | None
+    places: tuple[tuple[str, int], ...]
+    loose: int
+
+
+def standing(store: Store, workspace: str, brain_id: str) -> Standing:
+    """How the brain stands. Raises UnknownError."""
+    found = store.standings(workspace, brain_id)
+    if not found:
+        raise UnknownError(f"there is no brain {brain_id}", hint="gradata brains list")
+    return found[0]
+
+
+def delete(store: Store, workspace: str, brain_id: str, *, now: int) -> Standing:
+    """Delete a brain: 410 to all who ask for it from the moment of return. Its rows are for `purge`.
+
+    How it stood before. Safe to repeat. Raises UnknownError.
+    """
+    before = standing(store, workspace, brain_id)
+    store.delete_brain(workspace, brain_id, now=now)
+    return before
+
+
+def purge(store: Store, workspace: str, brain_id: str, stopped: Callable[[], bool] = lambda: False) -> int:
+    """Remove everything of a deleted brain but its tombstone; how many rows."""
+    removed = 0
+    while not stopped() and (step := store.purge(workspace, brain_id, PURGE_ROWS)):
+        removed += step
+    store.forget_traces()
+    return removed
+
+
+def readmit(store: Store, workspace: str, brain_id: str) -> None:
+    """Forget that a brain was deleted, and what is left of it: it may be written anew, by whoever does so first."""
+    purge(store, workspace, brain_id)
+    store.readmit(workspace, brain_id)
+
+
+def erase(store: Store, workspace: str, brain_id: str, target: Target, *, now: int, dry_run: bool = False) -> Erased:
+    """Take the bytes of a record away for good, from every place that holds them; its event leaves the projection.
+
+    Safe to repeat: a second call finds nothing. Raises UnknownError, StoreError for what cannot be erased.
+    """
+    if standing(store, workspace, brain_id).deleted_at is not None:
+        raise UnknownError(f"the brain {brain_id} was deleted", hint="nothing of it is left to erase")
+    wanted = _wanted(store, workspace, brain_id, target)
+    if not dry_run and (wanted.event_id or wanted.contents):
+        store.bar(workspace, brain_id, wanted.event_id, wanted.contents, now=now)
+    places: list[tuple[str, int]] = []
+    for log in store.logs(workspace, brain_id):
+        numbers = _places(store, log, wanted)
+        places += [(log.log_id, number) for number in numbers]
+        if numbers and not dry_run:
+            store.blank(log, numbers, ERASED)
+    loose = {
+        content
+        for needle in wanted.needles
+        for content, record in store.loose_holding(workspace, brain_id, needle)
+        if content in wanted.contents or wanted.is_it(record) or _names(record, wanted.event_id)
+    }
+    if not dry_run:
+        store.drop_loose(workspace, brain_id, loose | wanted.contents)
+        store.forget_traces()
+    return Erased(wanted.event_id, tuple(places), len(loose))
+
+
+def expire(
+    store: Store, workspace: str, brain_id: str, before: int, stopped: Callable[[], bool] = lambda: False
+) -> int:
+    """Take away the bytes that were first stored before `before`; about how many events and records."""
+    done = 0
+    while not stopped() and (step := store.expire(workspace, brain_id, before, STEP_ROWS)):
+        done += step
+    return done
+
+
+def retain(store: Store, workspace: str, brain_id: str, days: int | None) -> None:
+    """Have the brain keep bytes for so many days, None: for ever. What has expired stays so. Raises UnknownError."""
+    if not store.retain(workspace, brain_id, None if days is None else days * DAY_US):
+        raise UnknownError(f"there is no brain {brain_id}", hint="gradata brains list")
+
+
+def sweep(store: Store, *, now: int, stopped: Callable[[], bool] = lambda: False) -> int:
+    """What has to be done now and then: let bytes expire, finish what deletions left. About how many rows."""
+    done = 0
+    for workspace in store.all_workspaces():
+        for brain in store.standings(workspace):
+            if brain.deleted_at is not None and (brain.offset or brain.events):
+                done += purge(store, workspace, brain.brain_id, stopped)
+            elif brain.deleted_at is None and brain.retain_us is not None:
+                done += expire(store, workspace, brain.brain_id, now - brain.retain_us, stopped)
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is looked for: records of these contents, and those that are this event. `needles` find candidates."""
+
+    event_id: str | None
+    contents: frozenset[bytes]
+    needles: tuple[bytes, ...]
+
+    def is_it(self, record: bytes) -> bool:
+        """Whether a record that is stored is one of those."""
+        lines = read_lines(record, [len(record)])
+        return lines.contents[0] in self.contents or (self.event_id is not None and lines.event_ids[0] == self.event_id)
+
+
+def _wanted(store: Store, workspace: str, brain_id: str, target: Target) -> _Wanted:
+    record: bytes | None = None
+    event_id = target.event_id
+    contents: set[bytes] = set()
+    if event_id is None:
+        log = None if target.log_id is None else store.log(workspace, target.log_id)
+        if log is None or log.brain_id != brain_id or target.record is None:
+            raise UnknownError(f"the brain has no log {target.log_id}", hint="gradata brains list shows what there is")
+        rows = list(store.rows(log, target.record, target.record + 1))
+        if not rows:
+            raise UnknownError(f"the log has no record {target.record}", hint="records are counted from 0")
+        record = rows[0].record
+        if record is None:
+            return _Wanted(None, frozenset(), ())
+        meaning = meaning_of(record)
+        event_id = None if isinstance(meaning, str) else meaning.event_id
+    mark = None if event_id is None else store.mark(workspace, brain_id, event_id)
+    if target.event_id is not None and mark is None:
+        raise UnknownError(f"the brain has no event {event_id}", hint="its event_id stands in the log's line")
+    if mark is not None:
+        contents.add(mark.content)
+        event = store.events_at(workspace, brain_id, [mark.cursor])
+        record = record or (event[0].record if event else None)
+    needles = [] if event_id is None else [event_id.encode()]
+    if record is not None:
+        bare = record.rstrip(b"\r\n")
+        if not bare.strip():
+            raise StoreError("a blank line says nothing that could be erased", hint="name another record")
+        contents.add(read_lines(record, [len(record)]).contents[0])
+        needles.append(bare)
+    return _Wanted(event_id, frozenset(contents), tuple(needles))
+
+
+def _places(store: Store, log: StoredLog, wanted: _Wanted) -> list[int]:
+    """The records of a log that are to go and still have bytes: by their leaf, and by what they say."""
+    candidates: set[int] = set()
+    plain = {content for content in wanted.contents if not content.startswith(FOREIGN)}
+    for index in range(-(-log.tree.size // TILE_HASHES) if plain else 0):
+        for slot, leaf in enumerate(hashes_of(store.tile(log, 0, index))):
+            if leaf[:16] in plain:
+                candidates.add(index * TILE_HASHES + slot)
+    for needle in wanted.needles:
+        candidates.update(store.holding(log, needle))
+    rows = (row for number in sorted(candidates) for row in store.rows(log, number, number + 1))
+    return [row.number for row in rows if row.record is not None and wanted.is_it(row.record)]
+
+
+def _names(record: bytes, event_id: str | None) -> bool:
+    """Whether a loose record, whatever its form, says that it is this event."""
+    meaning = meaning_of(record)
+    return event_id is not None and not isinstance(meaning, str) and meaning.event_id == event_id

@@ -1,0 +1,273 @@
+"""How each brain and device is, seen from the cloud alone: facts in, states with their words out.
+
+Pure. A replicator speaks at least once a minute, so that its silence is a fact, too; what it says of itself comes
+with its requests (`client`). Absence is what no backlog counter can see: a brain that lives but captures nothing is
+`quiet`. Partners: `store.port_monitoring`, where the facts come from; `routes.monitoring`, `alerts`, `metrics` and the
+pages, which show what is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import pairwise
+from typing import Any, Literal
+
+import orjson
+
+from gradata.cloud.domain.thresholds import DAY_S, PATIENCE, Patience
+from gradata.cloud.domain.timestamps import SECOND, microseconds
+from gradata.cloud.store.values import StoredBrain, StoredLog
+from gradata.hints import HINTS
+
+State = Literal["refused", "paused", "silent", "quiet", "forked", "lagging", "live"]
+STATES: tuple[State, ...] = ("refused", "paused", "silent", "quiet", "forked", "lagging", "live")
+"""Worst first."""
+ALERTS: frozenset[State] = frozenset({"refused", "paused", "silent", "quiet"})
+
+ACTIVE_DAYS_MIN = 4
+"""So many days with events make a habit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The last time that a request with a key of the workspace was refused for a brain. Microseconds since 1970."""
+
+    brain_id: str
+    code: str
+    count: int
+    last_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A state, since when (microseconds since 1970), what it means, and the command that mends it ("": none)."""
+
+    state: State
+    since: int | None
+    words: str
+    command: str = ""
+
+    @property
+    def alert(self) -> bool:
+        """Whether somebody must be told."""
+        return self.state in ALERTS
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device of a brain, by the log that it spoke of last. Times in microseconds, `lag_s` in seconds."""
+
+    device_id: str
+    log: StoredLog
+    verdict: Verdict
+    last_event_at: int | None
+    lag_s: float
+    backlog_bytes: int
+    dead_letters: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Brain:
+    """A brain is as its worst device is."""
+
+    brain_id: str
+    verdict: Verdict
+    events: int
+    last_event_at: int | None
+    last_ack_at: int | None
+    devices: tuple[Device, ...] = ()
+
+
+def habit_s(days: Sequence[str], today: str) -> float | None:
+    """How long the brain is used to be without events, from the days on which it had any; None: too few.
+
+    The longest pause between two active days, and half a day more: whoever works from Monday to Friday is not quiet
+    on a Monday morning. Today's pause is what is judged, so it does not count.
+    """
+    active = [date.fromisoformat(day) for day in days if day <= today]
+    if len(active) < ACTIVE_DAYS_MIN:
+        return None
+    return (max((later - earlier).days for earlier, later in pairwise(active)) + 0.5) * DAY_S
+
+
+def read_fleet(
+    brains: Sequence[StoredBrain],
+    *,
+    refused: Sequence[Refused] = (),
+    habits: Mapping[str, float] | None = None,
+    patience: Patience = PATIENCE,
+    now: int,
+) -> tuple[Brain, ...]:
+    """Every brain's state, worst first, then by name. `habits` in seconds, by brain."""
+    refusals = {each.brain_id: each for each in sorted(refused, key=lambda each: each.last_at)}
+    found = [
+        _brain(brain, refusals.pop(brain.brain_id, None), (habits or {}).get(brain.brain_id), patience, now)
+        for brain in brains
+    ]
+    found += [Brain(name, _refusal(each, None), 0, None, None) for name, each in refusals.items() if name]
+    return tuple(sorted(found, key=lambda brain: (STATES.index(brain.verdict.state), brain.brain_id)))
+
+
+def _brain(stored: StoredBrain, refusal: Refused | None, habit: float | None, patience: Patience, now: int) -> Brain:
+    quiet_s = patience.quiet_s if habit is None else max(habit, patience.silent_s)
+    logs = _current(stored.logs)
+    devices = tuple(
+        sorted(
+            (_device(log, stored.logs, quiet_s, patience, now) for log in logs),
+            key=lambda device: (STATES.index(device.verdict.state), device.device_id),
+        )
+    )
+    heard = max((log.heard_at or log.created_at for log in logs), default=stored.event_stored_at)
+    last_event = max((d.last_event_at for d in devices if d.last_event_at), default=stored.event_stored_at)
+    if refusal is not None and (heard is None or refusal.last_at > heard):
+        verdict = _refusal(refusal, heard)
+    elif devices:
+        verdict = _worst(devices)
+    else:
+        verdict = _quiet(last_event or stored.created_at, quiet_s, now) or Verdict(
+            "live", last_event, "sends events without a replicator: nothing proves that all of them are here"
+        )
+    last_ack = max((log.stored_at for log in stored.logs if log.stored_at), default=stored.event_stored_at)
+    return Brain(stored.brain_id, verdict, stored.events, last_event, last_ack, devices)
+
+
+def _current(logs: Sequence[StoredLog]) -> list[StoredLog]:
+    """Of each device the log that it spoke of last."""
+    latest: dict[str, StoredLog] = {}
+    for log in sorted(logs, key=lambda log: (log.heard_at or 0, log.created_at)):
+        latest[log.device_id] = log
+    return list(latest.values())
+
+
+def _device(log: StoredLog, logs: Sequence[StoredLog], quiet_s: float, patience: Patience, now: int) -> Device:
+    client = client_of(log)
+    reported = microseconds(client.get("last_event_at"))
+    believable = reported is not None and reported <= now + SECOND * 60
+    last_event = reported if believable else log.stored_at
+    backlog = _backlog(client, log)
+    heard = log.heard_at or log.created_at
+    lag_s = (now - (log.stored_at or log.created_at)) / SECOND if backlog else 0.0
+    verdict = (
+        (None if client.get("brief") is True and not backlog else _silent(heard, backlog, patience, now))
+        or _paused(client, log, backlog)
+        or _quiet(last_event or log.created_at, quiet_s, now)
+        or _forked(log, logs, patience, now)
+        or _lagging(client, log, backlog, lag_s, patience)
+        or Verdict("live", log.stored_at, "in step" if not client.get("brief") else "in step, by hooks alone")
+    )
+    return Device(
+        log.device_id,
+        log,
+        verdict,
+        last_event,
+        lag_s,
+        backlog,
+        int(client.get("dead_letters") or 0),
+        str(client.get("version") or ""),
+    )
+
+
+def _backlog(client: Mapping[str, Any], log: StoredLog) -> int:
+    """What waits at the client: what it said, less what it brought with that very request, or since.
+
+    A process that sends one batch and ends says so before that batch is acknowledged, and never again.
+    """
+    waits = int(client.get("backlog_bytes") or 0)
+    log_bytes = client.get("log_bytes")
+    return min(waits, max(0, log_bytes - log.offset)) if isinstance(log_bytes, int) else waits
+
+
+def _worst(devices: Sequence[Device]) -> Verdict:
+    worst = devices[0].verdict  # they are sorted
+    bad = sum(device.verdict.state == worst.state for device in devices)
+    if len(devices) == 1 or worst.state == "live":
+        return worst
+    return Verdict(worst.state, worst.since, f"{bad} of {len(devices)} devices: {worst.words}", worst.command)
+
+
+# ---------------------------------------------------------------- each state, with its words
+
+
+def _silent(heard: int, backlog: int, patience: Patience, now: int) -> Verdict | None:
+    if now - heard <= patience.silent_s * SECOND:
+        return None
+    waits = f"; {size(backlog)} waited then" if backlog else ""
+    words = f"no word from it for {span((now - heard) / SECOND)}{waits}"
+    return Verdict("silent", heard, words, "gradata doctor")
+
+
+def _paused(client: Mapping[str, Any], log: StoredLog, backlog: int) -> Verdict | None:
+    state = client.get("state")
+    if state not in ("paused", "held", "stopped"):
+        return None
+    trouble = str(client.get("trouble") or "")
+    hint, _, command = HINTS.get(trouble, "").partition("Run: ")
+    if not command:  # some say it in their words
+        command = hint.rpartition(": ")[2] if ": gradata " in hint else "gradata doctor"
+        hint = hint.removesuffix(f": {command}")
+    why = f" ({trouble})" if trouble else ""
+    waits = f"; {size(backlog)} wait" if backlog else ""
+    words = f"replication is {state}{why}{waits}" + (f". {hint[:1].upper()}{hint[1:].strip(' .')}" if hint else "")
+    return Verdict("paused", microseconds(client.get("last_ack_at")) or log.stored_at, words, command)
+
+
+def _quiet(last_event: int, quiet_s: float, now: int) -> Verdict | None:
+    if now - last_event <= quiet_s * SECOND:
+        return None
+    words = f"alive, but nothing was captured for {span((now - last_event) / SECOND)}: does the agent's hook still run?"
+    return Verdict("quiet", last_event, words, "gradata doctor")
+
+
+def _forked(log: StoredLog, logs: Sequence[StoredLog], patience: Patience, now: int) -> Verdict | None:
+    if log.parent is None or now - log.created_at > patience.forked_s * SECOND:
+        return None
+    parent = next((other for other in logs if other.log_id == log.parent), None)
+    kept = "" if parent is None else f" The cloud keeps the {parent.tree.size:,} records of the log before."
+    words = f"the log was truncated, replaced or edited, and began a new generation.{kept}"
+    return Verdict("forked", log.created_at, words, "gradata status")
+
+
+def _lagging(
+    client: Mapping[str, Any], log: StoredLog, backlog: int, lag_s: float, patience: Patience
+) -> Verdict | None:
+    if not backlog or (client.get("state") == "live" and lag_s <= patience.lagging_s):
+        return None
+    words = f"{size(backlog)} wait"
+    return Verdict("lagging", log.stored_at or log.created_at, words, "gradata doctor" if lag_s > 600 else "")
+
+
+def _refusal(refusal: Refused, heard: int | None) -> Verdict:
+    times = "once" if refusal.count == 1 else f"{refusal.count:,} times"
+    words = f"its requests are refused ({refusal.code}, {times}): the key was revoked, rotated or never made"
+    return Verdict("refused", heard or refusal.last_at, words, "gradata keys list")
+
+
+# ---------------------------------------------------------------- small things
+
+
+def client_of(log: StoredLog) -> dict[str, Any]:
+    """What the replicator said of itself last; empty if it said nothing that can be read."""
+    try:
+        client = orjson.loads(log.status or b"{}")
+    except orjson.JSONDecodeError:
+        return {}
+    return client if isinstance(client, dict) else {}
+
+
+def size(count: int) -> str:
+    """A number of bytes for people."""
+    for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= one:
+            return f"{count / one:.1f} {unit}"
+    return f"{count} B"
+
+
+def span(seconds: float) -> str:
+    """A duration for people, in one unit."""
+    for size, unit in ((DAY_S, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(seconds, 0.0):.0f} s"

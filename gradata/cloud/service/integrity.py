@@ -1,0 +1,96 @@
+"""Recompute everything that the store says of itself from the bytes that it holds.
+
+For tests and for people who doubt: reads all of a log (about 2 µs a record). Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradata.cloud.domain.tiles import TileLostError, leaves_at, tree_at
+from gradata.cloud.protocol.interpret import meaning_of
+from gradata.cloud.store.port import Store
+from gradata.cloud.store.values import EventQuery, StoredLog
+from replicator.proof import CompactRange, leaf_hash
+
+LEAVES_A_STEP = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class LogReport:
+    """What is wrong with one log: nothing, if `sound`. Records are named by their numbers."""
+
+    log_id: str
+    size: int
+    missing: tuple[int, ...] = ()
+    damaged: tuple[int, ...] = ()
+    displaced: tuple[int, ...] = ()
+    tiles: str | None = None
+    root: str | None = None
+    events: tuple[str, ...] = ()
+
+    @property
+    def sound(self) -> bool:
+        """Whether root, tiles, offsets, rows and events all agree with the bytes."""
+        return not (self.missing or self.damaged or self.displaced or self.tiles or self.root or self.events)
+
+
+def check(store: Store, workspace: str = "default") -> list[LogReport]:
+    """One report for each log of the workspace's brains."""
+    reports = []
+    for brain_id in store.brains(workspace):
+        known = _event_ids(store, workspace, brain_id)
+        reports += [check_log(store, log, known) for log in store.logs(workspace, brain_id)]
+    return reports
+
+
+def check_log(store: Store, log: StoredLog, events: frozenset[str]) -> LogReport:
+    """Compare one log's rows, tiles, head and `events`, those that its brain has."""
+    missing: list[int] = []
+    damaged: list[int] = []
+    displaced: list[int] = []
+    unknown: list[str] = []
+    tree = CompactRange.EMPTY
+    offset = 0
+
+    def tile(level: int, index: int) -> bytes:
+        return store.tile(log, level, index)
+
+    try:
+        for first in range(0, log.tree.size, LEAVES_A_STEP):
+            end = min(first + LEAVES_A_STEP, log.tree.size)
+            leaves = leaves_at(first, end, tile)
+            rows = {row.number: row for row in store.rows(log, first, end)}
+            for number in range(first, end):
+                row = rows.get(number)
+                if row is None:
+                    missing.append(number)
+                    continue
+                if row.record is not None:
+                    if leaf_hash(row.record) != leaves[number - first] or len(row.record) != row.length:
+                        damaged.append(number)
+                    meaning = meaning_of(row.record)
+                    if not isinstance(meaning, str) and meaning.event_id not in events:
+                        unknown.append(meaning.event_id)
+                if row.offset != offset and not missing:
+                    displaced.append(number)
+                offset = row.offset + row.length
+            tree = tree.extended(leaves)
+        lost = None if tree_at(log.tree.size, tile) == tree else "upper tiles do not follow from the leaves"
+    except TileLostError as error:
+        lost = str(error)
+    root = None if lost or tree == log.tree else "the head's root is not that of the leaves"
+    if root is None and not missing and offset != log.offset:
+        root = "the head's offset is not the end of the last record"
+    return LogReport(
+        log.log_id, log.tree.size, tuple(missing), tuple(damaged), tuple(displaced), lost, root, tuple(unknown)
+    )
+
+
+def _event_ids(store: Store, workspace: str, brain_id: str) -> frozenset[str]:
+    ids: set[str] = set()
+    after = 0
+    while page := store.events(workspace, EventQuery(brain_id, after=after, limit=1000)):
+        ids.update(event.event_id for event in page)
+        after = page[-1].cursor
+    return frozenset(ids)

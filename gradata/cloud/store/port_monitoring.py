@@ -1,0 +1,86 @@
+"""The part of the store's port that eyes need: fleet, charts, live hints, alerts.
+
+Partner: `store`, whose `Store` includes all of this. Nothing here touches what was ingested. Times are microseconds
+since 1970 (UTC), days ISO 8601 dates (UTC).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from gradata.cloud.store.values import CURSOR_END, Notice, StoredAlert, StoredBrain, Told
+
+if TYPE_CHECKING:
+    from gradata.cloud.domain.daily_counts import DayKind
+    from gradata.cloud.store.values import EventQuery, StoredEvent, StoredLog, StoredRow
+
+"""No event has this cursor."""
+"""How far back `recent` looks: a type that did not come up within so many events is not recent."""
+
+"""What one feed may have in a read that is made for many."""
+
+"""Called with the names of brains that changed; none named: something may have."""
+
+
+class Watched(Protocol):
+    """What pages, `gradata fleet`, metrics and the dead-man's switch ask. Safe to use from several threads.
+
+    Every method may raise StoreUnavailableError.
+    """
+
+    def workspaces(self) -> list[str]:
+        """All workspaces that have a brain, sorted."""
+
+    def fleet(self, workspace: str, brain_id: str | None = None) -> list[StoredBrain]:
+        """The workspace's brains, or the one, by name; logs newest first."""
+
+    def days(self, workspace: str, brain_id: str, first: str) -> list[tuple[DayKind, int]]:
+        """How many events of each kind the brain has of each day from `first` (an ISO 8601 date) on, in order."""
+
+    def active_days(self, workspace: str, first: str) -> dict[str, list[str]]:
+        """For each brain the days from `first` on that have events, sorted."""
+
+    def recent(
+        self, workspace: str, brain_id: str, *, kind: str | None = None, limit: int = 50, before: int = CURSOR_END
+    ) -> list[StoredEvent]:
+        """The newest events with a cursor below `before`, newest first; bounded as `Store.events` is.
+
+        Of the RECENT_SCANNED_MAX places below it: fewer than `limit` of a `kind` do not say that there are no more.
+        """
+
+    def fresh(self, wanted: Sequence[tuple[str, EventQuery]]) -> list[list[StoredEvent] | None]:
+        """All that is behind the cursors of several feeds (workspace, query), in one read.
+
+        None where that is more than FRESH_EVENTS_MAX events, or large ones: `Store.events` tells it page by page.
+        """
+
+    def holes(self, log: StoredLog, limit: int = 50) -> list[StoredRow]:
+        """Places of the log without bytes, the last ones first."""
+
+    def secret(self, name: str) -> bytes:
+        """32 random bytes of this name: made at the first call, the same for every process and for ever."""
+
+    def listen(self, told: Told) -> Callable[[], None]:
+        """Have `told` called, on any thread, after commits of any process; the result ends it.
+
+        Only a hint: it may come late, twice, or not at all. `told` must be quick and must not raise.
+        """
+
+    def alerts(self) -> list[StoredAlert]:
+        """The open alerts, oldest first."""
+
+    def raise_alert(self, name: str, state: str, *, subject: bytes, body: bytes, now: int) -> bool:
+        """Open an alert, or change its state, and leave `body` as a notice; False if it is open with that state.
+
+        Of several processes exactly one gets True.
+        """
+
+    def clear_alert(self, name: str, *, body: bytes, now: int) -> bool:
+        """Close an alert and leave `body` as a notice; False if it is not open. Exactly one process gets True."""
+
+    def take_notices(self, *, now: int, until: int, limit: int = 20) -> list[Notice]:
+        """Notices that are due, oldest first, at most one of an alert; no one else gets them before `until`."""
+
+    def settle_notice(self, number: int, *, retry_at: int | None) -> None:
+        """The notice was delivered, or given up (None), or is due again at `retry_at`."""

@@ -1,0 +1,339 @@
+"""What is taken away on purpose from the PostgreSQL store: see `store.port_deletion`.
+
+Every step locks the brain's row first, as the writers do (`facts`), so nothing of it changes meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, TypeVar
+
+from gradata.cloud.domain.daily_counts import day_counts
+from gradata.cloud.domain.requests import Columns
+from gradata.cloud.domain.tombstones import ERASED, EXPIRED
+from gradata.cloud.store.postgres.binary_arrays import Bigints, Byteas
+from gradata.cloud.store.postgres.facts import LOG_BITS, Connection
+from gradata.cloud.store.postgres.monitoring import PostgresWatching
+from gradata.cloud.store.postgres.reads import EVENT_COLUMNS, EVENT_JOINS, stored_events
+from gradata.cloud.store.values import EventMark, Standing, StoredEvent, StoredLog
+
+MARKS_A_READ = 1_000
+LOCK_S = 30
+Result = TypeVar("Result")
+
+_BRAIN = """(SELECT brain_key FROM gradata.brains
+             WHERE workspace = %(space)s AND brain_id = %(brain)s AND deleted_at IS NULL)"""
+_LOCKED = """
+SELECT brain_key, deleted_at IS NOT NULL, expired FROM gradata.brains
+ WHERE workspace = %s AND brain_id = %s FOR NO KEY UPDATE
+"""
+_BLANK = """gone = %s, type = '', category = NULL, severity = NULL, session = NULL, session_text = NULL, ts = NULL"""
+_STANDINGS = """
+SELECT b.brain_id, b.created_at, b.events - b.gone, count(l.log_key), coalesce(sum(l."offset"), 0)::bigint,
+       max(l.stored_at), b.deleted_at, b.retain_us, b.expired
+  FROM gradata.brains b LEFT JOIN gradata.logs l USING (brain_key)
+ WHERE b.workspace = %s AND (%s::text IS NULL OR b.brain_id = %s) AND b.created_at > 0
+ GROUP BY b.brain_key ORDER BY b.brain_id
+"""
+_MARK = "SELECT e.cursor, e.stored_at, e.event_id, e.content, e.gone FROM gradata.events e"
+
+
+class PostgresRemoving(PostgresWatching):
+    """The removing part of PostgresStore, which lends the connections."""
+
+    def _write(self, work: Callable[[Connection], Result]) -> Result:
+        raise NotImplementedError
+
+    def standings(self, workspace: str, brain_id: str | None = None) -> list[Standing]:
+        """See `store.port_deletion.Removing`."""
+        return [Standing(*row) for row in self._fetch(_STANDINGS, (workspace, brain_id, brain_id))]
+
+    def all_workspaces(self) -> list[str]:
+        """See `store.port_deletion.Removing`."""
+        rows = self._fetch("SELECT DISTINCT workspace FROM gradata.brains WHERE created_at > 0 ORDER BY 1")
+        return [row[0] for row in rows]
+
+    def deleted_log(self, workspace: str, log_id: str) -> str | None:
+        """See `store.port_deletion.Removing`."""
+        rows = self._fetch(
+            "SELECT b.brain_id FROM gradata.logs l JOIN gradata.brains b USING (brain_key)"
+            " WHERE b.workspace = %s AND l.log_id = %s AND b.deleted_at IS NOT NULL LIMIT 1",
+            (workspace, log_id),
+        )
+        return str(rows[0][0]) if rows else None
+
+    def delete_brain(self, workspace: str, brain_id: str, *, now: int) -> bool:
+        """See `store.port_deletion.Removing`."""
+
+        def work(connection: Connection, key: int, _: int) -> bool:
+            connection.execute(
+                "UPDATE gradata.brains SET deleted_at = coalesce(deleted_at, %s), retain_us = NULL"
+                " WHERE brain_key = %s",
+                (now, key),
+            )
+            connection.execute("UPDATE gradata.logs SET status = NULL, event_id = NULL WHERE brain_key = %s", (key,))
+            connection.execute("DELETE FROM gradata.refusals WHERE brain_id = %s", (brain_id,))
+            return True
+
+        done = self._locked(workspace, brain_id, work, False, deleted=None)
+        self._listening.tell({brain_id})
+        return done
+
+    def purge(self, workspace: str, brain_id: str, limit: int) -> int:
+        """See `store.port_deletion.Removing`."""
+
+        def work(connection: Connection, key: int, _: int) -> int:
+            removed = 0
+            for table, name in (("events", "cursor"), ("records", "log_key, number")):
+                removed += connection.execute(
+                    f"DELETE FROM gradata.{table} WHERE brain_key = %s AND ({name}) IN"
+                    f" (SELECT {name} FROM gradata.{table} WHERE brain_key = %s LIMIT %s)",
+                    (key, key, limit),
+                ).rowcount
+            for table in ("loose", "days", "erased", "tiles"):
+                removed += connection.execute(f"DELETE FROM gradata.{table} WHERE brain_key = %s", (key,)).rowcount
+            if removed:
+                return removed
+            connection.execute(
+                "UPDATE gradata.logs SET size = 0, \"offset\" = 0, nodes = '' WHERE brain_key = %s", (key,)
+            )
+            connection.execute(
+                "UPDATE gradata.brains SET events = 0, gone = 0, erased = 0 WHERE brain_key = %s", (key,)
+            )
+            return 0
+
+        return self._locked(workspace, brain_id, work, 0, deleted=True)
+
+    def readmit(self, workspace: str, brain_id: str) -> None:
+        """See `store.port_deletion.Removing`."""
+
+        def work(connection: Connection, key: int, _: int) -> None:
+            connection.execute("DELETE FROM gradata.logs WHERE brain_key = %s", (key,))
+            connection.execute("DELETE FROM gradata.brains WHERE brain_key = %s", (key,))
+
+        self._locked(workspace, brain_id, work, None, deleted=True)
+
+    def bar(
+        self, workspace: str, brain_id: str, event_id: str | None, contents: Collection[bytes], *, now: int
+    ) -> bool:
+        """See `store.port_deletion.Removing`."""
+
+        def work(connection: Connection, key: int, _: int) -> bool:
+            connection.execute(
+                "INSERT INTO gradata.erased SELECT %s, c, %s FROM unnest(%s) AS u(c) ON CONFLICT DO NOTHING",
+                (key, now, Byteas(sorted(contents))),
+            )
+            row = connection.execute(
+                "SELECT cursor, gone, stored_at, type, category, severity, ts FROM gradata.events"
+                " WHERE brain_key = %s AND event_id = %s",
+                (key, event_id),
+            ).fetchone()
+            was_there = row is not None and row[1] is None
+            if row is not None:
+                connection.execute(
+                    f"UPDATE gradata.events SET {_BLANK} WHERE brain_key = %s AND cursor = %s", (ERASED, key, row[0])
+                )
+                if row[1] is None:
+                    _uncount(connection, key, row[2:])
+            connection.execute(
+                "UPDATE gradata.brains SET gone = gone + %s,"
+                " erased = (SELECT count(*) FROM gradata.erased WHERE brain_key = %s) WHERE brain_key = %s",
+                (int(was_there), key, key),
+            )
+            return was_there
+
+        done = self._locked(workspace, brain_id, work, False, deleted=False)
+        self._listening.tell({brain_id})
+        return done
+
+    def holding(self, log: StoredLog, needle: bytes) -> list[int]:
+        """See `store.port_deletion.Removing`."""
+        rows = self._fetch(
+            "SELECT number FROM gradata.records WHERE brain_key = %s AND log_key = %s AND position(%s in record) > 0"
+            " ORDER BY number",
+            (log.key >> LOG_BITS, log.key, needle),
+        )
+        return [row[0] for row in rows]
+
+    def loose_holding(self, workspace: str, brain_id: str, needle: bytes) -> list[tuple[bytes, bytes]]:
+        """See `store.port_deletion.Removing`."""
+        rows = self._fetch(
+            f"SELECT content, record FROM gradata.loose WHERE brain_key = {_BRAIN}"
+            " AND position(%(needle)s in record) > 0",
+            {"space": workspace, "brain": brain_id, "needle": needle},
+        )
+        return [(content, record) for content, record in rows]
+
+    def blank(self, log: StoredLog, numbers: Sequence[int], flag: str) -> int:
+        """See `store.port_deletion.Removing`."""
+
+        def work(connection: Connection, key: int, _: int) -> int:
+            return connection.execute(
+                "UPDATE gradata.records SET record = NULL, flag = %s WHERE brain_key = %s AND log_key = %s"
+                " AND number = ANY(%s) AND record IS NOT NULL",
+                (flag, key, log.key, Bigints(list(numbers))),
+            ).rowcount
+
+        return self._locked(log.workspace, log.brain_id, work, 0, deleted=False)
+
+    def drop_loose(self, workspace: str, brain_id: str, contents: Collection[bytes]) -> int:
+        """See `store.port_deletion.Removing`."""
+
+        def work(connection: Connection, key: int, _: int) -> int:
+            return connection.execute(
+                "DELETE FROM gradata.loose WHERE brain_key = %s AND content = ANY(%s)", (key, Byteas(sorted(contents)))
+            ).rowcount
+
+        return self._locked(workspace, brain_id, work, 0, deleted=None)
+
+    def forget_traces(self) -> None:
+        """See `store.port_deletion.Removing`: PostgreSQL's own VACUUM does that, in its time."""
+
+    def retain(self, workspace: str, brain_id: str, retain_us: int | None) -> bool:
+        """See `store.port_deletion.Removing`."""
+
+        def work(connection: Connection, key: int, _: int) -> bool:
+            connection.execute("UPDATE gradata.brains SET retain_us = %s WHERE brain_key = %s", (retain_us, key))
+            return True
+
+        return self._locked(workspace, brain_id, work, False, deleted=False)
+
+    def expire(self, workspace: str, brain_id: str, before: int, limit: int) -> int:
+        """See `store.port_deletion.Removing`."""
+
+        def work(connection: Connection, key: int, expired: int) -> int:
+            done = _expire_events(connection, key, expired, before, limit)
+            done += connection.execute(
+                "DELETE FROM gradata.loose WHERE brain_key = %s AND content IN"
+                " (SELECT content FROM gradata.loose WHERE brain_key = %s AND stored_at < %s AND flag IS NOT NULL"
+                " LIMIT %s)",
+                (key, key, before, limit),
+            ).rowcount
+            return done or _expire_tails(connection, key, before, limit)
+
+        return self._locked(workspace, brain_id, work, 0, deleted=False)
+
+    def mark(self, workspace: str, brain_id: str, event_id: str) -> EventMark | None:
+        """See `store.port_deletion.Removing`."""
+        if "\0" in event_id:  # which no text here can hold
+            return None
+        rows = self._fetch(
+            f"{_MARK} WHERE e.brain_key = {_BRAIN} AND e.event_id = %(event)s",
+            {"space": workspace, "brain": brain_id, "event": event_id},
+        )
+        return EventMark(*rows[0]) if rows else None
+
+    def marks(self, workspace: str, brain_id: str, after: int, *, backwards: bool = False) -> Iterator[EventMark]:
+        """See `store.port_deletion.Removing`."""
+        way, order = ("<", "DESC") if backwards else (">", "ASC")
+        query = (
+            f"{_MARK} WHERE e.brain_key = {_BRAIN} AND e.cursor {way} %(after)s"
+            f" ORDER BY e.cursor {order} LIMIT {MARKS_A_READ}"
+        )
+        while True:
+            rows = self._fetch(query, {"space": workspace, "brain": brain_id, "after": after})
+            for row in rows:
+                yield EventMark(*row)
+            if len(rows) < MARKS_A_READ:
+                return
+            after = rows[-1][0]
+
+    def events_at(self, workspace: str, brain_id: str, cursors: Sequence[int]) -> list[StoredEvent]:
+        """See `store.port_deletion.Removing`."""
+        query = (
+            f"{EVENT_COLUMNS} FROM (SELECT * FROM gradata.events WHERE brain_key = {_BRAIN}"
+            f" AND cursor = ANY(%(cursors)s::bigint[])) e {EVENT_JOINS}"
+        )
+        wanted = {"space": workspace, "brain": brain_id, "cursors": list(cursors)}
+        return stored_events(self._fetch(query, wanted))
+
+    def _locked(
+        self,
+        workspace: str,
+        brain_id: str,
+        work: Callable[[Connection, int, int], Result],
+        nothing: Result,
+        *,
+        deleted: bool | None,
+    ) -> Result:
+        """`work(connection, brain_key, expired)` under the brain's lock; `nothing` if there is no such brain."""
+
+        def do(connection: Connection) -> Result:
+            connection.execute(f"SELECT set_config('lock_timeout', '{LOCK_S}s', true)")
+            row = connection.execute(_LOCKED, (workspace, brain_id)).fetchone()
+            if row is None or (deleted is not None and row[1] is not deleted):
+                return nothing
+            return work(connection, row[0], row[2])
+
+        return self._write(do)
+
+
+def _uncount(connection: Connection, key: int, event: Sequence[Any]) -> None:
+    """Take an event — stored_at, type, category, severity, ts — out of the day's counts."""
+    stored_at, kind, category, severity, ts = event
+    for day in day_counts(Columns((kind,), (category,), (severity,), (None,), (ts,)), stored_at):
+        connection.execute(
+            "UPDATE gradata.days SET events = events - 1 WHERE brain_key = %s AND day = %s AND type = %s"
+            " AND category = %s AND severity = %s",
+            (key, *day),
+        )
+    connection.execute("DELETE FROM gradata.days WHERE brain_key = %s AND events <= 0", (key,))
+
+
+def _expire_events(connection: Connection, key: int, expired: int, before: int, limit: int) -> int:
+    """Events of the brain behind `expired`, as long as they are old, and the records up to theirs in each log."""
+    ends: defaultdict[int, int] = defaultdict(int)
+    old: list[int] = []
+    rows = connection.execute(
+        "SELECT cursor, stored_at, log_key, number, loose FROM gradata.events WHERE brain_key = %s AND cursor > %s"
+        " ORDER BY cursor LIMIT %s",
+        (key, expired, limit),
+    )
+    loose: list[bytes] = []
+    for cursor, stored_at, log_key, number, content in rows.fetchall():
+        if stored_at >= before:
+            break
+        old.append(cursor)
+        if log_key is not None:
+            ends[log_key] = max(ends[log_key], number + 1)
+        if content is not None:
+            loose.append(content)
+    if not old:
+        return 0
+    gone = connection.execute(
+        f"UPDATE gradata.events SET {_BLANK} WHERE brain_key = %s AND cursor BETWEEN %s AND %s AND gone IS NULL",
+        (EXPIRED, key, old[0], old[-1]),
+    ).rowcount
+    connection.execute("DELETE FROM gradata.loose WHERE brain_key = %s AND content = ANY(%s)", (key, Byteas(loose)))
+    for log_key, end in ends.items():
+        _expire_rows(connection, key, log_key, end)
+    connection.execute(
+        "UPDATE gradata.brains SET expired = %s, gone = gone + %s WHERE brain_key = %s", (old[-1], gone, key)
+    )
+    return len(old)
+
+
+def _expire_tails(connection: Connection, key: int, before: int, limit: int) -> int:
+    """Records behind the last event of logs to which nothing was added since."""
+    rows = connection.execute(
+        "SELECT log_key, expired, size FROM gradata.logs WHERE brain_key = %s AND stored_at < %s AND expired < size"
+        " LIMIT 1",
+        (key, before),
+    ).fetchall()
+    for log_key, expired, size in rows:
+        _expire_rows(connection, key, log_key, min(size, expired + limit))
+    return len(rows)
+
+
+def _expire_rows(connection: Connection, key: int, log_key: int, end: int) -> None:
+    connection.execute(
+        "UPDATE gradata.records SET record = NULL, flag = %s WHERE record IS NOT NULL AND brain_key = %s"
+        " AND log_key = %s AND number < %s AND number >= (SELECT expired FROM gradata.logs"
+        " WHERE brain_key = %s AND log_key = %s)",
+        (EXPIRED, key, log_key, end, key, log_key),
+    )
+    connection.execute(
+        "UPDATE gradata.logs SET expired = greatest(expired, %s) WHERE brain_key = %s AND log_key = %s",
+        (end, key, log_key),
+    )

@@ -1,0 +1,83 @@
+"""Hear of the commits of other processes, by LISTEN, on a thread with a connection of its own.
+
+Only a hint: whoever is told looks for himself. What was said while the connection was away is made good by one call
+that names nothing. Behind a transaction pooler LISTEN hears nothing: give the server a direct address.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection
+
+import psycopg
+
+from gradata.cloud.store.postgres.connection import CHANNEL
+from gradata.cloud.store.values import Told
+
+WAIT_S = 0.5
+AGAIN_S = 2.0
+
+log = logging.getLogger("gradata.cloud")
+
+
+class Listening:
+    """The listeners of one store. The thread runs while there is one."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._listeners: dict[object, Told] = {}
+        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
+        self.own_pid: int | None = None
+        """The database's process that tells for this store: its own listeners were told at once, by `tell`."""
+
+    def add(self, told: Told) -> Callable[[], None]:
+        """Tell `told` from now on; the result ends it."""
+        mark = object()
+        with self._lock:
+            self._listeners[mark] = told
+            if self._thread is None and not self._ended.is_set():
+                self._thread = threading.Thread(target=self._run, name="gradata-listen", daemon=True)
+                self._thread.start()
+
+        def end() -> None:
+            with self._lock:
+                self._listeners.pop(mark, None)
+
+        return end
+
+    def tell(self, brains: Collection[str]) -> None:
+        """Tell all listeners."""
+        with self._lock:
+            listeners = list(self._listeners.values())
+        for told in listeners:
+            told(brains)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._ended.set()
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self._hear()
+            except psycopg.Error as error:
+                log.warning("hints of other processes do not come now: %s", str(error).strip().partition("\n")[0])
+                self._ended.wait(AGAIN_S)
+
+    def _hear(self) -> None:
+        from gradata.cloud.store.postgres.connection import connect  # the store stands on this module
+
+        with connect(self._url) as connection:
+            connection.execute(f"LISTEN {CHANNEL}")
+            self.tell(())  # what was said before is not heard
+            while not self._ended.is_set():
+                for notify in connection.notifies(timeout=WAIT_S):
+                    if notify.pid != self.own_pid:
+                        self.tell(notify.payload.split("\n") if notify.payload else ())

@@ -1,0 +1,53 @@
+"""Request budgets that all processes share: the generic cell rate algorithm of `domain.rate_limit.Rate`, as one upsert.
+
+One row a name, in an unlogged table, by the database's clock. A process asks for all the requests of a group in one
+call of `gradata.spend` (schema/postgres/0004_feeds.sql), a transaction of its own, which takes the rows in the order
+of their names and lets them go at once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from gradata.cloud.domain.rate_limit import WINDOW_S, Rate, Verdict
+from gradata.cloud.store.postgres.binary_arrays import Bigint, Int, Ints, Texts
+from gradata.cloud.store.postgres.facts import Connection
+from gradata.cloud.store.postgres.pipeline import exchange
+
+FORGET_S = 600.0
+_NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_SPEND = b"SELECT * FROM gradata.spend($1, $2, $3, $4)"
+_FORGET = f"""
+DELETE FROM gradata.rates WHERE name IN (
+    SELECT name FROM gradata.rates WHERE busy_until < {_NOW} - {WINDOW_S * 1_000_000} FOR UPDATE SKIP LOCKED)
+"""
+
+
+def _row(name: bytes, start: bytes, passed: bytes, now: bytes) -> tuple[str, int, int, int]:
+    whole = int.from_bytes
+    return name.decode(), whole(start, "big", signed=True), whole(passed, "big"), whole(now, "big")
+
+
+def spend(connection: Connection, wanted: Counter[str], names: Sequence[str], rate: Rate) -> list[Verdict]:
+    """Count one request for each of `names`, which `wanted` counts; a verdict for each, in their order."""
+    interval = round(WINDOW_S * 1_000_000 / rate.per_minute)
+    arguments = (Texts(wanted), Ints(list(wanted.values())), Bigint(interval), Int(rate.burst + rate.slack))
+    (answer,) = exchange(connection, [(_SPEND, arguments)])
+    verdicts: dict[str, list[Verdict]] = {}
+    for row in range(answer.ntuples):
+        name, start, passed, now = _row(*(answer.get_value(row, column) or b"" for column in range(4)))
+        busy_s = max(start - now, 0) / 1e6
+        made = verdicts[name] = []
+        for place in range(wanted[name]):
+            verdict = rate.judge(busy_s, 0.0)
+            went = place < passed
+            busy_s += interval / 1e6 * went
+            made.append(Verdict(went, verdict.remaining, verdict.fresh_in_s, verdict.retry_after_s, busy_s))
+        made.reverse()
+    return [verdicts[name].pop() for name in names]
+
+
+def forget_rates(connection: Connection) -> None:
+    """Drop the names that have been idle: they have their whole budget again."""
+    connection.execute(_FORGET)

@@ -1,0 +1,221 @@
+"""The reads of the PostgreSQL store: what pages, clients and `service.integrity` see of it.
+
+Each call borrows a connection for one short statement: no download holds a snapshot that keeps dead rows alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from gradata.cloud.domain.tiles import hashes_of
+from gradata.cloud.store.postgres.facts import LOG_BITS, Connection, tile_reader
+from gradata.cloud.store.row_blocks import WholeRun
+from gradata.cloud.store.values import (
+    EVENTS_BYTES_MAX,
+    EVENTS_MAX,
+    EventQuery,
+    Key,
+    PlainRow,
+    StoredEvent,
+    StoredLog,
+    StoredRow,
+)
+from replicator.proof import CompactRange
+
+ROWS_A_READ = 1_024
+NUMBERS_A_READ = 8_192
+PAGE_ROWS = 50
+READ_BYTES_WANTED = 1 << 20
+
+LOG = """
+SELECT l.log_key, b.workspace, b.brain_id, l.device_id, l.log_id, l.parent, l.size, l.nodes, l."offset", l.event_id,
+       l.created_at, l.stored_at, l.heard_at, l.status,
+       (SELECT count(*) FROM gradata.records r
+         WHERE r.record IS NULL AND r.flag IS NULL AND r.brain_key = l.brain_key AND r.log_key = l.log_key)
+  FROM gradata.logs l JOIN gradata.brains b ON b.brain_key = l.brain_key AND b.deleted_at IS NULL
+"""
+_ROWS = """
+SELECT number, "offset", length, flag, record FROM gradata.records
+ WHERE brain_key = %s AND log_key = %s AND number >= %s AND number < %s ORDER BY number LIMIT %s
+"""
+_NUMBERS = """
+SELECT number FROM gradata.records
+ WHERE brain_key = %s AND log_key = %s AND number >= %s AND number < %s ORDER BY number LIMIT %s
+"""
+_END_AT = """
+SELECT number, "offset" + length FROM gradata.records
+ WHERE brain_key = %s AND log_key = %s AND number >= %s AND number < %s ORDER BY number LIMIT 1
+"""
+EVENT_COLUMNS = """
+SELECT e.cursor, e.event_id, e.type, e.category, e.severity, e.session, e.session_text, e.ts, e.stored_at,
+       e.number, g.log_id, coalesce(r.record, x.record)
+"""
+EVENT_JOINS = """
+  LEFT JOIN gradata.records r ON r.brain_key = e.brain_key AND r.log_key = e.log_key AND r.number = e.number
+  LEFT JOIN gradata.loose x ON x.brain_key = e.brain_key AND x.content = e.loose
+  LEFT JOIN gradata.logs g ON g.brain_key = e.brain_key AND g.log_key = e.log_key
+ ORDER BY e.cursor
+"""
+_PAGE = f"""{EVENT_COLUMNS}
+  FROM (SELECT * FROM gradata.events e
+         WHERE e.brain_key = (SELECT brain_key FROM gradata.brains
+                               WHERE brain_id = %(brain)s AND workspace = %(space)s AND deleted_at IS NULL)
+           AND e.cursor > %(after)s AND e.gone IS NULL AND (%(kind)s::text IS NULL OR e.type = %(kind)s)
+         ORDER BY e.cursor LIMIT %(limit)s) e
+"""
+_KEY = "SELECT prefix, name, workspace, scopes, brains, sha256, created_at, expires_at, revoked_at FROM gradata.keys"
+
+Arguments = Sequence[object] | Mapping[str, object]
+
+
+class PostgresReads:
+    """The reading half of PostgresStore, which lends the connections."""
+
+    def _reading(self) -> AbstractContextManager[Connection]:
+        raise NotImplementedError
+
+    def _fetch(self, query: str, arguments: Arguments = ()) -> list[tuple[Any, ...]]:
+        with self._reading() as connection:
+            return connection.execute(query, arguments, binary=True).fetchall()
+
+    def logs(self, workspace: str, brain_id: str, device_id: str | None = None) -> list[StoredLog]:
+        """See `store.Store`."""
+        query = f"{LOG} WHERE b.workspace = %s AND b.brain_id = %s AND (%s::text IS NULL OR l.device_id = %s)"
+        rows = self._fetch(
+            f"{query} ORDER BY l.created_at DESC, l.log_key DESC", (workspace, brain_id, device_id, device_id)
+        )
+        return [stored_log(row) for row in rows]
+
+    def log(self, workspace: str, log_id: str) -> StoredLog | None:
+        """See `store.Store`."""
+        query = f"{LOG} WHERE b.workspace = %s AND l.log_id = %s ORDER BY l.created_at DESC, l.log_key DESC LIMIT 1"
+        rows = self._fetch(query, (workspace, log_id))
+        return stored_log(rows[0]) if rows else None
+
+    def brains(self, workspace: str) -> list[str]:
+        """See `store.Store`."""
+        query = "SELECT brain_id FROM gradata.brains WHERE workspace = %s AND deleted_at IS NULL ORDER BY brain_id"
+        rows = self._fetch(query, (workspace,))
+        return [row[0] for row in rows]
+
+    def owner(self, brain_id: str) -> str | None:
+        """See `store.Store`."""
+        rows = self._fetch("SELECT workspace FROM gradata.brains WHERE brain_id = %s", (brain_id,))
+        return str(rows[0][0]) if rows else None
+
+    def rows(self, log: StoredLog, first: int, end: int) -> Iterator[StoredRow]:
+        """See `store.Store`."""
+        for run in self.row_runs(log, first, end):
+            for row in run:
+                yield StoredRow(*row)
+
+    def row_runs(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[PlainRow]]:
+        """See `store.Store`."""
+        limit = 8
+        while first < end:
+            rows: list[PlainRow] = self._fetch(_ROWS, (log.key >> LOG_BITS, log.key, first, end, limit))
+            if rows:
+                yield rows
+            if len(rows) < limit:
+                return
+            first = rows[-1][0] + 1
+            longest = max(row[2] for row in rows)
+            limit = max(1, min(ROWS_A_READ, 2 * limit, READ_BYTES_WANTED // max(longest, 1)))
+
+    def whole_runs(self, log: StoredLog, first: int, end: int) -> Iterator[WholeRun | Sequence[PlainRow]]:
+        """See `store.Store`: row by row. To have the server join them took half as long again."""
+        return self.row_runs(log, first, end)
+
+    def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
+        """See `store.Store`."""
+        while first < end:
+            rows = self._fetch(_NUMBERS, (log.key >> LOG_BITS, log.key, first, end, NUMBERS_A_READ))
+            if rows:
+                yield [number for (number,) in rows]
+            if len(rows) < NUMBERS_A_READ:
+                return
+            first = rows[-1][0] + 1
+
+    def rows_at(self, log: StoredLog, offset: int, end: int) -> Iterator[StoredRow]:
+        """See `store.Store`."""
+        for row in self.rows(log, self._number_at(log, offset), log.tree.size):
+            if row.offset >= end:
+                return
+            yield row
+
+    def _number_at(self, log: StoredLog, offset: int) -> int:
+        """A number from which on the first stored row is the first that ends behind `offset`."""
+        low, high = 0, log.tree.size
+        while low < high and offset > 0:
+            middle = (low + high) // 2
+            rows = self._fetch(_END_AT, (log.key >> LOG_BITS, log.key, middle, high))
+            if not rows or rows[0][1] > offset:
+                high = middle
+            else:
+                low = rows[0][0] + 1
+        return low
+
+    def tile(self, log: StoredLog, level: int, index: int) -> bytes:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            return tile_reader(connection, log.key)(level, index)
+
+    def events(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
+        """See `store.Store`."""
+        limit = min(query.limit, EVENTS_MAX)
+        wanted = {"brain": query.brain_id, "space": workspace, "after": query.after, "kind": query.type, "limit": limit}
+        with self._paging(_PAGE, "ASC", wanted) as rows:
+            return stored_events(rows, query.bytes_max)
+
+    @contextmanager
+    def _paging(self, query: str, order: str, wanted: Mapping[str, object]) -> Iterator[Iterable[tuple[Any, ...]]]:
+        """Rows of EVENT_COLUMNS, fetched in pieces: a page may end long before its last row."""
+        with self._reading() as connection, connection.transaction(), connection.cursor("page", binary=True) as page:
+            page.itersize = PAGE_ROWS
+            page.execute(f"{query}{EVENT_JOINS} {order}", wanted)
+            yield page
+
+    def key(self, prefix: str) -> Key | None:
+        """See `store.Store`."""
+        rows = self._fetch(f"{_KEY} WHERE prefix = %s", (prefix,))
+        return _stored_key(rows[0]) if rows else None
+
+    def keys(self, workspace: str | None = None) -> list[Key]:
+        """See `store.Store`."""
+        rows = self._fetch(
+            f"{_KEY} WHERE %s::text IS NULL OR workspace = %s ORDER BY created_at, prefix", (workspace, workspace)
+        )
+        return [_stored_key(row) for row in rows]
+
+    def refusals(self) -> list[tuple[str, str, str, int, int]]:
+        """See `store.Store`."""
+        query = "SELECT prefix, brain_id, code, count, last_at FROM gradata.refusals ORDER BY last_at DESC LIMIT 1000"
+        return [(prefix, brain, code, count, last) for prefix, brain, code, count, last in self._fetch(query)]
+
+
+def stored_events(rows: Iterable[tuple[Any, ...]], bytes_max: int = EVENTS_BYTES_MAX) -> list[StoredEvent]:
+    """Rows of EVENT_COLUMNS, as long as their records are at most `bytes_max` together; at least one."""
+    found: list[StoredEvent] = []
+    bytes_left = bytes_max
+    for cursor, event_id, kind, category, severity, number, text, ts, stored_at, place, log_id, record in rows:
+        bytes_left -= len(record or b"")
+        if found and bytes_left < 0:
+            break
+        session = number if text is None else text
+        where = None if log_id is None else (log_id, place)
+        found.append(StoredEvent(cursor, event_id, kind, category, severity, session, ts, stored_at, where, record))
+    return found
+
+
+def stored_log(row: tuple[Any, ...]) -> StoredLog:
+    """A row of LOG."""
+    key, workspace, brain_id, device_id, log_id, parent, size, nodes, *rest = row
+    tree = CompactRange(size, tuple(hashes_of(nodes)))
+    return StoredLog(key, workspace, brain_id, device_id, log_id, parent, tree, *rest)
+
+
+def _stored_key(row: tuple[Any, ...]) -> Key:
+    prefix, name, workspace, scopes, brains, sha256, *times = row
+    return Key(prefix, name, workspace, frozenset(scopes.split()), sha256, frozenset(brains.split("\n")) - {""}, *times)

@@ -1,0 +1,209 @@
+"""What eyes need of the SQLite store: see `store.port_monitoring`. The other halves are in `store` and `reads`."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from gradata.cloud.domain.daily_counts import DayKind
+from gradata.cloud.store.sqlite.facts import NUMBER_BITS
+from gradata.cloud.store.sqlite.reads import EVENT_COLUMNS, LOG, Reads, stored_events, stored_log
+from gradata.cloud.store.values import (
+    CURSOR_END,
+    EVENTS_MAX,
+    FRESH_EVENTS_MAX,
+    FRESH_RECORD_BYTES_MAX,
+    RECENT_SCANNED_MAX,
+    EventQuery,
+    Notice,
+    StoredAlert,
+    StoredBrain,
+    StoredEvent,
+    StoredLog,
+    StoredRow,
+    Told,
+)
+
+SECRET_BYTES = 32
+
+
+class Watching(Reads):
+    """The watching half of SqliteStore, which lends the connections."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[object, Told] = {}
+        self._listening = threading.Lock()
+
+    def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        raise NotImplementedError
+
+    def workspaces(self) -> list[str]:
+        """See `store.port_monitoring.Watched`."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT workspace FROM brains WHERE deleted_at IS NULL ORDER BY workspace"
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def fleet(self, workspace: str, brain_id: str | None = None) -> list[StoredBrain]:
+        """See `store.port_monitoring.Watched`."""
+        wanted = (workspace, brain_id, brain_id)
+        with self._reading() as connection:
+            brains = connection.execute(
+                "SELECT b.brain_id, b.created_at, b.events - b.gone, e.stored_at FROM brains b"
+                " LEFT JOIN events e ON e.cursor = (b.brain_key << 40) + b.events"
+                " WHERE b.deleted_at IS NULL AND b.workspace = ? AND (? IS NULL OR b.brain_id = ?) ORDER BY b.brain_id",
+                wanted,
+            ).fetchall()
+            rows = connection.execute(
+                f"{LOG} WHERE b.workspace = ? AND (? IS NULL OR b.brain_id = ?)"
+                " ORDER BY b.brain_id, l.created_at DESC, l.log_key DESC",
+                wanted,
+            ).fetchall()
+        logs = {name: tuple(map(stored_log, found)) for name, found in groupby(rows, key=lambda row: str(row[2]))}
+        return [
+            StoredBrain(name, created, events, stored, logs.get(name, ())) for name, created, events, stored in brains
+        ]
+
+    def days(self, workspace: str, brain_id: str, first: str) -> list[tuple[DayKind, int]]:
+        """See `store.port_monitoring.Watched`."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT d.day, d.type, d.category, d.severity, d.events FROM days d JOIN brains b USING (brain_key)"
+                " WHERE b.workspace = ? AND b.brain_id = ? AND d.day >= ? AND b.deleted_at IS NULL"
+                " ORDER BY d.day, d.type, d.category, d.severity",
+                (workspace, brain_id, first),
+            ).fetchall()
+        return [(DayKind(*row[:4]), row[4]) for row in rows]
+
+    def active_days(self, workspace: str, first: str) -> dict[str, list[str]]:
+        """See `store.port_monitoring.Watched`."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT b.brain_id, d.day FROM days d JOIN brains b USING (brain_key)"
+                " WHERE b.workspace = ? AND d.day >= ? AND b.deleted_at IS NULL ORDER BY b.brain_id, d.day",
+                (workspace, first),
+            ).fetchall()
+        return {name: [day for _, day in found] for name, found in groupby(rows, key=lambda row: str(row[0]))}
+
+    def recent(
+        self, workspace: str, brain_id: str, *, kind: str | None = None, limit: int = 50, before: int = CURSOR_END
+    ) -> list[StoredEvent]:
+        """See `store.port_monitoring.Watched`."""
+        with self._reading() as connection:
+            brain = connection.execute(
+                "SELECT brain_key << ?, events FROM brains WHERE brain_id = ? AND workspace = ? AND deleted_at IS NULL",
+                (NUMBER_BITS, brain_id, workspace),
+            ).fetchone()
+            if brain is None:
+                return []
+            base, events = brain
+            last = min(events, before - 1)
+            rows = connection.execute(
+                f"{EVENT_COLUMNS} WHERE e.cursor > ? AND e.cursor <= ? AND e.gone IS NULL AND (? IS NULL OR e.type = ?)"
+                " ORDER BY e.cursor DESC LIMIT ?",
+                (base + max(last - RECENT_SCANNED_MAX, 0), base + last, kind, kind, min(limit, EVENTS_MAX)),
+            )
+            return stored_events(rows)
+
+    def fresh(self, wanted: Sequence[tuple[str, EventQuery]]) -> list[list[StoredEvent] | None]:
+        """See `store.port_monitoring.Watched`."""
+        found: list[list[StoredEvent] | None] = []
+        for workspace, query in wanted:
+            events = self.events(workspace, replace(query, limit=FRESH_EVENTS_MAX + 1))
+            large = any(len(event.record or b"") > FRESH_RECORD_BYTES_MAX for event in events)
+            found.append(None if large or len(events) > FRESH_EVENTS_MAX else events)
+        return found
+
+    def holes(self, log: StoredLog, limit: int = 50) -> list[StoredRow]:
+        """See `store.port_monitoring.Watched`."""
+        base = log.key << NUMBER_BITS
+        with self._reading() as connection:
+            rows = connection.execute(
+                'SELECT place - ?, "offset", length, flag, NULL FROM records INDEXED BY holes'
+                " WHERE record IS NULL AND flag IS NULL AND place >= ? AND place < ? ORDER BY place DESC LIMIT ?",
+                (base, base, base + log.tree.size, limit),
+            ).fetchall()
+        return [StoredRow(*row) for row in rows]
+
+    def secret(self, name: str) -> bytes:
+        """See `store.port_monitoring.Watched`."""
+        row = ("secret." + name, secrets.token_hex(SECRET_BYTES))
+        with self._transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", row)
+            found = connection.execute("SELECT value FROM meta WHERE name = ?", row[:1]).fetchone()
+        return bytes.fromhex(found[0])
+
+    def listen(self, told: Told) -> Callable[[], None]:
+        """See `store.port_monitoring.Watched`: one process writes an SQLite file, so it tells itself."""
+        mark = object()
+        with self._listening:
+            self._listeners[mark] = told
+
+        def end() -> None:
+            with self._listening:
+                self._listeners.pop(mark, None)
+
+        return end
+
+    def _tell(self, brains: Collection[str]) -> None:
+        with self._listening:
+            listeners = list(self._listeners.values())
+        for told in listeners:
+            told(brains)
+
+    def alerts(self) -> list[StoredAlert]:
+        """See `store.port_monitoring.Watched`."""
+        with self._reading() as connection:
+            rows = connection.execute("SELECT name, state, opened_at, subject FROM alerts ORDER BY opened_at, name")
+            return [StoredAlert(*row) for row in rows]
+
+    def raise_alert(self, name: str, state: str, *, subject: bytes, body: bytes, now: int) -> bool:
+        """See `store.port_monitoring.Watched`."""
+        with self._transaction() as connection:
+            changed = connection.execute(
+                "INSERT INTO alerts VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
+                " SET state = excluded.state, subject = excluded.subject WHERE state <> excluded.state",
+                (name, state, now, subject),
+            ).rowcount
+            return _with_notice(connection, changed, name, body, now)
+
+    def clear_alert(self, name: str, *, body: bytes, now: int) -> bool:
+        """See `store.port_monitoring.Watched`."""
+        with self._transaction() as connection:
+            changed = connection.execute("DELETE FROM alerts WHERE name = ?", (name,)).rowcount
+            return _with_notice(connection, changed, name, body, now)
+
+    def take_notices(self, *, now: int, until: int, limit: int = 20) -> list[Notice]:
+        """See `store.port_monitoring.Watched`."""
+        with self._transaction() as connection:
+            rows: list[tuple[Any, ...]] = connection.execute(
+                "UPDATE notices SET due_at = ?, attempts = attempts + 1 WHERE number IN (SELECT number FROM notices n"
+                " WHERE due_at <= ? AND NOT EXISTS (SELECT 1 FROM notices o WHERE o.alert = n.alert"
+                " AND o.number < n.number) ORDER BY number LIMIT ?)"
+                " RETURNING number, alert, attempts, created_at, body",
+                (until, now, limit),
+            ).fetchall()
+        return sorted((Notice(*row) for row in rows), key=lambda notice: notice.number)
+
+    def settle_notice(self, number: int, *, retry_at: int | None) -> None:
+        """See `store.port_monitoring.Watched`."""
+        with self._transaction() as connection:
+            if retry_at is None:
+                connection.execute("DELETE FROM notices WHERE number = ?", (number,))
+            else:
+                connection.execute("UPDATE notices SET due_at = ? WHERE number = ?", (retry_at, number))
+
+
+def _with_notice(connection: sqlite3.Connection, changed: int, name: str, body: bytes, now: int) -> bool:
+    if changed:
+        connection.execute(
+            "INSERT INTO notices (alert, created_at, due_at, body) VALUES (?, ?, ?, ?)", (name, now, now, body)
+        )
+    return bool(changed)

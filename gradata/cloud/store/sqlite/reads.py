@@ -1,0 +1,268 @@
+"""The reads of the SQLite store: what pages, clients and `service.integrity` see of it.
+
+Each call borrows a connection for one short read, so no download holds a snapshot that keeps the WAL growing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from operator import itemgetter
+from typing import Any
+
+from gradata.cloud.domain.tiles import hashes_of
+from gradata.cloud.store.row_blocks import Joined, WholeRun, whole_run
+from gradata.cloud.store.sqlite.facts import NUMBER_BITS, tile_reader
+from gradata.cloud.store.values import (
+    EVENTS_BYTES_MAX,
+    EVENTS_MAX,
+    READ_BYTES,
+    EventQuery,
+    Key,
+    PlainRow,
+    StoredEvent,
+    StoredLog,
+    StoredRow,
+)
+from replicator.proof import CompactRange
+
+ROWS_FIRST_READ = 64
+ROWS_A_READ = 1_024
+NUMBERS_A_READ = 8_192
+_LENGTH = itemgetter(2)
+_NUMBER_MASK = (1 << NUMBER_BITS) - 1
+
+LOG = """
+SELECT l.log_key, b.workspace, b.brain_id, l.device_id, l.log_id, l.parent, l.size, l.nodes, l."offset", l.event_id,
+       l.created_at, l.stored_at, l.heard_at, l.status,
+       (SELECT count(*) FROM records INDEXED BY holes
+         WHERE record IS NULL AND flag IS NULL AND place >= l.log_key << 40 AND place < (l.log_key + 1) << 40)
+  FROM logs l JOIN brains b ON b.brain_key = l.brain_key AND b.deleted_at IS NULL
+"""
+
+_JOINED = """
+SELECT min(place) - ?, max(place) - min(place) + 1, count(*), sum(typeof(record) = 'blob' AND length(record) = length),
+       group_concat("offset"), group_concat(length), CAST(group_concat(record, '') AS BLOB)
+  FROM records
+ WHERE {key} >= ? AND {key} <= ? AND "offset" < (SELECT "offset" FROM records WHERE place = ?) + ?
+"""
+"""The last condition bounds the memory where records become long; what it cuts off is read next."""
+
+_ENDS = "SELECT (SELECT rowid FROM records WHERE place = ?), (SELECT rowid FROM records WHERE place = ?)"
+
+EVENT_COLUMNS = """
+SELECT e.cursor & ((1 << 40) - 1), e.event_id, e.type, e.category, e.severity, e.session, e.ts, e.stored_at,
+       e.place, g.log_id, CAST(coalesce(r.record, x.record) AS BLOB)
+  FROM events e
+  LEFT JOIN records r ON r.place = e.place LEFT JOIN loose x ON x.loose = e.loose
+  LEFT JOIN logs g ON g.log_key = e.place >> 40
+"""
+
+
+class Reads:
+    """The reading half of SqliteStore, which lends the connections."""
+
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        raise NotImplementedError
+
+    def logs(self, workspace: str, brain_id: str, device_id: str | None = None) -> list[StoredLog]:
+        """See `store.Store`."""
+        query = f"{LOG} WHERE b.workspace = ? AND b.brain_id = ? AND (? IS NULL OR l.device_id = ?)"
+        with self._reading() as connection:
+            rows = connection.execute(
+                f"{query} ORDER BY l.created_at DESC, l.log_key DESC", (workspace, brain_id, device_id, device_id)
+            ).fetchall()
+        return [stored_log(row) for row in rows]
+
+    def log(self, workspace: str, log_id: str) -> StoredLog | None:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            row = connection.execute(
+                f"{LOG} WHERE b.workspace = ? AND l.log_id = ? ORDER BY l.log_key DESC LIMIT 1", (workspace, log_id)
+            ).fetchone()
+        return None if row is None else stored_log(row)
+
+    def brains(self, workspace: str) -> list[str]:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT brain_id FROM brains WHERE workspace = ? AND deleted_at IS NULL ORDER BY brain_id", (workspace,)
+            ).fetchall()
+        return [row[0] for row in rows]
+
+    def owner(self, brain_id: str) -> str | None:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT workspace FROM brains WHERE brain_id = ?", (brain_id,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def rows(self, log: StoredLog, first: int, end: int) -> Iterator[StoredRow]:
+        """See `store.Store`."""
+        for run in self.row_runs(log, first, end):
+            for row in run:
+                yield StoredRow(*row)
+
+    def row_runs(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[PlainRow]]:
+        """See `store.Store`."""
+        base = log.key << NUMBER_BITS
+        limit = ROWS_FIRST_READ
+        while first < end:
+            with self._reading() as connection:
+                rows: list[PlainRow] = connection.execute(
+                    'SELECT place - ?, "offset", length, flag, CAST(record AS BLOB) FROM records'
+                    " WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
+                    (base, base + first, base + end, limit),
+                ).fetchall()
+            if rows:
+                yield rows
+            if len(rows) < limit:
+                return
+            first = rows[-1][0] + 1
+            longest = max(map(_LENGTH, rows))
+            limit = max(1, min(ROWS_A_READ, 4 * limit, READ_BYTES // max(longest, 1)))
+
+    def whole_runs(self, log: StoredLog, first: int, end: int) -> Iterator[WholeRun | Sequence[PlainRow]]:
+        """See `store.Store`."""
+        base = log.key << NUMBER_BITS
+        limit = ROWS_FIRST_READ
+        while first < end:
+            stop = min(end, first + limit)
+            with self._reading() as connection:
+                run = whole_run(first, _joined(connection, base, first, stop - 1))
+            if run is None:
+                yield from self.row_runs(log, first, stop)
+                first, longest = stop, 1
+            else:
+                yield run
+                first, longest = run.end, max(run.lengths)
+            limit = max(1, min(ROWS_A_READ, 4 * limit, READ_BYTES // max(longest, 1)))
+
+    def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
+        """See `store.Store`."""
+        base = log.key << NUMBER_BITS
+        while first < end:
+            with self._reading() as connection:
+                rows = connection.execute(
+                    "SELECT place - ? FROM records WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
+                    (base, base + first, base + end, NUMBERS_A_READ),
+                ).fetchall()
+            if rows:
+                yield [number for (number,) in rows]
+            if len(rows) < NUMBERS_A_READ:
+                return
+            first = rows[-1][0] + 1
+
+    def rows_at(self, log: StoredLog, offset: int, end: int) -> Iterator[StoredRow]:
+        """See `store.Store`."""
+        for row in self.rows(log, self._number_at(log, offset), log.tree.size):
+            if row.offset >= end:
+                return
+            yield row
+
+    def _number_at(self, log: StoredLog, offset: int) -> int:
+        """A number from which on the first stored row is the first that ends behind `offset`."""
+        base = log.key << NUMBER_BITS
+        low, high = 0, log.tree.size
+        with self._reading() as connection:
+            while low < high:
+                middle = (low + high) // 2
+                row = connection.execute(
+                    'SELECT place - ?, "offset" + length FROM records WHERE place >= ? AND place < ?'
+                    " ORDER BY place LIMIT 1",
+                    (base, base + middle, base + high),
+                ).fetchone()
+                if row is None or row[1] > offset:
+                    high = middle
+                else:
+                    low = row[0] + 1
+        return low
+
+    def tile(self, log: StoredLog, level: int, index: int) -> bytes:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            return tile_reader(connection, log.key)(level, index)
+
+    def events(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            brain = connection.execute(
+                "SELECT brain_key FROM brains WHERE brain_id = ? AND workspace = ? AND deleted_at IS NULL",
+                (query.brain_id, workspace),
+            ).fetchone()
+            if brain is None:
+                return []
+            base = brain[0] << NUMBER_BITS
+            rows = connection.execute(
+                f"{EVENT_COLUMNS} WHERE e.cursor > ? AND e.cursor < ? AND e.gone IS NULL AND (? IS NULL OR e.type = ?)"
+                " ORDER BY e.cursor LIMIT ?",
+                (
+                    base + max(query.after, 0),
+                    base + _NUMBER_MASK,
+                    query.type,
+                    query.type,
+                    min(query.limit, EVENTS_MAX),
+                ),
+            )
+            return stored_events(rows, query.bytes_max)
+
+    def key(self, prefix: str) -> Key | None:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            row = connection.execute("SELECT * FROM keys WHERE prefix = ?", (prefix,)).fetchone()
+        return None if row is None else _stored_key(row)
+
+    def keys(self, workspace: str | None = None) -> list[Key]:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                "SELECT * FROM keys WHERE ? IS NULL OR workspace = ? ORDER BY created_at, prefix",
+                (workspace, workspace),
+            ).fetchall()
+        return [_stored_key(row) for row in rows]
+
+    def refusals(self) -> list[tuple[str, str, str, int, int]]:
+        """See `store.Store`."""
+        with self._reading() as connection:
+            return connection.execute(
+                "SELECT prefix, brain_id, code, count, last_at FROM refusals ORDER BY last_at DESC LIMIT 1000"
+            ).fetchall()
+
+
+def _joined(connection: sqlite3.Connection, base: int, first: int, last: int) -> Joined:
+    """The records from `first` to `last` of the log whose places begin at `base`.
+
+    Records that came together lie together: then the table is read from one to the other, without the index.
+    """
+    key, begin, end = "place", base + first, base + last
+    low, high = connection.execute(_ENDS, (begin, end)).fetchone()
+    if low is not None and high is not None and high - low == last - first:
+        key, begin, end = "rowid", low, high
+    row = connection.execute(_JOINED.format(key=key), (base, begin, end, base + first, READ_BYTES)).fetchone()
+    return Joined(*row)
+
+
+def stored_events(rows: Iterable[tuple[Any, ...]], bytes_max: int = EVENTS_BYTES_MAX) -> list[StoredEvent]:
+    """Rows of EVENT_COLUMNS, as long as their records are at most `bytes_max` together; at least one."""
+    found: list[StoredEvent] = []
+    bytes_left = bytes_max
+    for row in rows:
+        columns, (place, log_id, record) = row[:8], row[8:]
+        bytes_left -= len(record or b"")
+        if found and bytes_left < 0:
+            break
+        where = None if place is None else (log_id, place & _NUMBER_MASK)
+        found.append(StoredEvent(*(*columns, where, record)))
+    return found
+
+
+def stored_log(row: tuple[Any, ...]) -> StoredLog:
+    """A row of LOG."""
+    key, workspace, brain_id, device_id, log_id, parent, size, nodes, *rest = row
+    tree = CompactRange(size, tuple(hashes_of(nodes)))
+    return StoredLog(key, workspace, brain_id, device_id, log_id, parent, tree, *rest)
+
+
+def _stored_key(row: tuple[Any, ...]) -> Key:
+    prefix, name, workspace, scopes, brains, sha256, *times = row
+    return Key(prefix, name, workspace, frozenset(scopes.split()), sha256, frozenset(brains.split("\n")) - {""}, *times)

@@ -1,0 +1,168 @@
+"""The values that cross the store's port. Times are microseconds since 1970 (UTC), as integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from replicator.errors import ReplicatorError
+from replicator.model import MIB
+from replicator.proof import CompactRange
+
+PlainRow = tuple[int, int, int, str | None, bytes | None]
+EVENTS_MAX = 1_000
+EVENTS_BYTES_MAX = 4 * MIB
+READ_BYTES = MIB
+CURSOR_END = 2**40
+RECENT_SCANNED_MAX = 20_000
+FRESH_EVENTS_MAX = 8
+FRESH_RECORD_BYTES_MAX = 64 * 1024
+Told = Callable[[Collection[str]], None]
+
+
+class StoreError(ReplicatorError):
+    """The store cannot be opened or used as it is; a person must act."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store cannot answer now: locked, full, away. Nothing of the request was written; try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key as it is kept: never the key itself. Times as in the module's docstring, None: never."""
+
+    prefix: str
+    name: str
+    workspace: str
+    scopes: frozenset[str]
+    sha256: bytes = field(repr=False)
+    brains: frozenset[str] = frozenset()
+    created_at: int = 0
+    expires_at: int | None = None
+    revoked_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLog:
+    """One log with its head. `key` is the store's own name for it, good for the reads of this port."""
+
+    key: int
+    workspace: str
+    brain_id: str
+    device_id: str
+    log_id: str
+    parent: str | None
+    tree: CompactRange
+    offset: int
+    event_id: str | None
+    created_at: int
+    stored_at: int | None
+    heard_at: int | None
+    status: bytes | None
+    holes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """What is stored at one place of a log.
+
+    `record` None: the bytes are not there. `flag` says why: None for a hole, which the client may fill; ERASED or
+    EXPIRED (`domain.tombstones.GONE`) where they were taken away on purpose. A place that storage lost has no row at
+    all.
+    """
+
+    number: int
+    offset: int
+    length: int
+    flag: str | None
+    record: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """One event of the projection. `place`: log_id and record number, None for a loose event."""
+
+    cursor: int
+    event_id: str
+    type: str
+    category: str | None
+    severity: str | None
+    session: int | str | None
+    ts: str | None
+    stored_at: int
+    place: tuple[str, int] | None
+    record: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EventQuery:
+    """A page of a brain's events, in the order of their first storing, behind `after`."""
+
+    brain_id: str
+    type: str | None = None
+    after: int = 0
+    limit: int = 100
+    bytes_max: int = EVENTS_BYTES_MAX
+    """Of the records together, unless the first one is longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBrain:
+    """One brain with all its logs. `event_stored_at`: when its newest event was stored."""
+
+    brain_id: str
+    created_at: int
+    events: int
+    event_stored_at: int | None
+    logs: tuple[StoredLog, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAlert:
+    """An alert that is open. `name` is unique, `subject` is the JSON that says of whom it speaks."""
+
+    name: str
+    state: str
+    opened_at: int
+    subject: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a webhook has still to be told. `attempts` counts this one."""
+
+    number: int
+    alert: str
+    attempts: int
+    created_at: int
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a brain stands, deleted ones included. `expired`: the cursor of the last event that has expired.
+
+    `offset`: the bytes of all its logs together. `retain_us`: how long bytes are kept, None for ever.
+    """
+
+    brain_id: str
+    created_at: int
+    events: int
+    logs: int
+    offset: int
+    stored_at: int | None
+    deleted_at: int | None
+    retain_us: int | None
+    expired: int
+
+
+class EventMark(NamedTuple):
+    """Where an event stands in the order of storing. `gone`: why its bytes are no longer there, else None."""
+
+    cursor: int
+    stored_at: int
+    event_id: str
+    content: bytes
+    gone: str | None

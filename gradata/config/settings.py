@@ -1,0 +1,379 @@
+"""Where a brain is, with which key and to which cloud it replicates, and what forbids that.
+
+The only reader of the environment, of the key file and of the user's consent. What can change while a process
+runs (key, consent, the switches) is read afresh by its function; all else is resolved once into a frozen `Settings`.
+Each setting is an argument, else a variable, else in a config file (`config_file`), else its default.
+Nothing here writes: consent is never flipped, and no key is ever put into a brain directory.
+Partner: `brain`, which asks `why_local` before anything leaves the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gradata.config.config_file import (
+    BY_NAME,
+    CONFIG_NAME,
+    DEFAULT_ENDPOINT,
+    NUMBERS,
+    SETTINGS,
+    Config,
+    ConfigFile,
+    Known,
+    Trouble,
+    Value,
+    of_variable,
+)
+from replicator.errors import ConfigurationError
+
+__all__ = ["DEFAULT_ENDPOINT", "Forbidden", "Settings", "consent", "host_forbids_threads", "refusal", "why_local"]
+
+BRAIN_VARIABLES = BY_NAME["brain"].variables
+KEY_VARIABLE = "GRADATA_API_KEY"
+WRITE_THROUGH_OFF = "GRADATA_DISABLE_WRITE_THROUGH"
+CLOUD_OFF = "GRADATA_CLOUD_SYNC_DISABLE"
+CONSENT_FILE = "cloud-config.json"
+
+KEY_FILE_BYTES_MAX = 4096
+CONSENT_FILE_BYTES_MAX = 1024 * 1024
+
+NO_KEY = "no API key"
+SAVE_A_KEY = "mkdir -p ~/.gradata && (umask 077; cat > ~/.gradata/key)"
+
+
+@dataclass(frozen=True, slots=True)
+class Forbidden:
+    """Why nothing is replicated from this process. `by_choice`: someone set it so, hence nothing to warn of.
+
+    `for_good`: this process's environment or host says so, and no file that could change has a say in it.
+    """
+
+    why: str
+    hint: str
+    by_choice: bool = True
+    for_good: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A setting as people see it. `origin`: the argument, variable or file that said so; "default"."""
+
+    name: str
+    value: Value | None
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What was resolved for one brain. Holds no key that a repr or a traceback could show.
+
+    The switches are not in here: `off()` says what they are now.
+    """
+
+    brain_dir: str
+    endpoint: str = DEFAULT_ENDPOINT
+    key_file: str = ""
+    home: str = ""
+    backlog_records_max: int = 1_000
+    backlog_warn_s: float = 60.0
+    silent_s: float = 86_400.0
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False)
+    _key: str | None = field(default=None, repr=False, compare=False)
+    _environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _files: tuple[ConfigFile, ...] = field(default=(), repr=False, compare=False)
+
+    @classmethod
+    def resolve(
+        cls,
+        brain_dir: str | os.PathLike[str] | None = None,
+        endpoint: str | None = None,
+        key: str | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> Settings:
+        """The settings by FACTS' order: argument, environment, config file (for the key: file, then environment).
+
+        Never raises: where a file or a variable is wrong, `trouble()` says so, nothing leaves the machine, and what is
+        recorded is recorded all the same. `endpoint` is not checked here: `replicator.sink.check_endpoint` does.
+        """
+        home = environ.get("HOME") or os.path.expanduser("~")
+        user = ConfigFile(os.path.join(home, ".gradata", CONFIG_NAME), of_brain=False)
+        said = None if brain_dir is None else os.fspath(brain_dir)
+        place, origins = _found(BY_NAME["brain"], said, environ, (user.read(),)), {}
+        directory = os.path.abspath(_expand(str(place.value), home))
+        own = ConfigFile(os.path.join(directory, CONFIG_NAME), of_brain=True)
+        files = (user,) if own.path == user.path else (own, user)
+        configs = tuple(file.read() for file in files)
+        found = {known.name: _found(known, None, environ, configs) for known in SETTINGS}
+        found |= {"brain": place, "endpoint": _found(BY_NAME["endpoint"], endpoint, environ, configs)}
+        origins = {name: each.origin for name, each in found.items()}
+        return cls(
+            brain_dir=directory,
+            home=home,
+            endpoint=str(found["endpoint"].value),
+            key_file=_expand(str(found["key_file"].value), home),
+            backlog_records_max=int(found["backlog_records_max"].value or 0),
+            backlog_warn_s=float(found["backlog_warn_s"].value or 0),
+            silent_s=float(found["silent_s"].value or 0),
+            origins=origins,
+            _key=key,
+            _environ=environ,
+            _files=files,
+        )
+
+    # ------------------------------------------------------------------------------ as they are now
+
+    def configs(self) -> tuple[Config, ...]:
+        """The config files as they are now, the brain's own first. Costs a `stat` each."""
+        return tuple(file.read() for file in self._files)
+
+    def trouble(self) -> Trouble | None:
+        """What is wrong with a config file or a variable now; None if nothing is."""
+        return _trouble(self._environ, self.configs())
+
+    def off(self) -> Forbidden | None:
+        """Why a switch forbids replication from this process now; None: none does. Safe to repeat, microseconds.
+
+        A running process sees the variables of its own environment, and both config files.
+        """
+        configs = self.configs()
+        return self._kept_here(configs) or _switched_off(_switch("write_through", self._environ, configs))
+
+    def kept_here(self) -> Forbidden | None:
+        """Why nothing may leave this machine by any path now, consent aside; None: no switch forbids it."""
+        return self._kept_here(self.configs())
+
+    def _kept_here(self, configs: tuple[Config, ...]) -> Forbidden | None:
+        if (wrong := _trouble(self._environ, configs)) is not None:
+            return Forbidden(wrong.why, wrong.hint, by_choice=False)
+        return _switched_off(_switch("cloud_sync", self._environ, configs))
+
+    @property
+    def write_through(self) -> bool:
+        """Whether the switches allow a replicator in this process now."""
+        return self.off() is None
+
+    @property
+    def why_not(self) -> str | None:
+        """Why they do not, in words."""
+        off = self.off()
+        return None if off is None else off.why
+
+    @property
+    def cloud_off(self) -> bool:
+        """Whether a switch keeps everything on this machine now."""
+        return self.kept_here() is not None
+
+    def shown(self) -> tuple[Shown, ...]:
+        """Every setting with its origin; of the key only where it is from."""
+        configs = self.configs()
+        now = {each: _switch(each, self._environ, configs) for each in ("write_through", "cloud_sync")}
+        values = {"brain": self.brain_dir}
+        rows = [
+            now.get(each.name) or Shown(each.name, values.get(each.name, getattr(self, each.name, None)), origin)
+            for each in SETTINGS
+            for origin in (self.origins.get(each.name, "default"),)
+        ]
+        source = self.key_source()
+        return (*rows, Shown("key", None if source is None else "(not shown)", source or "nowhere"))
+
+    def key_source(self) -> str | None:
+        """Where the key comes from now; None: there is none."""
+        if self._key:
+            return "argument"
+        if _first_line(self.key_file):
+            return self.key_file
+        return KEY_VARIABLE if self._environ.get(KEY_VARIABLE, "").strip() else None
+
+    def read_key(self) -> str | None:
+        """The key as it is now: argument, else the key file's first line, else the environment; None: none.
+
+        Never checked here (`replicator.sink.check_key` does), never logged. Safe and cheap to repeat.
+        """
+        return self._key or _first_line(self.key_file) or self._environ.get(KEY_VARIABLE, "").strip() or None
+
+    def key_file_trouble(self) -> str | None:
+        """What is wrong with the key file's mode, in words; None if it is private or not there."""
+        try:
+            mode = os.stat(self.key_file).st_mode
+        except OSError:
+            return None
+        if os.name != "posix" or not mode & (stat.S_IRWXG | stat.S_IRWXO):
+            return None
+        return f"{self.key_file} can be read by others; run: chmod 600 {self.key_file}"
+
+
+def supervised(environ: Mapping[str, str] = os.environ, pid: int | None = None) -> tuple[str | None, float | None]:
+    """Where the one who started this process wants to hear of it, and how often, in seconds (sd_notify(3))."""
+    mine = environ.get("WATCHDOG_PID", "") in ("", str(os.getpid() if pid is None else pid))
+    every = environ.get("WATCHDOG_USEC", "") if mine else ""
+    return environ.get("NOTIFY_SOCKET") or None, int(every) / 1e6 if every.isdecimal() and int(every) else None
+
+
+def refusal(settings: Settings) -> Forbidden | None:
+    """Why nothing may leave this machine now, by whatever path: a switch or the user's consent; None: it may."""
+    return settings.kept_here() or consent(settings.brain_dir)
+
+
+def why_local(settings: Settings) -> Forbidden | None:
+    """Why this brain must not, or cannot, replicate from this process now; None: it may. Reads files afresh."""
+    if (off := settings.off() or consent(settings.brain_dir)) is not None:
+        return off
+    if (host := host_forbids_threads()) is not None:
+        return Forbidden(
+            host,
+            f"run beside it: gradata replicate --follow --brain {settings.brain_dir}",
+            by_choice=False,
+            for_good=True,
+        )
+    if settings.read_key() is None:
+        return Forbidden(NO_KEY, f"paste the key after: {SAVE_A_KEY}", by_choice=False)
+    return None
+
+
+def consent(brain_dir: str) -> Forbidden | None:
+    """The user's refusal in an existing cloud-config.json; None: none is recorded.
+
+    Anything but a plain yes is a no: a file that is no JSON object, or that cannot be read, forbids as well,
+    because it may have been meant to. Costs one failed open when there is no such file.
+    """
+    path = os.path.join(brain_dir, CONSENT_FILE)
+    config = _consent_file(path)
+    if not isinstance(config, dict):
+        return config
+    if config.get("sync_enabled", True) is not True:
+        return Forbidden(f"sync_enabled is not true in {path}", "it is yours to change")
+    if config.get("sync_mode", "full") not in ("full", None, ""):
+        return Forbidden(f"sync_mode is not full in {path}", "it is yours to change")
+    return None
+
+
+def stale_token(settings: Settings) -> str | None:
+    """The file of an older version that holds a token other than the key; None: there is none. Never the token."""
+    path = os.path.join(settings.brain_dir, CONSENT_FILE)
+    config = _consent_file(path)
+    token = config.get("token") if isinstance(config, dict) else None
+    return path if isinstance(token, str) and token.strip() not in ("", settings.read_key()) else None
+
+
+def _consent_file(path: str) -> dict[str, object] | Forbidden | None:
+    """What it says; None if there is none; why it cannot be understood."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(CONSENT_FILE_BYTES_MAX + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return _unreadable(path, error.strerror or type(error).__name__)
+    if len(text) > CONSENT_FILE_BYTES_MAX:
+        return _unreadable(path, "it is larger than 1 MiB")
+    try:
+        config = json.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return _unreadable(path, "it is no JSON")
+    return config if isinstance(config, dict) else _unreadable(path, "it is no JSON object")
+
+
+def host_forbids_threads(modules: Mapping[str, object] = sys.modules) -> str | None:
+    """Why an embedded thread would freeze or fall silent in this host, in words; None: it would not.
+
+    gevent and eventlet replace the threading module's primitives; uWSGI without --enable-threads never runs a
+    second thread. Looks only at what the host has loaded already.
+    """
+    gevent = modules.get("gevent.monkey")
+    if gevent is not None and _patched(gevent, "is_module_patched", "threading"):
+        return "the host is patched by gevent"
+    eventlet = modules.get("eventlet.patcher")
+    if eventlet is not None and _patched(eventlet, "is_monkey_patched", "thread"):
+        return "the host is patched by eventlet"
+    options = getattr(modules.get("uwsgi"), "opt", None)
+    if isinstance(options, Mapping) and not _uwsgi_threads(options):
+        return "the host is uWSGI without --enable-threads"
+    return None
+
+
+def _patched(module: object, question: str, name: str) -> bool:
+    ask = getattr(module, question, None)
+    return bool(callable(ask) and ask(name))
+
+
+def _uwsgi_threads(options: Mapping[object, object]) -> bool:
+    """`threads` implies `enable-threads`. Names and values are str or bytes, by uWSGI's version."""
+    plain = {_plain(name): _plain(value) for name, value in options.items()}
+    return "threads" in plain or plain.get("enable-threads", "0").lower() not in ("", "0", "false", "off", "no", "none")
+
+
+def _plain(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _unreadable(path: str, why: str) -> Forbidden:
+    return Forbidden(f"{path} cannot be understood as consent: {why}", "mend or remove that file", by_choice=False)
+
+
+def checked(settings: Settings) -> Settings:
+    """The same settings; ConfigurationError if a file or a variable of theirs is wrong."""
+    if (wrong := settings.trouble()) is not None:
+        raise ConfigurationError(wrong.why, hint=wrong.hint)
+    return settings
+
+
+def _found(known: Known, argument: str | None, environ: Mapping[str, str], configs: tuple[Config, ...]) -> Shown:
+    """The first that says something; what is wrong says nothing here, `Settings.trouble` tells."""
+    if argument:
+        return Shown(known.name, argument, "argument")
+    for variable in known.variables:
+        if text := environ.get(variable, "").strip():
+            value = of_variable(known, variable, text)
+            if not isinstance(value, Trouble):
+                return Shown(known.name, value, variable)
+    for config in configs:
+        if known.name in config.values:
+            return Shown(known.name, config.values[known.name], config.path)
+    return Shown(known.name, known.default, "default")
+
+
+def _trouble(environ: Mapping[str, str], configs: tuple[Config, ...]) -> Trouble | None:
+    for config in configs:
+        if config.trouble is not None:
+            return config.trouble
+    for known in NUMBERS:
+        for variable in known.variables:
+            text = environ.get(variable, "").strip()
+            value = of_variable(known, variable, text) if text else None
+            if isinstance(value, Trouble):
+                return value
+    return None
+
+
+def _switch(name: str, environ: Mapping[str, str], configs: tuple[Config, ...]) -> Shown:
+    if name == "cloud_sync":  # a no stands, whatever else is said
+        for config in configs:
+            if config.values.get(name) is False:
+                return Shown(name, False, config.path)
+    return _found(BY_NAME[name], None, environ, configs)
+
+
+def _switched_off(switch: Shown) -> Forbidden | None:
+    if switch.value is not False:
+        return None
+    if switch.origin in BY_NAME[switch.name].variables:
+        return Forbidden(f"{switch.origin} is set", "unset it to replicate again", for_good=True)
+    return Forbidden(f"{switch.name} is false in {switch.origin}", "set it to true, or take it out, to replicate again")
+
+
+def _expand(path: str, home: str) -> str:
+    return home + path[1:] if path == "~" or path.startswith("~" + os.sep) else path
+
+
+def _first_line(path: str) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(KEY_FILE_BYTES_MAX)
+    except OSError:
+        return None  # missing or unreadable: the environment is asked next, and doctor names the file
+    return head.decode("utf-8", "replace").lstrip("\ufeff").partition("\n")[0].strip() or None

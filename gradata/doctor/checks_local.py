@@ -1,0 +1,183 @@
+"""Checks of this machine: the brain, its files, the disk, file events, and the agents that should capture. Pure."""
+
+from __future__ import annotations
+
+from gradata.doctor.facts import Facts, Finding, FindingStatus
+from gradata.doctor.format import ago, at, lasting, of_bytes
+from gradata.hints import hint_of
+from gradata.replicate.state import Local
+
+DISK_WARN_BYTES, DISK_FAIL_BYTES = 10**9, 50 * 10**6
+"""Below the first a person should look; below the second the next appends may fail."""
+WAL_SAFE = (3, 51, 3)
+"""SQLite before it has a bug in resetting a WAL with several writers."""
+
+
+def brain(facts: Facts, _: Local) -> Finding:
+    """Which brain this is, and who says so."""
+    return Finding("brain", "ok", f"{facts.brain_dir} ({facts.brain_from})")
+
+
+def config(facts: Facts, _: Local) -> Finding:
+    """Whether settings are as they were meant."""
+    if facts.config_trouble is not None:
+        said = f"{facts.config_trouble}; what is recorded stays on this machine until then"
+        return Finding("config", "fail", said)
+    return Finding("config", "ok", ", ".join(facts.config_files) or "no config files; all settings: gradata config")
+
+
+def log(_: Facts, here: Local) -> Finding:
+    """Whether the log is there and can be read."""
+    if here.log_error is not None:
+        return Finding("log", "fail", f"{here.log_error}; {hint_of(here.log_error)}")
+    if not here.log_exists:
+        return Finding("log", "missing", f"{here.log} is not there; it begins with the first event")
+    trouble = here.status.log_trouble if here.status is not None and here.holder is not None else None
+    if trouble is not None:
+        return Finding("log", "fail", f"the replicator cannot read it: {trouble}")
+    return Finding("log", "ok", f"{here.log_bytes:,} bytes")
+
+
+def records(facts: Facts, here: Local) -> Finding:
+    """Records that cannot be interpreted: kept, replicated as they are, and flagged at the cloud."""
+    found = facts.records
+    if here.log_error is not None:
+        return Finding("records", "skip", "the log cannot be read")
+    looked = f"all {found.looked:,}" if found.whole else f"the last {found.looked:,}"
+    if not found.damaged:
+        return Finding("records", "ok", f"{looked} can be interpreted" if found.looked else "none yet")
+    said = f"{found.damaged:,} of {looked} are no events, the last of them at offset {found.last_at:,}"
+    said = f"{said}; they are kept, replicated as they are, and flagged"
+    if found.fresh:
+        return Finding("records", "warn", f"{said}; {found.fresh:,} of them among the last hundred: what writes them?")
+    return Finding("records", "ok", said)
+
+
+def last_event(facts: Facts, here: Local) -> Finding:
+    """When something was captured last: silence leaves no backlog."""
+    cure = "is the capture still installed and firing? run: gradata install --agent all --dry-run"
+    silent_s = facts.thresholds.silent_s
+    if here.log_error is not None:
+        return Finding("last_event", "skip", "the log cannot be read")
+    if not here.log_bytes or here.written_at is None:
+        made = facts.made_at
+        if made is not None and facts.now - made > silent_s:
+            return Finding("last_event", "warn", f"none since the brain was made {ago(facts, made)}; {cure}")
+        return Finding("last_event", "skip", "none yet")
+    said = f"{ago(facts, here.written_at)} ({at(here.written_at)})"
+    if facts.now - here.written_at > silent_s:
+        return Finding("last_event", "warn", f"silent: nothing new was captured since {said}; {cure}")
+    return Finding("last_event", "ok", said)
+
+
+def projection(facts: Facts, _: Local) -> Finding:
+    """How far system.db is behind the log."""
+    found = facts.projection
+    if found.trouble is not None:
+        return Finding("projection", "error", f"{found.trouble}; the log is whole, and this is rebuilt from it")
+    if found.behind_bytes is None:
+        what = "system.db was made by an older version" if found.exists else "there is no system.db yet"
+        return Finding("projection", "skip", f"{what}; it is filled when the brain is opened")
+    if found.behind_bytes:
+        count = f"{found.behind_records:,}" if found.exact else f"at least {found.behind_records:,}"
+        said = f"behind by {count} records ({found.behind_bytes:,} bytes); the next opening brings them"
+        return Finding("projection", "ok", said)
+    return Finding("projection", "ok", "as far as the log")
+
+
+def sidecar(facts: Facts, here: Local) -> Finding:
+    """The cursor's file: a cache of the cloud's word."""
+    if here.sidecar_error is not None:
+        return Finding("sidecar", "error", f"{here.sidecar_error}; {hint_of(here.sidecar_error)}")
+    trouble = here.status.sidecar_trouble if here.status is not None and here.holder is not None else None
+    if trouble is not None:
+        return Finding("sidecar", "warn", f"the replicator cannot save its cursor, and goes on: {trouble}")
+    aside = f"; {facts.set_aside} unusable one(s) were set aside" if facts.set_aside else ""
+    if here.standing is None:
+        what = "there is none; replication makes it" if not here.sidecar_exists else "it holds no cursor yet"
+        lost = bool(here.log_bytes) and not here.sidecar_exists and facts.key.source is not None
+        return Finding("sidecar", "missing" if lost else "skip", f"{what}, from the cloud's word{aside}")
+    cursor = here.standing.cursor
+    if cursor.offset > here.log_bytes:
+        shorter = f"the log ends at {here.log_bytes:,}, before the cursor at {cursor.offset:,}"
+        return Finding("sidecar", "warn", f"{shorter}: it was cut or replaced, and begins a new generation{aside}")
+    waits = f"; order {here.order} waits for who replicates next" if here.order is not None else ""
+    return Finding("sidecar", "ok", f"cursor at record {cursor.size:,}, offset {cursor.offset:,}{waits}{aside}")
+
+
+def disk(facts: Facts, _: Local) -> Finding:
+    """Whether the next appends have room."""
+    found = facts.disk
+    if found is None:
+        return Finding("disk", "skip", "not looked at")
+    if found.trouble is not None:
+        return Finding("disk", "error", f"the file system cannot be asked: {found.trouble}")
+    if found.inodes == 0:
+        return Finding("disk", "fail", f"no file can be made any more: no inodes are left; df -i '{facts.brain_dir}'")
+    said = f"{of_bytes(found.free_bytes)} free of {of_bytes(found.total_bytes)}"
+    if found.free_bytes >= DISK_WARN_BYTES:
+        return Finding("disk", "ok", said)
+    status: FindingStatus = "fail" if found.free_bytes < DISK_FAIL_BYTES else "warn"
+    return Finding("disk", status, f"{said}; a full disk refuses corrections: df -h '{facts.brain_dir}'")
+
+
+def file_events(facts: Facts, _: Local) -> Finding:
+    """Whether a replicator hears at once what other processes append."""
+    found = facts.events
+    if found.works is None:
+        return Finding("file_events", "skip", found.trouble or "not looked at")
+    if found.works:
+        return Finding("file_events", "ok", f"they come{f' ({found.limits})' if found.limits else ''}")
+    cure = "sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288"
+    said = f"{found.trouble} ({found.limits}): other processes' events are found by the timer, within 2 s; {cure}"
+    return Finding("file_events", "warn", said)
+
+
+def old_hooks(facts: Facts, _: Local) -> Finding:
+    """Entries of older versions in the agents' configurations: the cloud-sync ones are what went silent."""
+    found = facts.agents
+    if found is None:
+        return Finding("old_hooks", "skip", "the agents were not looked at")
+    if found.unread:
+        first = found.unread[0]
+        return Finding("old_hooks", "warn", f"{first.file} ({first.agent}) could not be looked through: {first.why}")
+    if not found.old:
+        return Finding("old_hooks", "ok", "none")
+    worst = min(found.old, key=lambda old: (not old.sync, not old.ignored))
+    syncing = sum(old.sync for old in found.old)
+    said = f"{len(found.old)}, {syncing} of them for cloud sync: {worst.words}; run: {worst.command}"
+    return Finding("old_hooks", "warn", said)
+
+
+def hooks(facts: Facts, _: Local) -> Finding:
+    """Whether the hooks that capture have ever fired, and what they could not do."""
+    found = facts.agents
+    if found is None or not found.hooks:
+        return Finding("hooks", "skip", "no agent's configuration names this brain; run: gradata install --agent all")
+    silent = facts.thresholds.silent_s
+    never = [
+        hook for hook in found.hooks
+        if hook.kind != "session-close"  # no session may ever end
+        and hook.last_fired_at is None and hook.installed_at is not None and facts.now - hook.installed_at > silent
+    ]  # fmt: skip
+    if never:
+        first = never[0]
+        names = ", ".join(sorted({hook.agent for hook in never}))
+        since = lasting(facts.now - (first.installed_at or facts.now))
+        said = f"never fired since they were installed {since} ago: {names} ({first.event} in {first.file})"
+        return Finding("hooks", "warn", f"{said}; is the agent used? run: {first.command}")
+    troubled = next((hook for hook in found.hooks if hook.trouble is not None or hook.unknown_forms), None)
+    if troubled is not None:
+        what = troubled.trouble or f"{troubled.unknown_forms} calls of the host were not understood"
+        return Finding("hooks", "warn", f"{troubled.agent}, {troubled.event}: {what}; run: {troubled.command}")
+    fired = [hook.last_fired_at for hook in found.hooks if hook.last_fired_at is not None]
+    names = ", ".join(sorted({hook.agent for hook in found.hooks}))
+    last = f"the last one fired {ago(facts, max(fired))}" if fired else "none has fired yet"
+    return Finding("hooks", "ok", f"{names}: {last}")
+
+
+def sqlite(facts: Facts, _: Local) -> Finding:
+    """The version, for old ones have a bug."""
+    digits = tuple(int(part) for part in facts.sqlite_version.split(".") if part.isdecimal())
+    old = " (before 3.51.3 several writers could spoil a WAL; here one writes a file)" if digits < WAL_SAFE else ""
+    return Finding("sqlite", "ok", f"{facts.sqlite_version}{old}")

@@ -1,0 +1,68 @@
+"""What the cloud said of records while somebody watched, whoever sent them meanwhile.
+
+Pure. Every replicator counts from its own start and publishes its totals; `Totals` makes of these what happened since
+the first look, across a leader's death and the next one's beginning. Partner: `once`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from replicator.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What the cloud said of records sent in the course of one run."""
+
+    accepted: int = 0
+    duplicates: int = 0
+    flagged: int = 0
+    refused: int = 0
+    requests: int = 0
+
+    @classmethod
+    def of(cls, status: Status) -> Counts:
+        """The totals of one process."""
+        return cls(status.accepted, status.duplicates, status.flagged, status.refused, status.requests)
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.accepted + other.accepted,
+            self.duplicates + other.duplicates,
+            self.flagged + other.flagged,
+            self.refused + other.refused,
+            self.requests + other.requests,
+        )
+
+    def __sub__(self, other: Counts) -> Counts:
+        return Counts(
+            self.accepted - other.accepted,
+            self.duplicates - other.duplicates,
+            self.flagged - other.flagged,
+            self.refused - other.refused,
+            self.requests - other.requests,
+        )
+
+
+class Totals:
+    """What several leaders did while we watched: each counts from its own start, the first from our first look."""
+
+    def __init__(self, before: Status | None) -> None:
+        self._base = Counts() if before is None else Counts.of(before)
+        self._leader = None if before is None else (before.pid, before.since)
+        self._done = Counts()
+        self._present = self._base
+
+    def see(self, status: Status) -> None:
+        """Take in a status, of whichever process."""
+        leader = (status.pid, status.since)
+        if leader != self._leader:
+            self._done += self._present - self._base
+            self._leader, self._base = leader, Counts()
+        self._present = Counts.of(status)
+
+    @property
+    def counts(self) -> Counts:
+        """All of it."""
+        return self._done + (self._present - self._base)

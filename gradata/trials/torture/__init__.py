@@ -1,0 +1,86 @@
+"""Torture a brain and a cloud on this machine, and count: what a sceptic runs.
+
+Everything is real and of its own: processes, files, sockets, where permitted disks; nothing of the user's is touched.
+While writers append and replicators send, acts (`faults`) kill, cut, bend, roll back and rotate, drawn by a seed; then
+the world turns kind, and what was promised is compared with what the cloud has (`audit`). Partner: the command.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gradata.trials.torture.audit import Counts, count
+from gradata.trials.torture.environment import Stage
+from gradata.trials.torture.faults import choose
+
+__all__ = ["Counts", "Found", "as_json", "run"]
+
+BETWEEN_S = (0.05, 0.9)
+
+
+@dataclass
+class Found:
+    """What was done, and what it came to."""
+
+    seed: int
+    seconds: float = 0.0
+    acts: dict[str, int] = field(default_factory=dict)
+    not_tried: list[str] = field(default_factory=list)
+    counts: Counts = field(default_factory=Counts)
+
+    @property
+    def held(self) -> bool:
+        """Whether every promise was kept."""
+        return self.counts.held and self.counts.promised > 0
+
+
+def run(
+    *,
+    minutes: float,
+    seed: int,
+    on_act: Callable[[float, str, str], None] = lambda *_: None,
+    environ: Mapping[str, str] = os.environ,
+) -> Found:
+    """Torture for so long, then count. `on_act` gets seconds since the start, what was done, and to whom.
+
+    Ends every process that it began and removes what it made, also when it is interrupted. Run it in a process of its
+    own: it takes mounts of its own, which must come before any thread.
+    """
+    dice, began, found = random.Random(seed), time.monotonic(), Found(seed)  # noqa: S311 -- no secrets
+    stage = Stage(environ)
+    try:
+        found.not_tried = stage.not_tried
+        for actor in stage.actors:
+            actor.start()
+        stage.until(lambda: all(writer.promised for writer in stage.writers))
+        pause = threading.Event()
+        tortured_s = time.monotonic()
+        while time.monotonic() - tortured_s < minutes * 60:
+            pause.wait(dice.uniform(*BETWEEN_S))
+            act = choose(stage, dice)
+            did = act.do(stage, dice)
+            found.acts[act.name] = found.acts.get(act.name, 0) + 1
+            on_act(time.monotonic() - began, act.name, did)
+        on_act(time.monotonic() - began, "heal", "the world turns kind; what waits is replicated, then counted")
+        found.counts = count(stage)
+    finally:
+        stage.close()
+    found.seconds = round(time.monotonic() - began, 1)
+    return found
+
+
+def as_json(found: Found) -> dict[str, object]:
+    """The documented form of `gradata torture --json`."""
+    return {
+        "held": found.held,
+        "seed": found.seed,
+        "seconds": found.seconds,
+        "acts": found.acts,
+        "not_tried": found.not_tried,
+        **vars(found.counts),
+    }
