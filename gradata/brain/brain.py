@@ -119,7 +119,8 @@ class Brain:
     ) -> dict[str, Any]:
         """Record that a draft became a final text. Returns the event, and whether the disk has it (`durable`).
 
-        On return it is in the log, on this machine's disk. ValueError for texts or options that are no correction;
+        On return it is in the log, on this machine's disk. ValueError for texts or options that are no correction, and
+        for texts of more than 100,000 characters together; the first 2,000 of each are kept, without their secrets.
         AppendError if the log could not take it, and then nothing of it is anywhere. If the disk took it but would
         not confirm it, `durable` is False and an ERROR is logged: do not repeat it, it stands and is replicated.
         `dry_run` writes nothing. `min_severity`, `auto_heal` and `approval_required` concern learning: the first two

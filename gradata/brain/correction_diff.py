@@ -78,14 +78,17 @@ class Analysis:
         return self.classifications[0].category if self.classifications else GENERAL
 
 
-def analyse(draft: str, final: str, redacted: Callable[[str], str] = str) -> Analysis:
-    """Distance of the texts as they are; words and lines of the texts as `redacted` leaves them."""
+def analyse(draft: str, final: str, draft_words: str | None = None, final_words: str | None = None) -> Analysis:
+    """Distance and lines of the texts as they are. What may be quoted comes from `draft_words` and `final_words`: the
+    texts without their secrets; by default the texts themselves."""
     apart = distance(draft, final)
     grown = final.count("\n") - draft.count("\n")
     return Analysis(
         distance=apart,
         severity=severity_of(apart.value),
-        classifications=classify(redacted(draft), redacted(final)),
+        classifications=classify(
+            draft if draft_words is None else draft_words, final if final_words is None else final_words
+        ),
         lines_added=max(grown, 0),
         lines_removed=max(-grown, 0),
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gradata.brain import correction_diff, events
+from gradata.brain import correction_diff
+from gradata.brain.redaction.redaction import redact, without_placeholders
 
 PREVIEW_CHARACTERS_MAX = 2_000
 CATEGORY_CHARACTERS_MAX = 64
@@ -27,14 +28,16 @@ def correction_data(
 ) -> dict[str, Any]:
     """The data of a CORRECTION; of `options` those that are set. Bounded time.
 
-    Texts are redacted before they are cut, so that no cut leaves half an address. Raises ValueError for a category
+    Texts are redacted before they are cut, so that no cut leaves half a secret. Raises ValueError for a category
     or scope that is none.
     """
     chosen_scope, chosen = scope_of(scope), category_of(category)
-    found = correction_diff.analyse(draft, final, without_addresses)
+    redacted, redacted_final = redact(draft), redact(final)
+    words, words_of_final = without_placeholders(redacted), without_placeholders(redacted_final)
+    found = correction_diff.analyse(draft, final, words, words_of_final)
     data = {
-        "draft_text": events.redact(draft)[:PREVIEW_CHARACTERS_MAX],
-        "final_text": events.redact(final)[:PREVIEW_CHARACTERS_MAX],
+        "draft_text": redacted[:PREVIEW_CHARACTERS_MAX],
+        "final_text": redacted_final[:PREVIEW_CHARACTERS_MAX],
         "edit_distance": found.distance.value,
         "severity": found.severity,
         "outcome": found.severity,
@@ -91,9 +94,4 @@ def category_of(category: object) -> str | None:
     """Upper case, redacted, at most 64 characters; None if there is none."""
     if not isinstance(category, str | None):
         raise ValueError("category must be text")
-    return events.redact((category or "").strip())[:CATEGORY_CHARACTERS_MAX].upper() or None
-
-
-def without_addresses(text: str) -> str:
-    """For classifying: an address, or what replaces it, is no word of the text."""
-    return events.redact(text).replace(events.REDACTED_EMAIL, " ")
+    return redact((category or "").strip())[:CATEGORY_CHARACTERS_MAX].upper() or None

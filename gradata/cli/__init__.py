@@ -27,6 +27,7 @@ from gradata.cli import (
     init,
     install,
     keys,
+    redact,
     replicate,
     restore,
     serve,
@@ -43,7 +44,7 @@ from gradata.hints import hint_of
 from replicator.errors import ReplicatorError
 
 COMMANDS = (
-    init, install, uninstall, correct, replicate, status, verify, restore, cursor, dead_letters, doctor, config,
+    init, install, uninstall, correct, replicate, status, verify, restore, cursor, dead_letters, doctor, config, redact,
     fleet, service, serve, store, keys, brains, hook, demo, torture, completion,
 )  # fmt: skip
 """In the order of `gradata --help`: as a person meets them."""

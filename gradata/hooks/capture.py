@@ -15,6 +15,7 @@ from itertools import zip_longest
 from typing import Any
 
 from gradata.brain import correction_event, events
+from gradata.brain.redaction.redaction import redact
 from gradata.config import brain_dir
 from gradata.config.settings import Settings, why_local
 from gradata.hooks.reading import Edit, Edits
@@ -40,9 +41,11 @@ def record(settings: Settings, agent: str, told: Edits) -> list[str]:
     writer = LogWriter(place.log)
     made = []
     try:
-        for edit in told.edits:
+        for edit in map(bounded, told.edits):
+            if edit.draft == edit.final:
+                continue
             event = events.signed(
-                _event(agent, told, bounded(edit)),
+                _event(agent, told, edit),
                 brain_id=brain_id,
                 device_id=device_id,
                 event_id=ulids.next(),
@@ -72,11 +75,18 @@ def _event(agent: str, told: Edits, edit: Edit) -> events.Event:
 
 
 def bounded(edit: Edit) -> Edit:
-    """An edit that fits: what both texts share is cut to some characters around the change."""
+    """An edit that fits: what both texts share is cut to some characters around the change.
+
+    Its secrets are taken out first: a cut may leave the half of one that no longer looks like it. Both texts empty:
+    nothing changed but a secret.
+    """
     from gradata.brain.correction_diff import TEXT_CHARACTERS_MAX, trim
 
     if len(edit.draft) + len(edit.final) <= TEXT_CHARACTERS_MAX:
         return edit
+    edit = Edit(redact(edit.draft), redact(edit.final))
+    if edit.draft == edit.final:
+        return Edit("", "")
     cut, added = trim(edit.draft, edit.final)
     start = next(n for n, pair in enumerate(zip_longest(edit.draft, edit.final)) if pair[0] != pair[1])
     begin = max(0, start - CONTEXT_CHARACTERS)

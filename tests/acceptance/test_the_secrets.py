@@ -1,4 +1,4 @@
-"""What must never be seen, followed or left readable, with everything real: FAILURES.md F55 and F56."""
+"""What must never be seen, followed or left readable, with everything real: F55, F56 and F110."""
 
 from __future__ import annotations
 
@@ -137,3 +137,30 @@ sys.stdin.readline()
     assert {name: oct(mode) for name, mode in modes.items() if mode & 0o077} == {}
     assert stat.S_IMODE(world.directory.stat().st_mode) & 0o077 == 0
     program.kill()
+
+
+def test_f110_no_secret_of_the_corpus_reaches_a_file_or_the_cloud(world: World) -> None:
+    """Through Brain, command line and hook, as text, context and key: in no file of the brain or the cloud."""
+    corpus = Path(__file__).parents[2] / "fixtures" / "secrets" / "goes.jsonl"
+    cases = [json.loads(row) for row in corpus.read_text("utf-8").splitlines()]
+    texts = [case["before"] + "".join(case["secret"]) + case["after"] for case in cases]
+    with world.brain() as brain:
+        for text in texts:
+            brain.correct(f"We say {text}", f"They said {text} 12 times", context={"from": text, text: [text]})
+            brain.emit("NOTE", "a test", {"patch": f"-{text}\n+none"})
+    for text in texts[:: len(texts) // 8]:
+        if "\0" not in text:
+            world.run("correct", "--draft", f"old {text}", "--final", f"new {text} twice")
+    edit = {"file_path": "a", "old_string": "\n".join(texts), "new_string": "none"}
+    said = json.dumps({"tool_name": "Edit", "session_id": "s", "tool_input": edit, "tool_response": {}})
+    done = world.run("hook", "capture", "--entry", f"gradata:claude-code:{world.directory}", brain=False, stdin=said)
+    assert (done.returncode, done.stdout) == (0, "")
+    with world.brain():
+        world.settle()
+    assert len(world.event_ids()) >= 2 * len(texts) + 9
+    held = b"\n".join([*files_of(world).values(), *(p.read_bytes() for p in world.cloud.directory.glob("cloud.db*"))])
+    for case, text in zip(cases, texts, strict=True):
+        secret = "".join(case["secret"])
+        needle = secret if len(secret) > 8 else text
+        assert needle.encode() not in held, case["kind"]
+        assert json.dumps(needle, ensure_ascii=False)[1:-1].encode() not in held, case["kind"]

@@ -121,13 +121,16 @@ class World:
             with self.log.open("ab", buffering=0) as file:
                 file.write(b"".join(records))
 
-    def run(self, *arguments: str, brain: bool = True, **environ: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, brain: bool = True, stdin: str = "", **environ: str
+    ) -> subprocess.CompletedProcess[str]:
         """`gradata …` on this brain, to its end; `brain` False: without naming it."""
         command = [sys.executable, "-W", "error", "-c", CLI, *arguments]
         command += ["--brain", str(self.directory)] if brain else []
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT, env=self.environ(**environ)
-        )
+            command, input=stdin, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
+            env=self.environ(**environ),
+        )  # fmt: skip
 
     def start(self, script: str, *arguments: str, **environ: str) -> subprocess.Popen[str]:
         """A Python program of this user; `argv[1]` is the brain's directory. Killed at the end of the test."""

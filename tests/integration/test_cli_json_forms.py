@@ -62,6 +62,7 @@ def test_the_forms_of_a_brain_s_commands(cli: CommandLine, shared_cloud: LiveClo
             cli("doctor", "--json", "--no-cloud", "--all-brains", str(cli.brain), GRADATA_BRAIN="").json,
         ],
         "config": [cli("config", "--json").json],
+        "redact": [cli("redact", "--check", "-", "--json", stdin="to a@b.io").json],
         "completion": [cli("completion", "bash", "--json").json],
     }
     for command, answers in real.items():

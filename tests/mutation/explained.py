@@ -38,13 +38,6 @@ RULES: tuple[Rule, ...] = (
         "(ensure_ascii|allow_nan)=None",
         "json.dumps asks only whether it is true, and None is no more true than False",
     ),
-    Rule(
-        "events",
-        "redact",
-        'if "@" in text else',
-        "or True",
-        "a short cut: a text without @ holds no address, so nothing is replaced in it",
-    ),
     Rule("framing", "_too_deep", "in_string = False", "in_string = None", "both are no, and `not` makes True of both"),
     Rule(
         "correction",
