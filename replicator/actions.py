@@ -131,7 +131,7 @@ class Compared:
 class Saved:
     """The checkpoint is durable. `reset` is a cursor that a person asked for meanwhile."""
 
-    reset: Reset | None = None
+    reset: ResetOrder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +146,11 @@ class Woken:
     """The wait ended. `key_changed`: the API key is another than the one refused."""
 
     key_changed: bool = False
-    reset: Reset | None = None
+    reset: ResetOrder | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Reset:
+class ResetOrder:
     """A person's order: go to `cursor` and send again from there, whatever the cloud has.
 
     `confirmed`: the person has seen that this is another cloud, and wants the log uploaded there.

@@ -24,6 +24,7 @@ from replicator.model import Head, Policy, Standing
 from replicator.progress import Progress, advance, next_action
 from replicator.sidecar import SidecarPort
 from replicator.sink import Sink
+from replicator.waker import WakerPort
 
 
 class Clock(Protocol):
@@ -54,14 +55,8 @@ class LogPort(Protocol):
     def last_write(self) -> float | None: ...
 
 
-class WakerPort(Protocol):
-    """What a step needs of `waker.Waker`."""
-
-    def wait(self, timeout_s: float | None) -> bool: ...
-
-
 @dataclass(frozen=True, slots=True)
-class Ports:
+class EnginePorts:
     """Where an engine reads, saves, sends and waits."""
 
     log: LogPort
@@ -93,7 +88,7 @@ class Engine:
 
     def __init__(
         self,
-        ports: Ports,
+        ports: EnginePorts,
         standing: Standing | None,
         *,
         endpoint: str,
@@ -204,9 +199,9 @@ class Engine:
         except LogError:
             return self.status.log_bytes  # why it cannot be looked at is said by the next read
 
-    def _facts(self) -> st.Facts:
+    def _facts(self) -> st.StatusFacts:
         written = self._ports.log.last_write()
-        return st.Facts(
+        return st.StatusFacts(
             log_bytes=self._count_bytes(),
             now=self._ports.clock.now().isoformat(timespec="milliseconds"),
             dead_letters=self._count_dead_letters(),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from replicator import actions as act
 from replicator import status as st
-from replicator.engine import Clock, Engine, Host, Ports, SystemClock
+from replicator.engine import Clock, Engine, EnginePorts, Host, SystemClock
 from replicator.errors import LogError, ReplicatorError, SidecarError
 from replicator.lease import Lease, lease_path
 from replicator.lifecycle import EXIT_LINE, PROCESS
@@ -317,7 +317,7 @@ class Replicator:
         log = LogReader(self.log_path, work_ahead=True)
         try:
             engine = Engine(
-                Ports(log, sidecar, sink, self._waker, self._clock),
+                EnginePorts(log, sidecar, sink, self._waker, self._clock),
                 standing,
                 endpoint=self.endpoint,
                 policy=self.policy,

@@ -47,7 +47,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class StatusFacts:
     """What a status needs besides the progress: sizes, wall-clock time and names, gathered by the loop."""
 
     log_bytes: int
@@ -112,7 +112,7 @@ class Notice:
     grave: bool = False
 
 
-def build(p: Progress, facts: Facts, before: Status | None, hints: Mapping[str, str] = HINTS) -> Status:
+def build(p: Progress, facts: StatusFacts, before: Status | None, hints: Mapping[str, str] = HINTS) -> Status:
     """The status of `p`. What `before` knows of since-when and last times is kept while it holds."""
     cursor = p.standing.cursor if p.standing is not None else None
     offset = cursor.offset if cursor is not None else 0

@@ -12,7 +12,7 @@ from gradata.hints import hint_of
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
     from gradata.recovery.verify import Proof
-    from replicator.recovery.verify import Difference, Verdict, What
+    from replicator.recovery.verify import Difference, ReplicaVerdict, What
 
 NAME = "verify"
 HELP = "prove that the cloud's copy is this log; mend what the cloud lost"
@@ -113,18 +113,18 @@ def _show(proof: Proof, terminal: Terminal) -> None:
         terminal.warn(f"hint: {hint}")
 
 
-def _identical(verdict: Verdict) -> str:
+def _identical(verdict: ReplicaVerdict) -> str:
     how = "proven identical" if verdict.deep else "same root, no gaps"
     waiting = "the first " if verdict.waiting else ""
     return f"{how}: {waiting}{verdict.size:,} records, {_size(verdict)}, root {verdict.root.hex()[:12]}…"
 
 
-def _size(verdict: Verdict) -> str:
+def _size(verdict: ReplicaVerdict) -> str:
     length = verdict.length
     return f"{length / 1e6:,.0f} MB" if length >= 10_000_000 else f"{length:,} bytes"
 
 
-def _besides(verdict: Verdict) -> list[str]:
+def _besides(verdict: ReplicaVerdict) -> list[str]:
     words = []
     if not verdict.deep and verdict.state == "identical":
         words.append("the cloud's bytes were not hashed again; that does: gradata verify")

@@ -23,9 +23,9 @@ from replicator.errors import ConfigurationError, LogError, SidecarError
 from replicator.lease import Lease, lease_path
 from replicator.recovery import merge as merging
 from replicator.recovery import restore as restoring
-from replicator.recovery.restore import Fetched, Progress, RestorePlan
+from replicator.recovery.restore import Fetched, OnBytes, RestorePlan
 from replicator.sink.reader import HttpReader
-from replicator.wire.replica import StoredLog
+from replicator.wire.replica import ReplicaLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Plan:
     settings: Settings
     brain_id: str
     restore: RestorePlan
-    others: tuple[StoredLog, ...] = ()
+    others: tuple[ReplicaLog, ...] = ()
     merge: bool = False
 
     @property
@@ -105,7 +105,7 @@ def plan(wanted: Wanted, settings: Settings, reader: HttpReader) -> Plan:
 
 def _chosen(
     wanted: Wanted, settings: Settings, path: str, reader: HttpReader
-) -> tuple[str, str, StoredLog, list[StoredLog]]:
+) -> tuple[str, str, ReplicaLog, list[ReplicaLog]]:
     """The brain, the cloud, the log that is meant, and the brain's other logs."""
     if wanted.log_id is not None:
         cloud_id, log = reader.log(wanted.log_id)
@@ -161,7 +161,7 @@ def _parent(log: str) -> str | None:
     return None if standing is None else standing.cursor.parent
 
 
-def carry_out(todo: Plan, reader: HttpReader, on_progress: Progress, *, force: bool) -> Restored:
+def carry_out(todo: Plan, reader: HttpReader, on_progress: OnBytes, *, force: bool) -> Restored:
     """Do it. LogError where the log there would have to be replaced and `force` is not given, or is in use.
 
     CloudError if the cloud goes away: what came is kept beside the target, and the next run goes on from there.
@@ -183,7 +183,7 @@ def carry_out(todo: Plan, reader: HttpReader, on_progress: Progress, *, force: b
     return Restored(fetched, backup, adopted)
 
 
-def _replace(restore: RestorePlan, reader: HttpReader, on_progress: Progress) -> tuple[Fetched | None, str | None]:
+def _replace(restore: RestorePlan, reader: HttpReader, on_progress: OnBytes) -> tuple[Fetched | None, str | None]:
     """Fetch and put in its place what is not there yet."""
     if restore.was not in ("absent", "behind", "other"):
         return None, None
@@ -205,7 +205,7 @@ def refused(restore: RestorePlan) -> LogError:
     )
 
 
-def _merge(todo: Plan, reader: HttpReader, on_progress: Progress) -> Restored:
+def _merge(todo: Plan, reader: HttpReader, on_progress: OnBytes) -> Restored:
     found = merging.find_missing(todo.restore, reader, on_progress)
     return Restored(merge=found, appended=merging.append_missing(todo.restore, found))
 

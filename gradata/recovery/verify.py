@@ -14,9 +14,9 @@ from gradata.replicate.wiring import http_reader
 from replicator import recovery
 from replicator.errors import SidecarError
 from replicator.model import Standing
-from replicator.recovery.local import LocalTree, Progress
+from replicator.recovery.local import LocalTree, OnRecords
 from replicator.recovery.repair import Repaired, mended, repair
-from replicator.recovery.verify import Comparison, Verdict
+from replicator.recovery.verify import Comparison, ReplicaVerdict
 from replicator.saved_state import saved_status
 from replicator.status import Status, refreshed, report
 from replicator.wire import Report
@@ -29,13 +29,13 @@ class Proof:
     `wire_bytes`: what reading took over the wire, both ways.
     """
 
-    verdict: Verdict
+    verdict: ReplicaVerdict
     repaired: Repaired | None = None
     mended: int = 0
     wire_bytes: int = 0
 
 
-def prove(settings: Settings, *, deep: bool, repairing: bool, on_progress: Progress) -> Proof:
+def prove(settings: Settings, *, deep: bool, repairing: bool, on_progress: OnRecords) -> Proof:
     """Compare the brain's log with its copy; `repairing`: send again what the copy lost.
 
     CloudError if the cloud does not answer; ConfigurationError where nothing may be asked or sent.

@@ -22,7 +22,7 @@ from gradata.replicate.run_counters import Counts, Totals
 from gradata.replicate.state import Backlog, backlog
 from gradata.replicate.wiring import EXIT_LINE, ConsentingSink, http_sink, version
 from replicator import recovery
-from replicator.actions import Broken, Read, Reset
+from replicator.actions import Broken, Read, ResetOrder
 from replicator.errors import ConfigurationError, SidecarError
 from replicator.lease import Lease, lease_path
 from replicator.log import LogReader
@@ -158,7 +158,7 @@ def plan(log: str, reset: recovery.ResetPlan | None) -> Task:
     return Task(target, todo.bytes, todo.records, None if waiting_order is None else waiting_order.id)
 
 
-def _standing_and_order(log: str) -> tuple[Standing | None, Reset | None]:
+def _standing_and_order(log: str) -> tuple[Standing | None, ResetOrder | None]:
     view = read_only(sidecar_path(log))
     if view is None:
         return None, None

@@ -15,10 +15,10 @@ from replicator.progress.state import (
     Heartbeat,
     Isolation,
     Progress,
+    ProgressTally,
     Retry,
     Saving,
     Sizing,
-    Tally,
     Unsettled,
 )
 from replicator.progress.table import OUTCOMES_OF, advance, next_action
@@ -33,10 +33,10 @@ __all__ = [
     "Heartbeat",
     "Isolation",
     "Progress",
+    "ProgressTally",
     "Retry",
     "Saving",
     "Sizing",
-    "Tally",
     "Trouble",
     "TroubleCode",
     "Unsettled",

@@ -12,8 +12,8 @@ from replicator.progress.state import (
     RECORD_BYTES_LIMIT_MIN,
     Isolation,
     Progress,
+    ProgressTally,
     Sizing,
-    Tally,
     Unsettled,
 )
 from replicator.progress.transitions import cursor_at, disagreement, flowing
@@ -109,7 +109,7 @@ def dead_letter(log_id: str, load: Batch, why: Refusal) -> DeadLetter:
     return DeadLetter(log_id, why.record, offset, load.length_of(why.record), why.code, why.detail)
 
 
-def _tallied(tally: Tally, ack: act.Acked) -> Tally:
+def _tallied(tally: ProgressTally, ack: act.Acked) -> ProgressTally:
     return replace(
         tally,
         accepted=tally.accepted + ack.accepted,

@@ -71,7 +71,7 @@ def begun(p: Progress, action: act.Action, log_id: str) -> Progress:
 # ------------------------------------------------------------------------------------------- checkpoints
 
 
-def saved(p: Progress, action: act.Action, reset: act.Reset | None, now: float) -> Progress:
+def saved(p: Progress, action: act.Action, reset: act.ResetOrder | None, now: float) -> Progress:
     """The checkpoint is durable; what came up meanwhile waits for the next one."""
     assert isinstance(action, act.Checkpoint)
     saving = replace(
@@ -96,7 +96,7 @@ def save_failed(p: Progress, detail: str, now: float, jitter: float) -> Progress
 # ------------------------------------------------------------------------------------------- wakes and orders
 
 
-def woken(p: Progress, key_changed: bool, reset: act.Reset | None, now: float) -> Progress:
+def woken(p: Progress, key_changed: bool, reset: act.ResetOrder | None, now: float) -> Progress:
     """Look at the log again. Another key ends the wait of a pause."""
     p = replace(p, caught_up=False)
     waiting = p.retry
@@ -105,7 +105,7 @@ def woken(p: Progress, key_changed: bool, reset: act.Reset | None, now: float) -
     return _reset(p, reset, now)
 
 
-def _reset(p: Progress, reset: act.Reset | None, now: float) -> Progress:
+def _reset(p: Progress, reset: act.ResetOrder | None, now: float) -> Progress:
     """A person's order. Only ever backward: what lies between is the cloud's to call duplicates."""
     if reset is None or (reset.id and reset.id == p.saving.reset_id):
         return p

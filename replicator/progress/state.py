@@ -21,7 +21,7 @@ letters."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class ProgressTally:
     """What happened since the start of this process; for people, never for decisions."""
 
     requests: int = 0
@@ -169,7 +169,7 @@ class Progress:
     retry: Retry = field(default=Retry())
     saving: Saving = field(default=Saving())
     heartbeat: Heartbeat = field(default=Heartbeat())
-    tally: Tally = field(default=Tally(), compare=False)
+    tally: ProgressTally = field(default=ProgressTally(), compare=False)
 
     @classmethod
     def start(cls, standing: Standing | None, *, policy: Policy, endpoint: str) -> Progress:

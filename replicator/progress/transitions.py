@@ -10,7 +10,7 @@ from dataclasses import replace
 from replicator import actions as act
 from replicator.model import Cursor, TreeHead
 from replicator.pacing import backoff_s
-from replicator.progress.state import Isolation, Progress, Retry, Tally, Unsettled
+from replicator.progress.state import Isolation, Progress, ProgressTally, Retry, Unsettled
 from replicator.progress.trouble import Trouble
 
 # ------------------------------------------------------------------------------------------- the cursor
@@ -41,7 +41,7 @@ def cursor_at(p: Progress, cursor: Cursor, unsettled: tuple[Unsettled, ...], kno
     )
 
 
-def counted(tally: Tally, *, rewinds: int = 0, jumps: int = 0) -> Tally:
+def counted(tally: ProgressTally, *, rewinds: int = 0, jumps: int = 0) -> ProgressTally:
     """The tally after the cursor went back, or forward, by the cloud's word."""
     return replace(tally, rewinds=tally.rewinds + rewinds, jumps=tally.jumps + jumps)
 

@@ -25,7 +25,7 @@ PLACEHOLDER = b'{"gradata_'
 SHOWN_BYTES_MAX = 1024
 """Of a record, to tell what it is."""
 
-Progress = Callable[[int, int], None]
+OnRecords = Callable[[int, int], None]
 """Called with the records and bytes that are hashed so far."""
 
 
@@ -61,7 +61,9 @@ class LocalTree:
         return self.tree.size
 
     @classmethod
-    def of(cls, path: str, size: int | None = None, on_progress: Progress = lambda _records, _bytes: None) -> LocalTree:
+    def of(
+        cls, path: str, size: int | None = None, on_progress: OnRecords = lambda _records, _bytes: None
+    ) -> LocalTree:
         """Hash the first `size` whole records (None: all); fewer if the log has fewer. LogError if it cannot be read.
 
         In bounded memory, at about a microsecond and a half a record.

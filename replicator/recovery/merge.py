@@ -16,7 +16,7 @@ from replicator.log import LogReader, LogWriter
 from replicator.log.reading import RECORD_BYTES_MAX
 from replicator.model import MIB, Batch
 from replicator.recovery.local import PLACEHOLDER, LocalTree
-from replicator.recovery.restore import Progress, RestorePlan, fetch_span
+from replicator.recovery.restore import OnBytes, RestorePlan, fetch_span
 from replicator.sink.reader import ReplicaReader
 
 RUN_BYTES = MIB
@@ -40,7 +40,7 @@ class Merge:
         return sum(length for _, length in self.places)
 
 
-def find_missing(plan: RestorePlan, reader: ReplicaReader, on_progress: Progress = lambda _there, _all: None) -> Merge:
+def find_missing(plan: RestorePlan, reader: ReplicaReader, on_progress: OnBytes = lambda _there, _all: None) -> Merge:
     """Fetch what the copy has behind the records that are the same, and find what of it is not in the log.
 
     Costs one pass over the log, and memory for what the copy has behind the common part.

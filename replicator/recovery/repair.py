@@ -16,7 +16,7 @@ from replicator.log import LogReader
 from replicator.model import MIB, Hole, Limits
 from replicator.proof import leaf_hashes
 from replicator.recovery.local import LocalTree
-from replicator.recovery.verify import Verdict
+from replicator.recovery.verify import ReplicaVerdict
 from replicator.sink import Sink
 from replicator.sink.reader import ReplicaReader
 from replicator.wire import Report
@@ -36,7 +36,7 @@ class Repaired:
 
 def repair(
     tree: LocalTree,
-    verdict: Verdict,
+    verdict: ReplicaVerdict,
     sink: Sink,
     report: Report,
     *,
@@ -69,7 +69,7 @@ def repair(
     return result
 
 
-def mended(verdict: Verdict, reader: ReplicaReader) -> int:
+def mended(verdict: ReplicaVerdict, reader: ReplicaReader) -> int:
     """How many of the records that were missing or damaged the cloud now has as they should be."""
     wanted = left = 0
     for first, end in (*verdict.missing, *verdict.damaged):

@@ -64,7 +64,7 @@ def order_reset(log_path: str, plan: ResetPlan, *, confirmed: bool = False) -> i
     """Leave the order for whoever leads; returns its number. `confirmed`: also upload to a cloud not seen before."""
     sidecar = Sidecar.open(sidecar_path(log_path), may_set_aside=False)
     try:
-        return sidecar.ask_reset(act.Reset(plan.there, confirmed))
+        return sidecar.ask_reset(act.ResetOrder(plan.there, confirmed))
     finally:
         sidecar.close()
 

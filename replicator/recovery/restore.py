@@ -29,7 +29,7 @@ from replicator.recovery.local import LocalTree
 from replicator.sidecar import Sidecar, sidecar_path
 from replicator.sink.reader import ReplicaReader
 from replicator.tiles import Tile, TileLostError, different, tree_at
-from replicator.wire.replica import StoredLog
+from replicator.wire.replica import ReplicaLog
 
 NAMED_MAX = 1_000
 TRIES_MAX = 6
@@ -42,7 +42,7 @@ _PLACEHOLDER = re.compile(
 _FRONT_BYTES = 128
 
 Was = Literal["absent", "behind", "identical", "ahead", "other"]
-Progress = Callable[[int, int], None]
+OnBytes = Callable[[int, int], None]
 """Called with the bytes that are there, and all."""
 
 
@@ -56,7 +56,7 @@ class RestorePlan:
 
     path: str
     cloud_id: str
-    log: StoredLog
+    log: ReplicaLog
     was: Was
     shared: int = 0
     local_records: int = 0
@@ -89,7 +89,7 @@ class Fetched:
     unproven: tuple[int, ...] = ()
 
 
-def plan_restore(path: str, reader: ReplicaReader, log: StoredLog, cloud_id: str) -> RestorePlan:
+def plan_restore(path: str, reader: ReplicaReader, log: ReplicaLog, cloud_id: str) -> RestorePlan:
     """Compare the file at `path`, if there is one, with the copy. Changes nothing."""
     local = LocalTree.of(path, log.head.size)
     length = LogReader(path).end()
@@ -112,7 +112,7 @@ def plan_restore(path: str, reader: ReplicaReader, log: StoredLog, cloud_id: str
     return RestorePlan(path, cloud_id, log, was, shared, records, length, kept)
 
 
-def _shared(local: LocalTree, log: StoredLog, reader: ReplicaReader) -> int:
+def _shared(local: LocalTree, log: ReplicaLog, reader: ReplicaReader) -> int:
     """How many records from the beginning on are the same."""
     same = min(local.size, log.head.size)
     if same == log.head.size and local.tree.root == log.head.root:
@@ -124,7 +124,7 @@ def _shared(local: LocalTree, log: StoredLog, reader: ReplicaReader) -> int:
         raise _damaged(error) from None
 
 
-def _continues(path: str, reader: ReplicaReader, log: StoredLog, whole: int, length: int) -> bool:
+def _continues(path: str, reader: ReplicaReader, log: ReplicaLog, whole: int, length: int) -> bool:
     """Whether what stands behind the last whole record is the beginning of the copy's next one."""
     if length == whole:
         return True
@@ -136,7 +136,7 @@ def _continues(path: str, reader: ReplicaReader, log: StoredLog, whole: int, len
         return file.read(length - whole) == theirs
 
 
-def cloud_tile(reader: ReplicaReader, log: StoredLog) -> Tile:
+def cloud_tile(reader: ReplicaReader, log: ReplicaLog) -> Tile:
     """The cloud's tiles, each read once, and only believed if they have the head's root."""
     kept: dict[tuple[int, int], bytes] = {}
 
@@ -162,7 +162,7 @@ def _damaged(error: TileLostError) -> CloudError:
 def fetch(
     plan: RestorePlan,
     reader: ReplicaReader,
-    on_progress: Progress = lambda _there, _all: None,
+    on_progress: OnBytes = lambda _there, _all: None,
     *,
     wait: Callable[[float], object] = time.sleep,
 ) -> Fetched:
@@ -197,7 +197,7 @@ def _begin(path: str, plan: RestorePlan) -> bool:
         return True
 
 
-def fetch_span(path: str, plan: RestorePlan, reader: ReplicaReader, start: int, on_progress: Progress) -> None:
+def fetch_span(path: str, plan: RestorePlan, reader: ReplicaReader, start: int, on_progress: OnBytes) -> None:
     """Write the copy's bytes from `start` on into a file of their own, 0600, anew."""
     if os.path.lexists(path):
         os.unlink(path)
@@ -206,7 +206,7 @@ def fetch_span(path: str, plan: RestorePlan, reader: ReplicaReader, start: int, 
 
 
 def _fetch(
-    path: str, plan: RestorePlan, reader: ReplicaReader, on_progress: Progress, wait: Callable[[float], object]
+    path: str, plan: RestorePlan, reader: ReplicaReader, on_progress: OnBytes, wait: Callable[[float], object]
 ) -> Fetched:
     head, hashing = plan.log.head, StreamHasher()
     with os.fdopen(_open(path), "r+b") as file:
@@ -225,7 +225,7 @@ def _stream(
     hashing: StreamHasher,
     plan: RestorePlan,
     reader: ReplicaReader,
-    on_progress: Progress,
+    on_progress: OnBytes,
     wait: Callable[[float], object],
 ) -> None:
     """What is missing up to the copy's end; goes on where the network broke off."""

@@ -19,10 +19,10 @@ from replicator.errors import CloudError, CursorError, ReplicatorError
 from replicator.log import LogReader
 from replicator.model import Head, Standing
 from replicator.proof import EMPTY_ROOT
-from replicator.recovery.local import LocalTree, Progress
+from replicator.recovery.local import LocalTree, OnRecords
 from replicator.sink.reader import ReplicaReader
 from replicator.tiles import Tile, TileLostError, different, tree_at
-from replicator.wire.replica import Kind, Scrub, StoredLog
+from replicator.wire.replica import Kind, ReplicaLog, Scrub
 
 NAMED_MAX = 1_000
 """So many records are named; of more, the number is told."""
@@ -47,7 +47,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ReplicaVerdict:
     """What a comparison found. `size` records were compared, `length` bytes long, whose root is `root` in the file.
 
     The spans are half-open ranges of record numbers, `counts` says how many records each kind has. `waiting` records
@@ -97,14 +97,14 @@ class Verdict:
 class Comparison:
     """One comparison of one log. `tree` is the local file's, once `verdict` was asked for."""
 
-    def __init__(self, path: str, reader: ReplicaReader, *, deep: bool, on_progress: Progress | None = None) -> None:
+    def __init__(self, path: str, reader: ReplicaReader, *, deep: bool, on_progress: OnRecords | None = None) -> None:
         self._path = path
         self._reader = reader
         self._kind: Kind = "deep" if deep else "shallow"
-        self._on_progress: Progress = on_progress or (lambda _records, _bytes: None)
+        self._on_progress: OnRecords = on_progress or (lambda _records, _bytes: None)
         self.tree = LocalTree(path)
 
-    def verdict(self, here: Standing | None, *, brain_id: str | None = None) -> Verdict:
+    def verdict(self, here: Standing | None, *, brain_id: str | None = None) -> ReplicaVerdict:
         """Compare with the log that `here` names; without it, with the brain's log that this file continues.
 
         CloudError if the cloud does not answer, LogError if the log cannot be read.
@@ -123,7 +123,7 @@ class Comparison:
         missing = _without(scrub.missing, mine, self.tree.size)
         if lost:
             missing.append((size, size + lost))
-        verdict = Verdict(
+        verdict = ReplicaVerdict(
             log_id=log.head.log_id,
             size=same,
             length=self._offset_behind(same),
@@ -143,7 +143,7 @@ class Comparison:
         )
         return replace(verdict, named=tuple(islice(self._named(verdict), NAMED_MAX)))
 
-    def _stored(self, here: Standing | None, brain_id: str | None) -> tuple[str, StoredLog]:
+    def _stored(self, here: Standing | None, brain_id: str | None) -> tuple[str, ReplicaLog]:
         if here is not None:
             log_id = here.cursor.log_id
             try:
@@ -151,7 +151,7 @@ class Comparison:
             except CloudError as error:
                 if error.status != 404:
                     raise
-            return here.cloud_id or "-", StoredLog(Head(log_id, 0, EMPTY_ROOT), "-")
+            return here.cloud_id or "-", ReplicaLog(Head(log_id, 0, EMPTY_ROOT), "-")
         assert brain_id is not None, "without a cursor, its name says which logs there are"
         cloud_id, logs = self._reader.logs(brain_id)
         kept = [log for log in logs if log.head.size]
@@ -181,7 +181,7 @@ class Comparison:
             first, before = part.end, part.tree
         return found
 
-    def _edited(self, log: StoredLog, same: int) -> tuple[list[int], bool]:
+    def _edited(self, log: ReplicaLog, same: int) -> tuple[list[int], bool]:
         """The records whose leaves differ, up to NAMED_MAX, and whether there are more."""
         if same == log.head.size and self.tree.tree_at(same).root == log.head.root:
             return [], False
@@ -201,7 +201,7 @@ class Comparison:
             return self.tree.end
         return next((record.offset for record in self.tree.records(size, size + 1)), self.tree.end)
 
-    def _named(self, verdict: Verdict) -> Iterator[Difference]:
+    def _named(self, verdict: ReplicaVerdict) -> Iterator[Difference]:
         kinds: list[tuple[int, int, What]] = [
             *((*span, "missing_at_cloud") for span in verdict.missing),
             *((*span, "damaged_at_cloud") for span in verdict.damaged),

@@ -12,7 +12,7 @@ that can be wrong with a file.
 """
 
 from replicator.sidecar.file import BUSY_S, SET_ASIDE_MAX, sidecar_path
-from replicator.sidecar.port import DEAD_LETTERS_READ_MAX, Asked, KeptDeadLetter, SidecarPort
+from replicator.sidecar.port import DEAD_LETTERS_READ_MAX, KeptDeadLetter, PendingOrders, SidecarPort
 from replicator.sidecar.rows import SCHEMA_VERSION
 from replicator.sidecar.store import Sidecar, SidecarView, read_only
 
@@ -21,8 +21,8 @@ __all__ = [
     "DEAD_LETTERS_READ_MAX",
     "SCHEMA_VERSION",
     "SET_ASIDE_MAX",
-    "Asked",
     "KeptDeadLetter",
+    "PendingOrders",
     "Sidecar",
     "SidecarPort",
     "SidecarView",

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from replicator.actions import Reset
+from replicator.actions import ResetOrder
 from replicator.model import DeadLetter, Standing
 
 DEAD_LETTERS_READ_MAX = 1_000
@@ -28,10 +28,10 @@ class KeptDeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PendingOrders:
     """What people want of the leader: the newest reset, and the oldest dead letters marked for a retry."""
 
-    reset: Reset | None = None
+    reset: ResetOrder | None = None
     retries: tuple[KeptDeadLetter, ...] = ()
 
 
@@ -48,11 +48,11 @@ class SidecarPort(Protocol):
         *,
         status: bytes | None = None,
         done_reset: int = 0,
-    ) -> Reset | None: ...
+    ) -> ResetOrder | None: ...
     def save_status(self, status: bytes) -> None: ...
     def status(self) -> bytes | None: ...
-    def asked(self) -> Asked | None: ...
-    def ask_reset(self, reset: Reset) -> int: ...
+    def asked(self) -> PendingOrders | None: ...
+    def ask_reset(self, reset: ResetOrder) -> int: ...
     def reset_done(self, reset_id: int) -> bool: ...
     def dead_letters(self, *, after: int = 0, limit: int = DEAD_LETTERS_READ_MAX) -> list[KeptDeadLetter]: ...
     def dead_letter_count(self) -> int: ...

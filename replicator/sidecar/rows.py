@@ -12,10 +12,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import NoReturn, cast
 
-from replicator.actions import Reset
+from replicator.actions import ResetOrder
 from replicator.model import Anchor, Cursor, DeadLetter, Standing, TreeHead
 from replicator.proof import HASH_BYTES, CompactRange
-from replicator.sidecar.port import DEAD_LETTERS_READ_MAX, Asked, KeptDeadLetter
+from replicator.sidecar.port import DEAD_LETTERS_READ_MAX, KeptDeadLetter, PendingOrders
 
 SCHEMA_VERSION = 1
 
@@ -71,24 +71,24 @@ def write_standing(connection: sqlite3.Connection, standing: Standing) -> None:
     )
 
 
-def read_reset(connection: sqlite3.Connection) -> Reset | None:
+def read_reset(connection: sqlite3.Connection) -> ResetOrder | None:
     """The newest order that waits; None if there is none."""
     row = connection.execute(f"SELECT id, confirmed, {PLACE_COLUMNS} FROM reset ORDER BY id DESC LIMIT 1").fetchone()
-    return None if row is None else Reset(_place(row[2:]), confirmed=bool(row[1]), id=integer(row[0]))
+    return None if row is None else ResetOrder(_place(row[2:]), confirmed=bool(row[1]), id=integer(row[0]))
 
 
-def write_reset(connection: sqlite3.Connection, at: str, reset: Reset) -> int:
+def write_reset(connection: sqlite3.Connection, at: str, reset: ResetOrder) -> int:
     """Leave an order; returns its id."""
     row = (at, int(reset.confirmed), *place_row(reset.cursor))
     done = connection.execute(f"INSERT INTO reset (asked_at, confirmed, {PLACE_COLUMNS}) VALUES ({marks(row)})", row)
     return cast(int, done.lastrowid)
 
 
-def read_asked(connection: sqlite3.Connection) -> Asked | None:
+def read_asked(connection: sqlite3.Connection) -> PendingOrders | None:
     """All that waits for the leader; None if nothing does."""
     reset = read_reset(connection)
     retries = tuple(read_letters(connection, "state = 'retry' AND id > ?", 0, DEAD_LETTERS_READ_MAX))
-    return Asked(reset, retries) if reset or retries else None
+    return PendingOrders(reset, retries) if reset or retries else None
 
 
 def read_letters(connection: sqlite3.Connection, where: str, after: int, limit: int) -> list[KeptDeadLetter]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from replicator.actions import Reset
+from replicator.actions import ResetOrder
 from replicator.model import DeadLetter, Standing
 from replicator.sidecar.file import (
     BUSY,
@@ -30,7 +30,7 @@ from replicator.sidecar.file import (
     unusable_error,
     wal_bytes,
 )
-from replicator.sidecar.port import DEAD_LETTERS_READ_MAX, Asked, KeptDeadLetter
+from replicator.sidecar.port import DEAD_LETTERS_READ_MAX, KeptDeadLetter, PendingOrders
 from replicator.sidecar.rows import (
     SCHEMA_VERSION,
     Unusable,
@@ -110,7 +110,7 @@ class SidecarView:
         """How many dead letters there are."""
         return self._run(lambda connection: integer(one_row(connection, "SELECT count(*) FROM dead_letter")[0]))
 
-    def pending(self) -> Asked | None:
+    def pending(self) -> PendingOrders | None:
         """The orders that wait for the leader; None if there are none."""
         return self._run(read_asked)
 
@@ -163,7 +163,7 @@ class Sidecar(SidecarView):
         *,
         status: bytes | None = None,
         done_reset: int = 0,
-    ) -> Reset | None:
+    ) -> ResetOrder | None:
         """Make all of it durable in one transaction, or none of it. Safe to repeat.
 
         `done_reset` is the id of the order that `standing` carries out; it, and older ones, go in the same
@@ -176,7 +176,7 @@ class Sidecar(SidecarView):
         at = self._now()
         synced = bool(dead_letters or done_reset or not standing.cursor.size)
 
-        def work(connection: sqlite3.Connection) -> Reset | None:
+        def work(connection: sqlite3.Connection) -> ResetOrder | None:
             write_standing(connection, standing)
             write_letters(connection, at, dead_letters)
             if status is not None:
@@ -192,13 +192,13 @@ class Sidecar(SidecarView):
         at = self._now()
         self._write(lambda connection: write_status(connection, at, status))
 
-    def asked(self) -> Asked | None:
+    def asked(self) -> PendingOrders | None:
         """What people want of the leader, None if nothing; the same answer until it is done.
 
         Costs microseconds while nothing is asked: one stat and one look at SQLite's change counter.
         """
 
-        def work(connection: sqlite3.Connection) -> Asked | None:
+        def work(connection: sqlite3.Connection) -> PendingOrders | None:
             version = integer(one_row(connection, "PRAGMA data_version")[0])
             if version == self._version_without_orders:
                 return None
@@ -208,7 +208,7 @@ class Sidecar(SidecarView):
 
         return self._run(work)
 
-    def ask_reset(self, reset: Reset) -> int:
+    def ask_reset(self, reset: ResetOrder) -> int:
         """Leave an order for the leader; returns its id. A newer order replaces older ones."""
         at = self._now()
 

@@ -47,7 +47,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpReply:
     """A status, the headers, and at most a little over 64 KiB of the body, as it came."""
 
     status: int
@@ -63,7 +63,7 @@ class NoAnswer:
     proxy_status: int | None = None
 
 
-Reply = Answer | NoAnswer
+Reply = HttpReply | NoAnswer
 
 
 class Carrier:
@@ -233,7 +233,7 @@ class _Line:
             body.clear()  # an error's class is in its status
         finally:
             response.close()
-        return Answer(response.status_code, headers, bytes(body))
+        return HttpReply(response.status_code, headers, bytes(body))
 
     def _trace(self, event: str, facts: dict[str, Any]) -> None:
         """Remember the socket of the connection, which `abandon` may have to cut (httpx's `trace` extension)."""

@@ -18,7 +18,7 @@ from replicator.proof import HASH_BYTES, TILE_HASHES, CompactRange
 from replicator.sink.endpoint import USER_AGENT, check_endpoint, check_key, environment_proxy, is_loopback
 from replicator.wire import ANSWER_BYTES_MAX, plain
 from replicator.wire.common import Fields
-from replicator.wire.replica import Kind, Scrub, StoredLog, read_scrub, read_stored_log, scrub_query
+from replicator.wire.replica import Kind, ReplicaLog, Scrub, read_scrub, read_stored_log, scrub_query
 
 if TYPE_CHECKING:
     import httpx
@@ -33,10 +33,10 @@ PIECE_BYTES = 256 * 1024
 class ReplicaReader(Protocol):
     """What can be read of a replica. Every method may raise CloudError."""
 
-    def logs(self, brain_id: str) -> tuple[str, list[StoredLog]]:
+    def logs(self, brain_id: str) -> tuple[str, list[ReplicaLog]]:
         """The cloud's id, and the brain's logs, newest first."""
 
-    def log(self, log_id: str) -> tuple[str, StoredLog]:
+    def log(self, log_id: str) -> tuple[str, ReplicaLog]:
         """The cloud's id, and one log. CloudError with status 404 if there is none of this name."""
 
     def scrub(self, log_id: str, kind: Kind, first: int, end: int, tree: CompactRange | None = None) -> Scrub:
@@ -89,7 +89,7 @@ class HttpReader:
                 hint="check HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR",
             ) from None
 
-    def logs(self, brain_id: str) -> tuple[str, list[StoredLog]]:
+    def logs(self, brain_id: str) -> tuple[str, list[ReplicaLog]]:
         """See `ReplicaReader`."""
         fields = self._fields(f"/logs?brain={quote(brain_id, '')}")
         with self._understood():
@@ -101,7 +101,7 @@ class HttpReader:
         with self._understood():
             return [entry.name("brain_id") for entry in fields.objects("brains")]
 
-    def log(self, log_id: str) -> tuple[str, StoredLog]:
+    def log(self, log_id: str) -> tuple[str, ReplicaLog]:
         """See `ReplicaReader`."""
         fields = self._fields(f"/logs/{quote(log_id, '')}")
         with self._understood():

@@ -40,7 +40,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ProxyFault:
     """One misbehaviour. Made by the functions below; `latency_s` is added to every piece in both directions."""
 
     kind: Kind = Kind.NONE
@@ -51,42 +51,42 @@ class Fault:
     junk: bytes = b""
 
 
-NONE = Fault()
+NONE = ProxyFault()
 
 
-def latency(seconds: float) -> Fault:
+def latency(seconds: float) -> ProxyFault:
     """Each piece waits so long before it passes."""
-    return Fault(latency_s=seconds)
+    return ProxyFault(latency_s=seconds)
 
 
-def reset() -> Fault:
+def reset() -> ProxyFault:
     """Connections are reset (RST) as soon as they are made."""
-    return Fault(Kind.RESET)
+    return ProxyFault(Kind.RESET)
 
 
-def finish() -> Fault:
+def finish() -> ProxyFault:
     """Connections are closed in order (FIN) as soon as they are made."""
-    return Fault(Kind.FINISH)
+    return ProxyFault(Kind.FINISH)
 
 
-def black_hole() -> Fault:
+def black_hole() -> ProxyFault:
     """Connections are made, and nothing passes in either direction: what a half-open connection looks like."""
-    return Fault(Kind.BLACK_HOLE)
+    return ProxyFault(Kind.BLACK_HOLE)
 
 
-def garbage(junk: bytes = b"\x16\x03\x00 SSH-2.0-nonsense \x00\xff\r\n\r\n") -> Fault:
+def garbage(junk: bytes = b"\x16\x03\x00 SSH-2.0-nonsense \x00\xff\r\n\r\n") -> ProxyFault:
     """Connections are answered with bytes that are of no protocol, then closed."""
-    return Fault(Kind.GARBAGE, junk=junk)
+    return ProxyFault(Kind.GARBAGE, junk=junk)
 
 
-def cut_answer(after_bytes: int = 0, end: Kind = Kind.RESET) -> Fault:
+def cut_answer(after_bytes: int = 0, end: Kind = Kind.RESET) -> ProxyFault:
     """The request passes whole; the answer is cut after so many bytes, by RESET, FINISH or BLACK_HOLE."""
-    return Fault(Kind.CUT_ANSWER, answer_bytes=after_bytes, end=end)
+    return ProxyFault(Kind.CUT_ANSWER, answer_bytes=after_bytes, end=end)
 
 
-def drip(interval_s: float = 1.0) -> Fault:
+def drip(interval_s: float = 1.0) -> ProxyFault:
     """The request passes; of the answer one byte passes in each interval."""
-    return Fault(Kind.DRIP, interval_s=interval_s)
+    return ProxyFault(Kind.DRIP, interval_s=interval_s)
 
 
 class Chaos:

@@ -30,7 +30,7 @@ from replicator.model import Batch, Head, Hole, Limits, Refusal
 from replicator.proof import CompactRange, leaf_hash
 
 
-class Place(NamedTuple):
+class StoredPlace(NamedTuple):
     """One record as it is stored. `record` None: its place is kept, its bytes are not."""
 
     leaf: bytes
@@ -38,7 +38,7 @@ class Place(NamedTuple):
     record: bytes | None
 
 
-Replica = tuple[Place, ...]
+Replica = tuple[StoredPlace, ...]
 """What is stored of one log."""
 
 
@@ -57,9 +57,9 @@ def tree_of(leaves: tuple[bytes, ...]) -> CompactRange:
 def places_of(load: Batch | Hole, *, record_bytes_max: int) -> Replica:
     """How the records sent would be stored; longer ones as a place only."""
     if isinstance(load, Hole):
-        return (Place(load.leaf, load.length, None),)
+        return (StoredPlace(load.leaf, load.length, None),)
     return tuple(
-        Place(leaf_hash(record), len(record), record if _kept(load, number, record, record_bytes_max) else None)
+        StoredPlace(leaf_hash(record), len(record), record if _kept(load, number, record, record_bytes_max) else None)
         for number, record in enumerate(load.records(), start=load.first)
     )
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from replicator.actions import Reset
+from replicator.actions import ResetOrder
 from replicator.errors import SidecarError
 from replicator.model import DeadLetter, Standing
-from replicator.sidecar import DEAD_LETTERS_READ_MAX, Asked, KeptDeadLetter
+from replicator.sidecar import DEAD_LETTERS_READ_MAX, KeptDeadLetter, PendingOrders
 from replicator.testing.clock import ManualClock
 
 
@@ -38,7 +38,7 @@ class MemorySidecar:
         *,
         status: bytes | None = None,
         done_reset: int = 0,
-    ) -> Reset | None:
+    ) -> ResetOrder | None:
         rows = self._usable()
         rows.standing = standing
         for letter in dead_letters:
@@ -57,13 +57,13 @@ class MemorySidecar:
     def status(self) -> bytes | None:
         return self._usable().status
 
-    def asked(self) -> Asked | None:
+    def asked(self) -> PendingOrders | None:
         letters = self.dead_letters(limit=len(self._usable().letters))
         retries = tuple(kept for kept in letters if kept.state == "retry")[:DEAD_LETTERS_READ_MAX]
         reset = self._newest()
-        return Asked(reset, retries) if reset or retries else None
+        return PendingOrders(reset, retries) if reset or retries else None
 
-    def ask_reset(self, reset: Reset) -> int:
+    def ask_reset(self, reset: ResetOrder) -> int:
         rows = self._usable()
         rows.last_reset += 1
         rows.resets[rows.last_reset] = replace(reset, id=rows.last_reset)
@@ -102,7 +102,7 @@ class MemorySidecar:
     def close(self) -> None:
         self._closed = True
 
-    def _newest(self) -> Reset | None:
+    def _newest(self) -> ResetOrder | None:
         return self.rows.resets[max(self.rows.resets)] if self.rows.resets else None
 
     def _usable(self) -> SidecarRows:
@@ -120,7 +120,7 @@ class SidecarRows:
     standing: Standing | None = None
     status: bytes | None = None
     letters: dict[int, KeptDeadLetter] = field(default_factory=dict)
-    resets: dict[int, Reset] = field(default_factory=dict)
+    resets: dict[int, ResetOrder] = field(default_factory=dict)
     last_letter: int = 0
     last_reset: int = 0
 

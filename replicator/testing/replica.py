@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from replicator.errors import CloudError
 from replicator.model import Head
 from replicator.proof import TILE_HASHES, TILE_HEIGHT, CompactRange, leaf_hash, leaf_hashes, node_hash
-from replicator.wire.replica import Kind, Scrub, StoredLog
+from replicator.wire.replica import Kind, ReplicaLog, Scrub
 
 LOG_ID = "11111111-1111-4111-8111-111111111111"
 PIECE_BYTES = 1000
@@ -37,12 +37,12 @@ class MemoryReplica:
         tree = CompactRange.EMPTY.extended(leaf_hashes(self.records))
         return Head(self.log_id, tree.size, tree.root, sum(map(len, self.records)))
 
-    def logs(self, brain_id: str) -> tuple[str, list[StoredLog]]:
+    def logs(self, brain_id: str) -> tuple[str, list[ReplicaLog]]:
         """See `ReplicaReader`."""
         self._count("logs")
         return "cloud", [self._log()] if brain_id == self.brain_id else []
 
-    def log(self, log_id: str) -> tuple[str, StoredLog]:
+    def log(self, log_id: str) -> tuple[str, ReplicaLog]:
         """See `ReplicaReader`."""
         self._count("log")
         if log_id != self.log_id:
@@ -90,9 +90,9 @@ class MemoryReplica:
     def close(self) -> None:
         """Nothing to close."""
 
-    def _log(self) -> StoredLog:
+    def _log(self) -> ReplicaLog:
         holes = sum(row is None for row in self.rows.values())
-        return StoredLog(self.head, "device", holes=holes, brain_id=self.brain_id)
+        return ReplicaLog(self.head, "device", holes=holes, brain_id=self.brain_id)
 
     def _served(self, number: int) -> bytes:
         row = self.rows.get(number)

@@ -19,7 +19,7 @@ KINDS: tuple[Kind, ...] = ("shallow", "deep")
 
 
 @dataclass(frozen=True, slots=True)
-class StoredLog:
+class ReplicaLog:
     """One log at the cloud. Times are ISO 8601, UTC; `holes` counts places without bytes.
 
     `brain_id` is known only where one log was asked for.
@@ -34,9 +34,9 @@ class StoredLog:
     brain_id: str | None = None
 
 
-def read_stored_log(fields: Fields) -> StoredLog:
+def read_stored_log(fields: Fields) -> ReplicaLog:
     """An entry of `GET /logs`, or the answer to `GET /logs/{log_id}`."""
-    return StoredLog(
+    return ReplicaLog(
         head=read_head(fields),
         device_id=fields.name("device_id"),
         parent=fields.uuid_or_none("parent"),

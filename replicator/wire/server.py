@@ -66,7 +66,7 @@ class Envelope:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RecordPlace:
     """A place without bytes: the record's length and leaf, which the tree needs to run on across it."""
 
     first: int
@@ -89,8 +89,8 @@ class BatchRequest:
     """
 
     envelope: Envelope
-    load: Batch | Place
-    holes: tuple[Place, ...] = ()
+    load: Batch | RecordPlace
+    holes: tuple[RecordPlace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,15 +186,15 @@ def _envelope(fields: Fields) -> Envelope:
     return envelope
 
 
-def _place(envelope: Envelope, hole: Fields, data: bytes) -> Place:
+def _place(envelope: Envelope, hole: Fields, data: bytes) -> RecordPlace:
     if envelope.count != 1 or data:
         raise WireError("a hole must have count 1 and no record behind it")
-    return Place(envelope.first, envelope.offset, hole.number("length", least=1), hole.hash("leaf"))
+    return RecordPlace(envelope.first, envelope.offset, hole.number("length", least=1), hole.hash("leaf"))
 
 
-def _places(envelope: Envelope, load: Batch, holes: list[Fields]) -> tuple[Place, ...]:
+def _places(envelope: Envelope, load: Batch, holes: list[Fields]) -> tuple[RecordPlace, ...]:
     """The holes among the records of `load`, each at its offset in the log."""
-    places: list[Place] = []
+    places: list[RecordPlace] = []
     skipped = 0
     for hole in holes:
         number = hole.number("record", least=places[-1].first + 1 if places else envelope.first)
@@ -203,7 +203,7 @@ def _places(envelope: Envelope, load: Batch, holes: list[Fields]) -> tuple[Place
             raise hole.wrong("record", "a record of this batch")
         offset = envelope.offset + skipped + (load.ends[before - 1] if before else 0)
         length = hole.number("length", least=1)
-        places.append(Place(number, offset, length, hole.hash("leaf")))
+        places.append(RecordPlace(number, offset, length, hole.hash("leaf")))
         skipped += length
     return tuple(places)
 

@@ -16,7 +16,7 @@ import pytest
 
 from gradata.cloud.service.api_keys import revoke_key
 from gradata.cloud.store.open import open_store
-from replicator.testing.chaos import NONE, Chaos, Fault, black_hole, cut_answer, drip, finish, garbage, reset
+from replicator.testing.chaos import NONE, Chaos, ProxyFault, black_hole, cut_answer, drip, finish, garbage, reset
 from replicator.wire import problem_body
 from tests.acceptance.conftest import MakeWorld
 from tests.acceptance.front import PASS, Front
@@ -73,7 +73,7 @@ def test_f29_an_unknown_name_and_an_unknown_certificate_are_waited_out(world: Wo
 
 
 @pytest.mark.parametrize("fault", [black_hole(), drip(0.2), reset(), finish(), garbage()], ids=lambda f: f.kind.name)
-def test_f30_corrections_never_feel_the_network(world: World, chaos: Chaos, fault: Fault) -> None:
+def test_f30_corrections_never_feel_the_network(world: World, chaos: Chaos, fault: ProxyFault) -> None:
     """Black hole, drip, resets, garbage: correct() stays in milliseconds; healed, everything arrives once."""
     with world.brain() as brain:
         brain.correct("a", "b")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from replicator.actions import Reset
+from replicator.actions import ResetOrder
 from replicator.errors import SidecarError
 from replicator.model import Anchor, Cursor, DeadLetter, Standing, TreeHead
 from replicator.proof import CompactRange
-from replicator.sidecar import Asked, KeptDeadLetter, Sidecar, SidecarPort
+from replicator.sidecar import KeptDeadLetter, PendingOrders, Sidecar, SidecarPort
 from replicator.testing import MemorySidecar, SidecarRows
 
 Open = Callable[[], SidecarPort]
@@ -147,10 +147,10 @@ def test_a_reset_is_seen_until_the_save_that_carries_it_out(open_sidecar: Open) 
     leader.save(STANDINGS["full"])
     assert leader.asked() is None
 
-    number = person.ask_reset(Reset(cursor(3), confirmed=True))
-    wanted = Reset(cursor(3), confirmed=True, id=number)
+    number = person.ask_reset(ResetOrder(cursor(3), confirmed=True))
+    wanted = ResetOrder(cursor(3), confirmed=True, id=number)
 
-    assert leader.asked() == Asked(wanted)
+    assert leader.asked() == PendingOrders(wanted)
     assert leader.save(STANDINGS["full"]) == wanted
     assert not person.reset_done(number)
     assert leader.save(Standing(cursor(3)), done_reset=number) is None
@@ -161,10 +161,10 @@ def test_a_reset_is_seen_until_the_save_that_carries_it_out(open_sidecar: Open) 
 def test_the_newest_reset_counts_and_older_ones_end_with_it(open_sidecar: Open) -> None:
     """Two orders in a row: the second is carried out; both are done."""
     leader, person = open_sidecar(), open_sidecar()
-    first, second = person.ask_reset(Reset(cursor(1))), person.ask_reset(Reset(Cursor("log-1")))
+    first, second = person.ask_reset(ResetOrder(cursor(1))), person.ask_reset(ResetOrder(Cursor("log-1")))
 
     pending = leader.save(STANDINGS["full"])
-    assert pending == Reset(Cursor("log-1"), id=second)
+    assert pending == ResetOrder(Cursor("log-1"), id=second)
     leader.save(Standing(Cursor("log-1")), done_reset=second)
 
     assert person.reset_done(first)
@@ -174,9 +174,9 @@ def test_the_newest_reset_counts_and_older_ones_end_with_it(open_sidecar: Open) 
 def test_an_order_given_while_an_older_one_is_carried_out_stays(open_sidecar: Open) -> None:
     """Finishing order 1 does not swallow order 2."""
     leader, person = open_sidecar(), open_sidecar()
-    first, second = person.ask_reset(Reset(cursor(1))), person.ask_reset(Reset(cursor(2)))
+    first, second = person.ask_reset(ResetOrder(cursor(1))), person.ask_reset(ResetOrder(cursor(2)))
 
-    assert leader.save(Standing(cursor(1)), done_reset=first) == Reset(cursor(2), id=second)
+    assert leader.save(Standing(cursor(1)), done_reset=first) == ResetOrder(cursor(2), id=second)
     assert not person.reset_done(second)
 
 

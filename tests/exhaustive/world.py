@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from replicator import actions as act
 from replicator.model import Cursor, Head, Hole, Policy, Standing
 from replicator.pacing import Budget
-from replicator.progress import Progress, Tally, Trouble
+from replicator.progress import Progress, ProgressTally, Trouble
 from replicator.proof import CompactRange, leaf_hash
 from replicator.testing.cloud import Replica, head_of, receive
 from replicator.testing.log import compare, cursor_at, read
@@ -71,7 +71,7 @@ class World(NamedTuple):
     letters: frozenset[tuple[str, int]] = frozenset()
     alone: frozenset[bytes] = frozenset()
     """Records that were refused alone."""
-    asked: act.Reset | None = None
+    asked: act.ResetOrder | None = None
     orders: int = 0
     generations: int = 0
     faults: int = 0
@@ -135,7 +135,7 @@ def normalised(p: Progress, took_s: float) -> Progress:
         ),
         generation_ended="broken" if p.generation_ended is not None else None,
         load_tree=p.load_tree if p.load is not None else CompactRange.EMPTY,
-        tally=Tally(),
+        tally=ProgressTally(),
     )
 
 
@@ -254,7 +254,7 @@ def _wait(p: Progress, w: World, action: act.Action) -> Iterator[Move]:
         yield from _orders(w, lambda ordered: act.Woken(reset=ordered))
 
 
-def _orders(w: World, outcome: Callable[[act.Reset | None], act.Outcome | None]) -> Iterator[Move]:
+def _orders(w: World, outcome: Callable[[act.ResetOrder | None], act.Outcome | None]) -> Iterator[Move]:
     """A person's reset, left in the sidecar."""
     if w.asked is not None:
         return
@@ -272,7 +272,7 @@ def _told(w: World) -> World:
 
 
 def _asked(w: World, cursor: Cursor, *, confirmed: bool) -> World:
-    asked = act.Reset(cursor, confirmed, w.orders + 1)
+    asked = act.ResetOrder(cursor, confirmed, w.orders + 1)
     return w._replace(asked=asked, orders=w.orders + 1, happened=w.happened | ORDERED)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradata.brain.brain import Brain
-from replicator.engine import Engine, Ports
+from replicator.engine import Engine, EnginePorts
 from replicator.errors import AppendError, LogError, NotDurableError, SidecarError
 from replicator.log import LogReader, LogWriter
 from replicator.model import Cursor, DeadLetter, Policy, Standing
@@ -244,7 +244,7 @@ def _engine(log: Path, cloud: MemoryCloud, sidecar: Sidecar | None, standing: St
     clock = ManualClock()
     place = sidecar or MemorySidecar()
     return Engine(
-        Ports(LogReader(str(log)), place, MemorySink(cloud), ManualWaker(clock), clock),
+        EnginePorts(LogReader(str(log)), place, MemorySink(cloud), ManualWaker(clock), clock),
         standing,
         endpoint=HERE,
         policy=Policy(),

@@ -11,7 +11,7 @@ from replicator.model import Head
 from replicator.proof import CompactRange, leaf_hash
 from replicator.recovery import restore
 from replicator.testing import MemoryCloud
-from replicator.wire.replica import StoredLog
+from replicator.wire.replica import ReplicaLog
 from tests.faults.paths import HERE, LOG_ID, Tried, check_replication, record, replicated
 from tests.faults.shared import Said, Shared
 
@@ -28,7 +28,7 @@ class MemoryReader:
         self.leaves = [leaf_hash(each) for each in records]
         self.bytes = b"".join(records)
         tree = CompactRange.EMPTY.extended(self.leaves)
-        self.stored = StoredLog(Head(LOG_ID, tree.size, tree.root, len(self.bytes)), "dev_1")
+        self.stored = ReplicaLog(Head(LOG_ID, tree.size, tree.root, len(self.bytes)), "dev_1")
 
     def tile(self, log_id: str, level: int, index: int) -> bytes:
         """One tile: there are fewer than 256 records."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from replicator.testing import chaos as chaotic
-from replicator.testing.chaos import Chaos, Fault, Kind
+from replicator.testing.chaos import Chaos, Kind, ProxyFault
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_without_a_fault_everything_passes(echo: int) -> None:
 
 
 @pytest.mark.parametrize("fault", [chaotic.reset(), chaotic.cut_answer(2, Kind.RESET)])
-def test_a_reset_is_a_reset(echo: int, fault: Fault) -> None:
+def test_a_reset_is_a_reset(echo: int, fault: ProxyFault) -> None:
     """RST, at once or in the middle of the answer."""
     with Chaos(("127.0.0.1", echo)) as chaos:
         chaos.fault = fault
@@ -75,7 +75,7 @@ def test_an_answer_is_cut_where_it_was_said(echo: int) -> None:
 
 
 @pytest.mark.parametrize("fault", [chaotic.black_hole(), chaotic.cut_answer(0, Kind.BLACK_HOLE)])
-def test_a_black_hole_is_silent(echo: int, fault: Fault) -> None:
+def test_a_black_hole_is_silent(echo: int, fault: ProxyFault) -> None:
     """Nothing comes, and nothing ends."""
     with Chaos(("127.0.0.1", echo)) as chaos:
         chaos.fault = fault
@@ -94,7 +94,7 @@ def test_garbage_and_an_orderly_end(echo: int) -> None:
 
 
 @pytest.mark.parametrize(("fault", "least_s"), [(chaotic.latency(0.1), 0.2), (chaotic.drip(0.05), 0.2)])
-def test_slowness_is_as_slow_as_said(echo: int, fault: Fault, least_s: float) -> None:
+def test_slowness_is_as_slow_as_said(echo: int, fault: ProxyFault, least_s: float) -> None:
     """Latency counts in both directions; a drip takes its interval for each byte."""
     with Chaos(("127.0.0.1", echo)) as chaos:
         chaos.fault = fault

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from replicator.actions import Reset
+from replicator.actions import ResetOrder
 from replicator.model import Anchor, Cursor, Standing
 from replicator.proof import CompactRange
 from replicator.sidecar import Sidecar
 
 COMMON = """
 import os, signal, sys
-from replicator.actions import Reset
+from replicator.actions import ResetOrder
 from replicator.model import Anchor, Cursor, DeadLetter, Standing
 from replicator.proof import CompactRange
 from replicator.sidecar import Sidecar, read_only
@@ -145,7 +145,7 @@ def test_f23_kill_before_each_statement_of_a_save_leaves_all_or_nothing(tmp_path
         path = str(tmp_path / f"{statements}.db")
         sidecar = Sidecar.open(path)
         sidecar.save(standing(1), status=b"old")
-        order = sidecar.ask_reset(Reset(Cursor("log-1")))
+        order = sidecar.ask_reset(ResetOrder(Cursor("log-1")))
         sidecar.close()
         command = [sys.executable, "-c", DIE_AT_STATEMENT, path, str(statements)]
         finished = b"finished" in subprocess.run(command, capture_output=True, check=False).stdout

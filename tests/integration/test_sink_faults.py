@@ -42,7 +42,7 @@ from replicator.proof import CompactRange, leaf_hash
 from replicator.sink import HttpSink, Timeouts
 from replicator.sink.carrier import Order
 from replicator.testing import chaos as chaotic
-from replicator.testing.chaos import Chaos, Fault, Kind
+from replicator.testing.chaos import Chaos, Kind, ProxyFault
 from tests.scripted import Scripted, Seen, answer
 
 CANARY = "gk_live_canary_7f3a9c"
@@ -115,7 +115,7 @@ def timed(act: Callable[[], SendOutcome]) -> tuple[SendOutcome, float]:
 @pytest.mark.parametrize(
     "fault", [chaotic.reset(), chaotic.finish(), chaotic.garbage()], ids=["reset", "finish", "garbage"]
 )
-def test_f29_a_broken_network_is_unavailable(chaos: Chaos, open_sink: OpenSink, fault: Fault) -> None:
+def test_f29_a_broken_network_is_unavailable(chaos: Chaos, open_sink: OpenSink, fault: ProxyFault) -> None:
     """A connection that is reset, closed or answered with garbage is an outcome, and the next request goes on."""
     sink = open_sink(chaos.url)
     chaos.fault = fault
@@ -158,7 +158,7 @@ def test_f29_an_unknown_name_is_unavailable(open_sink: OpenSink, monkeypatch: py
     ],
     ids=["black hole", "drip", "stops in the headers", "stops in the body", "latency"],
 )
-def test_f30_every_request_ends_by_its_deadline(chaos: Chaos, open_sink: OpenSink, fault: Fault) -> None:
+def test_f30_every_request_ends_by_its_deadline(chaos: Chaos, open_sink: OpenSink, fault: ProxyFault) -> None:
     """Silence, one byte at a time, an answer that stops: the total deadline ends them; then it goes on."""
     sink = open_sink(chaos.url, timeouts=QUICK)
     assert isinstance(sink.send(sending(), REPORT), Acked)
@@ -415,7 +415,7 @@ def test_a_hole_is_sent_without_its_bytes(server: Scripted, open_sink: OpenSink)
     """The body of a hole is the envelope alone."""
     hole = Hole(0, 0, 5_000_000, leaf_hash(b"large"), Anchor(5_000_000, b"s" * 32))
     open_sink(server.url).send(Send(Cursor(LOG), hole, CompactRange.EMPTY.extended([hole.leaf])), REPORT)
-    assert isinstance(wire.parse_batch(server.seen[0].body, Limits()).load, wire.Place)
+    assert isinstance(wire.parse_batch(server.seen[0].body, Limits()).load, wire.RecordPlace)
 
 
 def test_f48_a_large_batch_is_sent_in_little_memory(chaos: Chaos, open_sink: OpenSink) -> None:

@@ -22,7 +22,7 @@ from typing import Literal
 
 from replicator import actions as act
 from replicator import status as st
-from replicator.engine import Engine, Ports
+from replicator.engine import Engine, EnginePorts
 from replicator.model import Hole, Limits, Policy, Refusal
 from replicator.testing import (
     Fault,
@@ -125,7 +125,7 @@ class ScriptedWorld:
     def _start(self) -> TracedEngine:
         waker = ManualWaker(self.clock)
         engine = TracedEngine(
-            Ports(self.log, self.sidecar, self.sink, waker, self.clock),
+            EnginePorts(self.log, self.sidecar, self.sink, waker, self.clock),
             self.sidecar.load(),
             endpoint=self.endpoint,
             policy=Policy(),
@@ -297,7 +297,7 @@ class ScriptedWorld:
 
     def _do_reset(self, words: list[str]) -> None:
         cursor = self.log.locate("-", int(words[0]))
-        self.sidecar.ask_reset(act.Reset(cursor, confirmed=words[1:] == ["confirmed"]))
+        self.sidecar.ask_reset(act.ResetOrder(cursor, confirmed=words[1:] == ["confirmed"]))
 
     def _do_key(self, words: list[str]) -> None:
         self.sink.key = words[0]

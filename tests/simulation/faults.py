@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from replicator.actions import Reset
+from replicator.actions import ResetOrder
 from replicator.errors import ReplicatorError
 from replicator.log import LogReader
 from replicator.testing import SidecarRows
@@ -291,7 +291,7 @@ def order_again(world: World, directory: Directory, from_size: Callable[[int], i
         cursor = log.locate(log_id=world.new_uuid(), size=from_size(size))
     except ReplicatorError:
         return
-    world.order(directory, Reset(cursor))
+    world.order(directory, ResetOrder(cursor))
 
 
 # ------------------------------------------------------------------------------------------- network

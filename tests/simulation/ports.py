@@ -107,7 +107,7 @@ class Sidecar(MemorySidecar):
         *,
         status: bytes | None = None,
         done_reset: int = 0,
-    ) -> act.Reset | None:
+    ) -> act.ResetOrder | None:
         directory = self._process.directory
         self.rows, self.failing = self._process.rows, directory.sidecar_fails
         if self._process.dies_at == "before save":

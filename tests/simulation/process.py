@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from replicator import actions as act
 from replicator import status as st
-from replicator.engine import Engine, Ports
+from replicator.engine import Engine, EnginePorts
 from replicator.errors import SidecarError
 from replicator.log import LogReader
 from replicator.model import Standing
@@ -110,7 +110,7 @@ class Process:
         self.sink = Sink(directory)
         self.clock = EngineClock(world)
         self.engine = Engine(
-            Ports(LogReader(directory.path, directory.disk), sidecar, self.sink, NoWaiting(), self.clock),
+            EnginePorts(LogReader(directory.path, directory.disk), sidecar, self.sink, NoWaiting(), self.clock),
             standing,
             endpoint=directory.endpoint,
             policy=world.policy,

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from replicator.actions import Reset
+from replicator.actions import ResetOrder
 from replicator.model import Cursor, Identity
 
 from .clock import Clock
@@ -227,11 +227,11 @@ class World:
         for process in directory.processes:
             self.clock.after(self.rng.uniform(0.1, 3.0), process.start)
 
-    def order(self, directory: Directory, reset: Reset) -> None:
+    def order(self, directory: Directory, reset: ResetOrder) -> None:
         """A person's order, left in the sidecar."""
         rows = directory.rows
         rows.last_reset += 1
-        rows.resets[rows.last_reset] = Reset(reset.cursor, reset.confirmed, rows.last_reset)
+        rows.resets[rows.last_reset] = ResetOrder(reset.cursor, reset.confirmed, rows.last_reset)
         directory.touched()
 
     def confirm(self, directory: Directory) -> None:
@@ -245,7 +245,7 @@ class World:
                 self.count(f"confirmed: {engine.progress.retry.trouble.code}")
                 directory.foreign = False
                 directory.excuse("reset", "resend")
-                self.order(directory, Reset(Cursor(self.new_uuid()), confirmed=True))
+                self.order(directory, ResetOrder(Cursor(self.new_uuid()), confirmed=True))
 
     def new_uuid(self) -> str:
         """A uuid out of the seed."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from replicator.engine import Engine, Ports
+from replicator.engine import Engine, EnginePorts
 from replicator.errors import RecordRefusedError
 from replicator.model import Policy
 from replicator.sink import Delivery, DeliverySink
@@ -41,7 +41,7 @@ def replicated(place: Place, steps: int = 400) -> tuple[Engine, MemorySidecar]:
     """An engine that went through `RECORDS` and waits."""
     clock = ManualClock()
     log, sidecar = MemoryLog(*RECORDS), MemorySidecar()
-    ports = Ports(log, sidecar, DeliverySink(place), ManualWaker(clock), clock)
+    ports = EnginePorts(log, sidecar, DeliverySink(place), ManualWaker(clock), clock)
     engine = Engine(ports, None, endpoint="here", policy=Policy(), jitter=lambda: 0.5)
     for _ in range(steps):
         engine.step()

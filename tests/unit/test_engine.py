@@ -6,7 +6,7 @@ import pytest
 
 from replicator import actions as act
 from replicator import status as st
-from replicator.engine import Engine, Host, Ports, SystemClock
+from replicator.engine import Engine, EnginePorts, Host, SystemClock
 from replicator.errors import LogError
 from replicator.model import Cursor, Policy
 from replicator.testing import Fault, ManualClock, ManualWaker, MemoryCloud, MemoryLog, MemorySidecar, MemorySink
@@ -26,7 +26,7 @@ class Bench:
         self.waker = ManualWaker(self.clock)
         self.notices: list[st.Notice] = []
         self.engine = Engine(
-            Ports(self.log, self.sidecar, self.sink, self.waker, self.clock),
+            EnginePorts(self.log, self.sidecar, self.sink, self.waker, self.clock),
             self.sidecar.load() if self.sidecar.failing is None else None,
             endpoint=HERE,
             policy=Policy(),
@@ -120,7 +120,7 @@ def test_an_order_in_the_sidecar_is_carried_out_and_ticked_off() -> None:
     """Another process asks for a reset; the leader sends again, and the order is done."""
     bench = Bench(b"one\n", b"two\n")
     bench.run()
-    number = bench.sidecar.ask_reset(act.Reset(Cursor("log-1")))
+    number = bench.sidecar.ask_reset(act.ResetOrder(Cursor("log-1")))
     bench.run()
     bench.run()
     assert bench.sidecar.reset_done(number)
@@ -143,7 +143,7 @@ def test_a_log_that_cannot_be_looked_at_keeps_its_last_known_length() -> None:
         def end(self) -> int:
             raise LogError("EACCES")
 
-    bench.engine._ports = Ports(Unreadable(), bench.sidecar, bench.sink, bench.waker, bench.clock)
+    bench.engine._ports = EnginePorts(Unreadable(), bench.sidecar, bench.sink, bench.waker, bench.clock)
     assert bench.engine.refresh().log_bytes == 4
 
 

@@ -25,7 +25,7 @@ from replicator.progress import (
     RECORD_BYTES_LIMIT_MIN,
     Heartbeat,
     Progress,
-    Tally,
+    ProgressTally,
     Trouble,
     advance,
     next_action,
@@ -280,7 +280,7 @@ def test_a_confirmed_order_starts_a_client_that_was_stopped_before_it_had_a_curs
     """Stopped by a 410 to its very first question: a confirmed order begins a log, and counts as carried out."""
     p = after(Progress.start(None, policy=POLICY, endpoint=HERE), act.Gone("deleted"))
     assert next_action(p, 0.0) == act.Wait(2.0)
-    p = after(p, act.Woken(reset=act.Reset(Cursor("log-1"), confirmed=True, id=7)))
+    p = after(p, act.Woken(reset=act.ResetOrder(Cursor("log-1"), confirmed=True, id=7)))
     assert next_action(p, 0.0) == act.Begin(None)
     p = after(p, act.Began("log-2"))
     assert next_action(p, 0.0) == act.Checkpoint(Standing(Cursor("log-2"), None, HERE), (), 7)
@@ -289,7 +289,7 @@ def test_a_confirmed_order_starts_a_client_that_was_stopped_before_it_had_a_curs
 def test_an_order_without_a_cursor_to_move_waits_in_the_sidecar() -> None:
     """Without a cursor there is nothing to reset: the order is not taken up, so that it is not lost either."""
     p = changed(Progress.start(None, policy=POLICY, endpoint=HERE), retry__not_before=1.0)
-    assert after(p, act.Woken(reset=act.Reset(Cursor("log-1"), id=7))) == p
+    assert after(p, act.Woken(reset=act.ResetOrder(Cursor("log-1"), id=7))) == p
 
 
 # ------------------------------------------------------------------------------ refused in a row
@@ -321,7 +321,7 @@ def test_a_cursor_that_is_reset_begins_to_count_refused_records_anew() -> None:
         isolation__suspect=3,
         isolation__left_out=(1,),
     )
-    p = after(p, act.Woken(reset=act.Reset(Cursor("-"))))
+    p = after(p, act.Woken(reset=act.ResetOrder(Cursor("-"))))
     assert (
         p.cursor.size,
         p.isolation.refused_in_a_row,
@@ -334,7 +334,7 @@ def test_a_cursor_that_is_reset_begins_to_count_refused_records_anew() -> None:
 def test_f35b_an_order_to_stay_does_not_forget_what_was_refused() -> None:
     """The cursor meets nothing again, so the next refusal is still the third in a row."""
     p = changed(at(2), caught_up=True, isolation__refused_in_a_row=2)
-    p = after(p, act.Woken(reset=act.Reset(cursor_at("log-1", LOG[:3]), id=1)))
+    p = after(p, act.Woken(reset=act.ResetOrder(cursor_at("log-1", LOG[:3]), id=1)))
     assert (p.cursor.size, p.isolation.refused_in_a_row, p.saving.reset_id) == (2, 2, 1)
 
 
@@ -407,7 +407,7 @@ def test_a_cloud_that_rolls_back_while_records_are_sent_again_still_acknowledges
 def test_a_confirmed_order_is_carried_out_at_a_cloud_that_turns_out_to_have_the_log() -> None:
     """Ordered to send everything again: the head that was known is passed, not jumped to."""
     p = at(4, retry__trouble=Trouble("gone", "deleted", 410))
-    p = after(p, act.Woken(reset=act.Reset(Cursor("-"), confirmed=True)))
+    p = after(p, act.Woken(reset=act.ResetOrder(Cursor("-"), confirmed=True)))
     p = after(changed(p, saving__durable=p.standing), act.Heard(CLOUD, head(4)))
     assert (p.cursor.size, p.compare, standing_of(p).resend) == (0, (), head(4).tree_head)
 
@@ -630,7 +630,7 @@ def test_a_checkpoint_takes_out_what_it_saved() -> None:
 
 def test_an_order_that_comes_with_a_checkpoint_is_carried_out_once() -> None:
     """The sidecar gives the order until it is saved as done; meanwhile it counts only the first time."""
-    order = act.Reset(Cursor("-"), id=3)
+    order = act.ResetOrder(Cursor("-"), id=3)
     p = after(changed(at(2), saving__durable=None), act.Saved(order))
     assert (p.cursor.size, p.saving.reset_id, standing_of(p).resend) == (0, 3, head(2).tree_head)
     again = after(changed(p, saving__not_before=9.0, caught_up=True), act.Woken(reset=order))
@@ -639,27 +639,27 @@ def test_an_order_that_comes_with_a_checkpoint_is_carried_out_once() -> None:
 
 def test_an_order_never_moves_the_cursor_forward() -> None:
     """Only an ack or proof does that; a place ahead means here."""
-    p = after(at(1, caught_up=True), act.Woken(reset=act.Reset(cursor_at("-", LOG[:3]))))
+    p = after(at(1, caught_up=True), act.Woken(reset=act.ResetOrder(cursor_at("-", LOG[:3]))))
     assert p.cursor == at(1).cursor
     assert standing_of(p).resend is None
 
 
 def test_an_order_to_stay_keeps_the_evidence_of_what_was_acknowledged() -> None:
     """The place was located in a log that was replaced meanwhile: the next read must find that out."""
-    p = after(at(1, caught_up=True), act.Woken(reset=act.Reset(cursor_at("-", (b"other\n",)))))
+    p = after(at(1, caught_up=True), act.Woken(reset=act.ResetOrder(cursor_at("-", (b"other\n",)))))
     assert p.cursor == at(1).cursor
 
 
 def test_an_order_that_is_not_confirmed_does_not_end_a_stop() -> None:
     """Stopped on purpose: only who has seen why may start it again."""
     p = at(2, retry__trouble=Trouble("gone", "deleted", 410))
-    assert after(p, act.Woken(reset=act.Reset(Cursor("-")))).retry.trouble == p.retry.trouble
+    assert after(p, act.Woken(reset=act.ResetOrder(Cursor("-")))).retry.trouble == p.retry.trouble
 
 
 def test_a_confirmed_order_makes_another_cloud_the_present_one() -> None:
     """Held before another cloud at another address: confirmed, its name is forgotten and the next one taken."""
     p = at(2, retry__trouble=Trouble("held"), endpoint="https://there/api/v1")
-    p = after(p, act.Woken(reset=act.Reset(Cursor("-"), confirmed=True)), now=3.0)
+    p = after(p, act.Woken(reset=act.ResetOrder(Cursor("-"), confirmed=True)), now=3.0)
     assert p.standing == Standing(Cursor("log-1"), None, "https://there/api/v1", head(2).tree_head)
     assert (p.retry.trouble, p.heartbeat.due_at, p.endpoint_changed) == (None, 3.0, False)
 
@@ -1005,7 +1005,7 @@ def test_what_was_read_is_let_go_before_the_cursor_may_move() -> None:
         after(sending(at(0, sizing__batch_bytes=4)), act.Acked(CLOUD, head(2))),
         after(loaded, act.Gone("deleted")),
         after(elsewhere, act.Heard("cloud-2", head(0))),
-        after(changed(loaded, saving__durable=None), act.Saved(act.Reset(Cursor("-")))),
+        after(changed(loaded, saving__durable=None), act.Saved(act.ResetOrder(Cursor("-")))),
     ):
         assert p.load is None
 
@@ -1051,7 +1051,7 @@ def test_a_new_generation_stays_with_its_cloud_and_forgets_what_was_refused() ->
 
 def test_the_log_is_read_after_each_move_of_the_cursor() -> None:
     """Back, forward, sent again, ordered or in a new generation: not caught up, and nothing left to compare."""
-    order = act.Reset(Cursor("-"))
+    order = act.ResetOrder(Cursor("-"))
     moved = [
         after(following(3, caught_up=True, compare=(head(1),)), act.Compared(cursor_at("log-1", LOG[:1]))),
         after(at(1, caught_up=True, compare=(head(3),)), act.Compared(cursor_at("log-1", LOG[:3]))),
@@ -1072,7 +1072,9 @@ def test_a_refusal_is_void_where_the_cursor_moved_or_the_cloud_spoke() -> None:
     p = after(at(1, compare=(head(3),), isolation__refusal=why), act.Compared(cursor_at("log-1", LOG[:3])))
     assert p.isolation.refusal is None
     assert (
-        after(at(2, caught_up=True, isolation__refusal=why), act.Woken(reset=act.Reset(Cursor("-")))).isolation.refusal
+        after(
+            at(2, caught_up=True, isolation__refusal=why), act.Woken(reset=act.ResetOrder(Cursor("-")))
+        ).isolation.refusal
         is None
     )
 
@@ -1156,7 +1158,7 @@ def test_a_read_takes_what_policy_and_limits_leave() -> None:
 
 def test_a_confirmed_order_lets_a_stopped_client_go_on_at_once() -> None:
     """Not later, whatever was waited for; what was about to begin or to be compared is dropped."""
-    order = act.Reset(Cursor("-"), confirmed=True, id=7)
+    order = act.ResetOrder(Cursor("-"), confirmed=True, id=7)
     gone = Trouble("gone", "deleted", 410)
     for p in (
         after(
@@ -1173,7 +1175,7 @@ def test_a_confirmed_order_lets_a_stopped_client_go_on_at_once() -> None:
 
 def test_a_confirmed_order_to_a_client_that_is_not_stopped_is_an_order_like_others() -> None:
     """It knows its cloud still; and without a cursor it waits."""
-    order = act.Reset(Cursor("-"), confirmed=True, id=7)
+    order = act.ResetOrder(Cursor("-"), confirmed=True, id=7)
     assert standing_of(after(at(2, caught_up=True), act.Woken(reset=order))).cloud_id == CLOUD
     waiting = changed(Progress.start(None, policy=POLICY, endpoint=HERE), retry__not_before=1.0)
     assert after(waiting, act.Woken(reset=order)) == waiting
@@ -1199,7 +1201,7 @@ def test_requests_say_which_cloud_they_mean() -> None:
 def test_the_first_ack_makes_the_cloud_and_its_address_the_known_ones() -> None:
     """From then on another cloud, or another address, is noticed; and each request is counted, answered or not."""
     nameless = Standing(cursor_at("log-1", LOG[:1]))
-    p = changed(at(1), standing=nameless, saving__durable=nameless, tally=Tally(requests=3, duplicates=5))
+    p = changed(at(1), standing=nameless, saving__durable=nameless, tally=ProgressTally(requests=3, duplicates=5))
     p = after(sending(p), act.Acked(CLOUD, head(4), duplicates=2))
     assert p.standing == Standing(cursor_at("log-1", LOG), CLOUD, HERE)
     assert (p.tally.requests, p.tally.duplicates) == (4, 7)
@@ -1244,9 +1246,9 @@ def test_f29_the_first_failure_waits_for_backoff_alone() -> None:
 def test_a_jump_is_no_rewind_and_a_rewind_begins_to_count_refusals_anew() -> None:
     """What is behind was refused in another time."""
     p = after(at(1, compare=(head(3),), limits=Limits(records=1)), act.Compared(cursor_at("log-1", LOG[:3])))
-    assert p.tally == Tally(jumps=1)
+    assert p.tally == ProgressTally(jumps=1)
     p = after(at(3, compare=(head(1),), isolation__refused_in_a_row=2), act.Compared(cursor_at("log-1", LOG[:1])))
-    assert (p.tally, p.isolation.refused_in_a_row) == (Tally(rewinds=1), 0)
+    assert (p.tally, p.isolation.refused_in_a_row) == (ProgressTally(rewinds=1), 0)
 
 
 def test_f15_a_refused_record_that_turns_out_to_be_too_long_goes_as_a_hole() -> None:

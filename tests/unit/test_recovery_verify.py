@@ -12,7 +12,7 @@ from replicator.model import Anchor, Cursor, Standing
 from replicator.proof import CompactRange, leaf_hash, leaf_hashes
 from replicator.recovery import local as local_module
 from replicator.recovery.local import LocalTree
-from replicator.recovery.verify import Comparison, Verdict
+from replicator.recovery.verify import Comparison, ReplicaVerdict
 from replicator.testing.replica import LOG_ID, MemoryReplica
 from replicator.tiles import TileLostError, different, hashes_of, leaves_at, tree_at
 
@@ -36,12 +36,12 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "events.jsonl"
 
 
-def verdict(log: Path, replica: MemoryReplica, here: Standing | None, *, deep: bool = True) -> Verdict:
+def verdict(log: Path, replica: MemoryReplica, here: Standing | None, *, deep: bool = True) -> ReplicaVerdict:
     """What a comparison finds."""
     return Comparison(str(log), replica, deep=deep).verdict(here, brain_id="brain")
 
 
-def named(found: Verdict) -> dict[int, str]:
+def named(found: ReplicaVerdict) -> dict[int, str]:
     """Each named record with what differs."""
     return {each.number: each.what for each in found.named}
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from replicator.actions import Reset
+from replicator.actions import ResetOrder
 from replicator.errors import SidecarError
 from replicator.model import Anchor, Cursor, DeadLetter, Standing
 from replicator.proof import CompactRange
@@ -247,7 +247,7 @@ def test_what_no_exchange_brings_back_waits_for_the_disk(path: str) -> None:
     assert not synced(lambda: sidecar.save(moved))
     assert synced(lambda: sidecar.save(moved, [letter]))
     assert synced(lambda: sidecar.save(moved, done_reset=1))
-    assert synced(lambda: sidecar.ask_reset(Reset(begun.cursor)))
+    assert synced(lambda: sidecar.ask_reset(ResetOrder(begun.cursor)))
     assert not synced(lambda: sidecar.save_status(b"{}"))
 
 
@@ -262,10 +262,10 @@ def test_f24_a_sidecar_deleted_while_open_is_made_anew(path: str) -> None:
     person = Sidecar.open(path, may_set_aside=False)
 
     assert person.load() == LATER
-    number = person.ask_reset(Reset(STANDING.cursor))
+    number = person.ask_reset(ResetOrder(STANDING.cursor))
     asked = sidecar.asked()
     assert asked is not None
-    assert asked.reset == Reset(STANDING.cursor, id=number)
+    assert asked.reset == ResetOrder(STANDING.cursor, id=number)
     person.close()
     sidecar.close()
 
@@ -273,7 +273,7 @@ def test_f24_a_sidecar_deleted_while_open_is_made_anew(path: str) -> None:
 def test_an_order_lost_with_its_sidecar_is_an_error_not_done(path: str) -> None:
     """A person is never told that a reset was carried out when the file with it was set aside."""
     person = Sidecar.open(path)
-    number = person.ask_reset(Reset(STANDING.cursor))
+    number = person.ask_reset(ResetOrder(STANDING.cursor))
     os.unlink(path)
 
     with pytest.raises(SidecarError, match="lost"):
@@ -522,7 +522,7 @@ def test_a_view_shows_what_was_saved_and_makes_nothing(path: str) -> None:
     assert not os.path.lexists(path)
     sidecar = Sidecar.open(path)
     sidecar.save(STANDING, status=b"{}")
-    sidecar.ask_reset(Reset(LATER.cursor))
+    sidecar.ask_reset(ResetOrder(LATER.cursor))
 
     view = read_only(path)
 

@@ -9,7 +9,7 @@ import pytest
 from replicator import actions as act
 from replicator import status as st
 from replicator.model import DeadLetter, Policy, Standing, TreeHead
-from replicator.progress import Progress, Tally, Trouble
+from replicator.progress import Progress, ProgressTally, Trouble
 from replicator.testing.log import cursor_at
 from replicator.wire import Report
 from tests.support.fields import changed
@@ -27,7 +27,7 @@ def at(size: int, **fields: object) -> Progress:
 
 
 def shown(p: Progress, before: st.Status | None = None, *, log_bytes: int = 14, now: str = NOW) -> st.Status:
-    return st.build(p, st.Facts(log_bytes, now), before)
+    return st.build(p, st.StatusFacts(log_bytes, now), before)
 
 
 def codes(before: Progress, after: Progress) -> list[str]:
@@ -58,10 +58,10 @@ def test_the_state_names_what_holds_records_up(p: Progress, state: str) -> None:
 
 def test_a_status_says_all_that_is_known() -> None:
     """Each field from where it comes: the progress, its tally, the facts, and what was known before."""
-    tally = Tally(11, 12, 13, 14, 15, 16, 17, 18)
+    tally = ProgressTally(11, 12, 13, 14, 15, 16, 17, 18)
     cursor = replace(cursor_at("log-1", LOG[:2]), parent="log-0")
     p = at(2, tally=tally, retry__failures=19, standing=Standing(cursor, "cloud-1", "https://there/api/v1"))
-    facts = st.Facts(15, NOW, 20, THEN, 21, "host", "1.0", "since", brief=True)
+    facts = st.StatusFacts(15, NOW, 20, THEN, 21, "host", "1.0", "since", brief=True)
     before = st.Status("live", THEN, HERE, log_id="log-1", offset=8, crash="a crash", last_ack_at="long ago")
     assert st.build(p, facts, before) == st.Status(
         state="lagging",
@@ -248,7 +248,7 @@ def test_the_program_that_embeds_it_says_what_mends_a_thing() -> None:
     hints = {**st.HINTS, "denied": "run: orders login"}
     denied = at(1, retry__trouble=Trouble("denied", "no", 401))
     (notice,) = st.notices(at(1), denied, hints)
-    said = st.build(denied, st.Facts(14, NOW), None, hints)
+    said = st.build(denied, st.StatusFacts(14, NOW), None, hints)
     assert (notice.hint, said.trouble and said.trouble.hint) == ("run: orders login", "run: orders login")
 
 

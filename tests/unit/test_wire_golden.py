@@ -197,7 +197,7 @@ def test_golden_answers_are_read(name: str) -> None:
                 CLOUD,
                 PARENT,
                 LIVE,
-                wire.Place(2, END_OF_TWO, len(RECORDS[2]), leaf_hash(RECORDS[2])),
+                wire.RecordPlace(2, END_OF_TWO, len(RECORDS[2]), leaf_hash(RECORDS[2])),
             ),
         ),
     ],
@@ -230,8 +230,8 @@ def test_f35_a_golden_batch_with_holes_is_taken_apart() -> None:
     got = wire.parse_batch(golden("v2/ingest-holes.request"), LIMITS)
     assert Batch(0, 0, RECORDS[1], (len(RECORDS[1]),)) == got.load
     assert (
-        wire.Place(0, 0, len(RECORDS[0]), leaf_hash(RECORDS[0])),
-        wire.Place(2, END_OF_TWO, len(RECORDS[2]), leaf_hash(RECORDS[2])),
+        wire.RecordPlace(0, 0, len(RECORDS[0]), leaf_hash(RECORDS[0])),
+        wire.RecordPlace(2, END_OF_TWO, len(RECORDS[2]), leaf_hash(RECORDS[2])),
     ) == got.holes
 
 

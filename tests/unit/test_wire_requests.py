@@ -78,8 +78,8 @@ def test_a_batch_without_status_is_one() -> None:
 def test_a_hole_is_taken_apart() -> None:
     """A place without bytes gives its length and leaf."""
     got = wire.parse_batch(body(b"", count=1, hole=HOLE), LIMITS)
-    assert wire.Place(4, 40, 9, bytes.fromhex("cd" * 32)) == got.load
-    assert isinstance(got.load, wire.Place)
+    assert wire.RecordPlace(4, 40, 9, bytes.fromhex("cd" * 32)) == got.load
+    assert isinstance(got.load, wire.RecordPlace)
     assert got.load.end == 49
 
 
@@ -143,7 +143,7 @@ def test_f35_holes_among_records_are_taken_apart() -> None:
     got = wire.parse_batch(body(count=5, holes=HOLES), LIMITS)
     leaf = bytes.fromhex(HOLE["leaf"])  # type: ignore[arg-type]
     assert Batch(4, 40, RECORDS, (9, 10, 12)) == got.load
-    assert (wire.Place(5, 49, 9, leaf), wire.Place(7, 59, 9, leaf)) == got.holes
+    assert (wire.RecordPlace(5, 49, 9, leaf), wire.RecordPlace(7, 59, 9, leaf)) == got.holes
 
 
 @pytest.mark.parametrize(
@@ -379,7 +379,8 @@ def test_f35_a_batch_with_holes_crosses(batch: list[bytes], chosen: set[int]) ->
     assert isinstance(got.load, Batch)
     assert list(got.load.records()) == [record for number, record in enumerate(batch) if number not in holes]
     assert got.holes == tuple(
-        wire.Place(number, ends[number] - len(batch[number]), len(batch[number]), leaves[number]) for number in holes
+        wire.RecordPlace(number, ends[number] - len(batch[number]), len(batch[number]), leaves[number])
+        for number in holes
     )
 
 
@@ -390,7 +391,7 @@ def test_a_hole_crosses(record: bytes) -> None:
     send = Send(Cursor(LOG), hole, CompactRange.EMPTY.extended([hole.leaf]))
     request = wire.batch_request(IDENTITY, send, REPORT)
     assert request.data == b""
-    assert wire.Place(0, 0, hole.length, hole.leaf) == wire.parse_batch(request.head, Limits()).load
+    assert wire.RecordPlace(0, 0, hole.length, hole.leaf) == wire.parse_batch(request.head, Limits()).load
 
 
 @given(st.binary(max_size=300) | st.binary(max_size=50).map(lambda tail: body() + tail))

@@ -22,7 +22,7 @@ from replicator.errors import WireError
 from replicator.framing import split
 from replicator.model import Batch, Limits
 from replicator.wire import (
-    Place,
+    RecordPlace,
     Report,
     is_name,
     parse_batch,
@@ -56,7 +56,7 @@ def read_batch(principal: Principal, body: bytes, limits: Limits) -> Append:
     )
 
 
-def _lines(batch: Batch, holes: Sequence[Place]) -> Lines:
+def _lines(batch: Batch, holes: Sequence[RecordPlace]) -> Lines:
     lines = read_lines(bytes(batch.data), batch.ends)
     return with_holes(lines, [(hole.first - batch.first, hole.length, hole.leaf) for hole in holes]) if holes else lines
 
