@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 NAME = "dead-letters"
 HELP = "list records that the cloud refused, try them again, or give them up"
-SHOWN_MAX = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +99,9 @@ def run(options: Options, terminal: Terminal) -> int:
 
 def _wanted(log: str, ids: tuple[int, ...]) -> list[KeptDeadLetter]:
     """Those of these ids (none: all); ConfigurationError for an id that is none."""
-    from replicator.sidecar import DEAD_LETTERS_READ_MAX, read_only, sidecar_path
+    from replicator import recovery
 
-    view = read_only(sidecar_path(log))
-    found: list[KeptDeadLetter] = []
-    if view is not None:
-        try:
-            while page := view.dead_letters(after=found[-1].id if found else 0):
-                found.extend(page)
-                if len(page) < DEAD_LETTERS_READ_MAX or len(found) >= SHOWN_MAX:
-                    break
-        finally:
-            view.close()
+    found = recovery.dead_letters(log)
     unknown = set(ids) - {kept.id for kept in found}
     if unknown:
         raise ConfigurationError(
@@ -187,7 +177,7 @@ def _said(outcome: object) -> dict[str, object]:
 
 
 def _drop(log: str, letters: list[KeptDeadLetter], options: Options, terminal: Terminal) -> int:
-    from replicator.sidecar import Sidecar, sidecar_path
+    from replicator import recovery
 
     if not options.json:
         terminal.out(f"from {len(letters):,} dead letters → to none of these; the log keeps their bytes")
@@ -196,11 +186,7 @@ def _drop(log: str, letters: list[KeptDeadLetter], options: Options, terminal: T
         if not terminal.confirm(f"give up {len(letters):,} dead letters", yes=options.yes):
             terminal.fail("not confirmed: nothing was changed")
             return PROBLEM
-        sidecar = Sidecar.open(sidecar_path(log), may_set_aside=False)
-        try:
-            dropped = sidecar.drop_dead_letters([kept.id for kept in letters])
-        finally:
-            sidecar.close()
+        dropped = recovery.drop_dead_letters(log, [kept.id for kept in letters])
     if options.json:
         terminal.json({"dropped": dropped, "wanted": len(letters), "dry_run": options.dry_run})
     elif not options.dry_run:

@@ -68,14 +68,17 @@ class LogWriter:
         """Append one record and make it durable.
 
         AppendError: no part of it is in the log. NotDurableError: it is there and will be replicated, but the
-        disk refused to say that it is durable; do not append it again. LogError: this path is no log.
+        disk refused to say that it is durable; do not append it again. LogError: this path is no log. ValueError: it
+        is no record, which has exactly one newline, at its end; nothing was written.
         """
-        assert record.find(b"\n") == len(record) - 1 >= 0, "a record has exactly one newline, at its end"
+        if record.find(b"\n") != len(record) - 1 or not record:
+            raise ValueError("a record has exactly one newline, at its end")
         return self._append(record)
 
     def append_run(self, records: bytes) -> Appended:
         """Append whole records, one behind the other, in one piece: as `append`, all of them or none."""
-        assert records.endswith(b"\n"), "whole records end with a newline"
+        if not records.endswith(b"\n"):
+            raise ValueError("whole records end with a newline")
         return self._append(records)
 
     def _append(self, record: bytes) -> Appended:

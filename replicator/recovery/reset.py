@@ -1,4 +1,4 @@
-"""What a person orders when something went wrong: go back and send again, try a dead letter once more.
+"""What a person orders when something went wrong: go back, and send again from there.
 
 Orders that concern the cursor are left in the sidecar and carried out by whoever leads, now or later, exactly once;
 so they need no lease and never fight with a live replicator. Nothing here deletes, truncates or skips anything.
@@ -12,14 +12,8 @@ from dataclasses import dataclass
 from replicator import actions as act
 from replicator.errors import CursorError
 from replicator.log import LogReader
-from replicator.model import MIB, Batch, Cursor, Standing
-from replicator.proof import leaf_hashes
-from replicator.sidecar import KeptDeadLetter, Sidecar, read_only, sidecar_path
-from replicator.sink import Sink
-from replicator.wire import Report
-
-RETRY_RECORD_BYTES_MAX = 64 * MIB
-"""A dead letter longer than this is never read back into memory for a retry."""
+from replicator.model import Cursor, Standing
+from replicator.sidecar import Sidecar, read_only, sidecar_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,38 +81,3 @@ def standing(log_path: str) -> Standing | None:
         return view.load()
     finally:
         view.close()
-
-
-def retry_dead_letter(log_path: str, kept: KeptDeadLetter, sink: Sink) -> act.SendOutcome:
-    """Send the bytes of one dead letter again, to the place that the cloud keeps for them.
-
-    An accepted one is no dead letter any more. The outcome is the cloud's; CursorError if the log no longer holds
-    the record. Safe to repeat, and beside a live replicator: the cloud fills a place only with its own leaf.
-    """
-    letter = kept.letter
-    here = standing(log_path)
-    if here is None or here.cursor.log_id != letter.log_id:
-        raise CursorError(
-            f"dead letter {kept.id} belongs to an earlier generation of the log",
-            hint="its record is gone from here; drop the dead letter",
-            code="letter_of_earlier_generation",
-        )
-    reader = LogReader(log_path)
-    there = reader.locate(log_id=letter.log_id, offset=letter.offset)
-    found = reader.read(act.Read(there, RETRY_RECORD_BYTES_MAX, 1, RETRY_RECORD_BYTES_MAX))
-    if not isinstance(found, act.Found) or not isinstance(found.load, Batch) or len(found.load.data) != letter.length:
-        raise CursorError(
-            f"the record of dead letter {kept.id} cannot be read from the log as it was",
-            hint="drop the dead letter",
-            code="letter_unreadable",
-        )
-    report = Report("live", reader.end(), 0, None, 1, "unknown")
-    after = there.tree.extended(leaf_hashes(found.load.views()))
-    outcome = sink.send(act.Send(there, found.load, after, here.cloud_id), report)
-    if isinstance(outcome, act.Acked) and not outcome.refused_count:
-        sidecar = Sidecar.open(sidecar_path(log_path), may_set_aside=False)
-        try:
-            sidecar.drop_dead_letters([kept.id])
-        finally:
-            sidecar.close()
-    return outcome

@@ -53,6 +53,35 @@ def test_example_delivery(tmp_path: Path) -> None:
     db.close()
 
 
+REFUSING = """
+from replicator import DeliverySink, RecordRefusedError, Replicator
+
+def deliver(batch):
+    for index, record in enumerate(batch.records):
+        if b"bad" in record:
+            raise RecordRefusedError(index, "no price")
+
+with Replicator("app.jsonl", endpoint="shop", open_sink=lambda: DeliverySink(deliver)) as replicator:
+    print(replicator.drain(timeout_s=30).reason)
+"""
+
+
+def test_example_dead_letters(tmp_path: Path) -> None:
+    """A record that the function refused is listed with its words, sent again, or given up; its bytes stay."""
+    lines = b'{"order": 1}\n{"order": "bad"}\n{"order": 3}\n'
+    for giving_up in (True, False):
+        place = tmp_path / str(giving_up)
+        place.mkdir()
+        (place / "app.jsonl").write_bytes(lines)
+        done = subprocess.run([sys.executable, "-c", REFUSING], cwd=place, capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "caught_up"
+        listed, *delivered, left = run("dead_letters", place, **({"GIVE_UP": "1"} if giving_up else {})).splitlines()
+        assert listed == "1 1 refused no price"
+        assert delivered == ([] if giving_up else ['delivered 1 (b\'{"order": "bad"}\\n\',)'])
+        assert left == "0 left"
+        assert (place / "app.jsonl").read_bytes() == lines
+
+
 def test_example_writer(tmp_path: Path) -> None:
     """The line is in the log."""
     run("writer", tmp_path)

@@ -33,6 +33,12 @@ API = {
     "replicator.loop": ("replicator/loop.py", ("Replicator", "Drained")),
     "replicator.sink": ("replicator/sink/http.py", ("Sink", "HttpSink")),
     "replicator.sink.delivery": ("replicator/sink/delivery.py", ("DeliverySink", "Delivery")),
+    "replicator.recovery": (
+        "replicator/recovery/letters.py",
+        ("dead_letters", "retry_dead_letter", "drop_dead_letters"),
+    ),
+    "replicator.recovery.reset": ("replicator/recovery/reset.py", ("ResetPlan", "plan_reset", "order_reset")),
+    "replicator.sidecar": ("replicator/sidecar/port.py", ("KeptDeadLetter",)),
     "replicator.log": ("replicator/log/appending.py", ("LogWriter", "Appended")),
     "replicator.model": ("replicator/model.py", ("Identity", "Policy", "Cursor", "DeadLetter")),
     "replicator.status": ("replicator/status.py", ("Status", "Shown", "Notice")),
@@ -137,8 +143,14 @@ def _shown(action: argparse.Action) -> str:
 def _api(module: str) -> str:
     path, names = API[module]
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    return "\n".join(_of_class(classes[name], module) for name in names)
+    found = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    return "\n".join(_of_public(found[name], module) for name in names)
+
+
+def _of_public(node: ast.ClassDef | ast.FunctionDef, module: str) -> str:
+    if isinstance(node, ast.ClassDef):
+        return _of_class(node, module)
+    return "\n".join([f"### {module}.{node.name}", "", *_of_function(node)])
 
 
 def _of_class(node: ast.ClassDef, module: str) -> str:

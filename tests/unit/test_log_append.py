@@ -83,10 +83,12 @@ def test_f01_a_torn_tail_is_ended_and_the_record_is_intact(path: Path, torn: byt
 
 
 @pytest.mark.parametrize("record", [b"", b"{}", b"{}\n\n", b"\n{}\n", b"{\n}\n"])
-def test_a_record_without_exactly_one_newline_is_a_programmers_error(path: Path, record: bytes) -> None:
-    """The assertion comes before anything is written."""
-    with pytest.raises(AssertionError):
+def test_what_is_not_one_record_is_refused(path: Path, record: bytes) -> None:
+    """A library user's mistake, not the engine's: ValueError, also under -O, before anything is written."""
+    with pytest.raises(ValueError, match="exactly one newline"):
         LogWriter(str(path)).append(record)
+    with pytest.raises(ValueError, match="end with a newline"):
+        LogWriter(str(path)).append_run(record.removesuffix(b"\n") + b"x")
     assert not path.exists()
 
 

@@ -1,0 +1,86 @@
+"""Dead letters, for a person: which there are, send one again, give some up. Their bytes stay in the log.
+
+All of it works beside a live replicator, and without one. Nothing here changes the log or the cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from replicator import actions as act
+from replicator.errors import CursorError
+from replicator.log import LogReader
+from replicator.model import MIB, Batch
+from replicator.proof import leaf_hashes
+from replicator.recovery.reset import standing
+from replicator.sidecar import DEAD_LETTERS_READ_MAX, KeptDeadLetter, Sidecar, read_only, sidecar_path
+from replicator.sink import Sink
+from replicator.wire import Report
+
+RETRY_RECORD_BYTES_MAX = 64 * MIB
+"""A dead letter longer than this is never read back into memory for a retry."""
+DEAD_LETTERS_SHOWN_MAX = 100_000
+"""At most so many dead letters are listed."""
+
+
+def dead_letters(log_path: str) -> list[KeptDeadLetter]:
+    """The records of this log that were refused for good, oldest first, at most DEAD_LETTERS_SHOWN_MAX of them.
+
+    Each has an `id`, the time `at` (ISO 8601, UTC), and as `letter` its place in the log, the code and detail of the
+    refusal. SidecarError if the sidecar cannot be read; an empty list if there is none yet.
+    """
+    view = read_only(sidecar_path(log_path))
+    if view is None:
+        return []
+    found: list[KeptDeadLetter] = []
+    try:
+        while page := view.dead_letters(after=found[-1].id if found else 0):
+            found.extend(page)
+            if len(page) < DEAD_LETTERS_READ_MAX or len(found) >= DEAD_LETTERS_SHOWN_MAX:
+                break
+    finally:
+        view.close()
+    return found
+
+
+def retry_dead_letter(log_path: str, kept: KeptDeadLetter, sink: Sink) -> act.SendOutcome:
+    """Send the bytes of one dead letter again, to the place that the cloud keeps for them.
+
+    An accepted one is no dead letter any more. The outcome is the cloud's; CursorError if the log no longer holds
+    the record. Safe to repeat, and beside a live replicator: the cloud fills a place only with its own leaf.
+    """
+    letter = kept.letter
+    here = standing(log_path)
+    if here is None or here.cursor.log_id != letter.log_id:
+        raise CursorError(
+            f"dead letter {kept.id} belongs to an earlier generation of the log",
+            hint="its record is gone from here; drop the dead letter",
+            code="letter_of_earlier_generation",
+        )
+    reader = LogReader(log_path)
+    there = reader.locate(log_id=letter.log_id, offset=letter.offset)
+    found = reader.read(act.Read(there, RETRY_RECORD_BYTES_MAX, 1, RETRY_RECORD_BYTES_MAX))
+    if not isinstance(found, act.Found) or not isinstance(found.load, Batch) or len(found.load.data) != letter.length:
+        raise CursorError(
+            f"the record of dead letter {kept.id} cannot be read from the log as it was",
+            hint="drop the dead letter",
+            code="letter_unreadable",
+        )
+    report = Report("live", reader.end(), 0, None, 1, "unknown")
+    after = there.tree.extended(leaf_hashes(found.load.views()))
+    outcome = sink.send(act.Send(there, found.load, after, here.cloud_id), report)
+    if isinstance(outcome, act.Acked) and not outcome.refused_count:
+        drop_dead_letters(log_path, [kept.id])
+    return outcome
+
+
+def drop_dead_letters(log_path: str, ids: Iterable[int]) -> int:
+    """Give these dead letters up: they are listed no more, their bytes stay in the log. How many there were.
+
+    SidecarError if the sidecar cannot be written. Safe to repeat.
+    """
+    sidecar = Sidecar.open(sidecar_path(log_path), may_set_aside=False)
+    try:
+        return sidecar.drop_dead_letters(ids)
+    finally:
+        sidecar.close()
