@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gradata.agents import editing
-from gradata.agents.hosts import AGENTS
-from gradata.agents.model import Edited
+from gradata.agents.catalog import AGENTS
+from gradata.agents.model import Agent, AgentFile, AgentPlace, Edited
 
 CORPUS = Path(__file__).parents[1] / "fixtures" / "agents"
 BRAIN = "/home/u/brain"
@@ -23,12 +23,43 @@ PROGRAM = ("/usr/local/bin/gradata",)
 MISSING = "missing"
 
 
+def _file(agent: str, name: str) -> AgentFile:
+    """One of an agent's files as in a home where nothing is."""
+    found = AGENTS[agent].files(AgentPlace("/home/u"), BRAIN)
+    return next(file for file in found if Path(file.path).name == name)
+
+
+FILES = {
+    "claude-code": ("claude-code", _file("claude-code", "settings.json")),
+    "codex": ("codex", replace(_file("codex", "hooks.json"), path="/home/u/.codex/config.toml", format="toml")),
+    "codex-hooks": ("codex", _file("codex", "hooks.json")),
+    "codex-clear": ("codex", _file("codex", "config.toml")),
+    "cursor": ("cursor", _file("cursor", "mcp.json")),
+    "cursor-hooks": ("cursor", _file("cursor", "hooks.json")),
+    "gemini": ("gemini", _file("gemini", "settings.json")),
+    "hermes": ("hermes", _file("hermes", "config.yaml")),
+    "opencode": ("opencode", _file("opencode", "opencode.json")),
+}
+"""By folder of the corpus: the agent, and which of its files. `codex`: where the user's hooks are in config.toml;
+`codex-clear`: where they are not, so that it is only cleared."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One configuration of one agent."""
+    """One configuration of one agent's file."""
 
-    agent: str
+    folder: str
     name: str
+
+    @property
+    def agent(self) -> Agent:
+        """Whose file it is."""
+        return AGENTS[FILES[self.folder][0]]
+
+    @property
+    def file(self) -> AgentFile:
+        """Which file it is."""
+        return FILES[self.folder][1]
 
     @property
     def before(self) -> str | None:
@@ -37,27 +68,27 @@ class Case:
 
     def text(self, part: str) -> str | None:
         """One part of the case; None if there is no such file."""
-        path = CORPUS / self.agent / f"{self.name}.{part}"
+        path = CORPUS / self.folder / f"{self.name}.{part}"
         return path.read_bytes().decode() if path.exists() else None
 
     def install(self, text: str | None, made: Edited | None = None) -> Edited:
         """Install into this text."""
         known = None if made is None else made.made
-        agent = AGENTS[self.agent]
-        return editing.install(agent, text, brain=BRAIN, program=PROGRAM, name=self.name, made=known)
+        return editing.install(self.agent, self.file, text, brain=BRAIN, program=PROGRAM, made=known)
 
     def uninstall(self, installed: Edited, text: str | None = None) -> Edited:
         """Uninstall from what was installed, or from `text`."""
         held = text if text is not None else installed.text
-        assert held is not None
-        return editing.uninstall(AGENTS[self.agent], held, brain=BRAIN, name=self.name, made=installed.made)
+        if held is None:
+            return Edited(None, {})
+        return editing.uninstall(self.agent, self.file, held, brain=BRAIN, made=installed.made)
 
 
 def cases() -> Iterator[Case]:
     """All of the corpus, and of each agent a file that is not there."""
-    for agent in AGENTS:
-        yield Case(agent, MISSING)
-        yield from (Case(agent, path.stem) for path in sorted((CORPUS / agent).glob("*.before")))
+    for folder in FILES:
+        yield Case(folder, MISSING)
+        yield from (Case(folder, path.stem) for path in sorted((CORPUS / folder).glob("*.before")))
 
 
 def main() -> None:
@@ -69,7 +100,7 @@ def main() -> None:
         installed = case.install(case.before)
         gone = case.uninstall(installed)
         for part, text in (("after", installed.text), ("uninstalled", gone.text)):
-            path = CORPUS / case.agent / f"{case.name}.{part}"
+            path = CORPUS / case.folder / f"{case.name}.{part}"
             path.parent.mkdir(parents=True, exist_ok=True)
             if text is None:
                 path.unlink(missing_ok=True)

@@ -1,27 +1,33 @@
 """What a home's agents have of gradata: plain facts for `doctor`. Reads files, changes none, raises nothing.
 
-Older cloud-sync entries that are still there; entries under names that the host ignores; our hooks, and when each
-last ran. What could not be read is a fact too: silence must never look like health.
+For each host that is on this machine: whether our hooks are all there, whether the host runs them as far as its files
+show, and when they last ran, recorded and recalled. Older entries that sync, capture twice or never run are facts too,
+and so is what could not be read: silence must never look like health.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from gradata.agents import editing, fired
-from gradata.agents.hosts import AGENTS, entry_id
+from gradata.agents import editing, fired, install_record
+from gradata.agents.catalog import AGENTS
+from gradata.agents.command import entry_id
+from gradata.agents.files import read_text
 from gradata.agents.known import entries
-from gradata.agents.model import Agent, Kind, UnsureError
+from gradata.agents.model import Agent, AgentFile, AgentPlace, AgentTrust, Entry, UnsureError
 
-FILE_BYTES_MAX = 4 * 1024 * 1024
+NOT_KNOWN = AgentTrust("unknown")
 
 
 @dataclass(frozen=True, slots=True)
 class OldFact:
     """An entry of an older version. `sync`: it syncs with the cloud. `ignored`: its host never runs it.
 
-    `words` say what and where, `command` what to run.
+    `stays`: installing leaves it there, since it neither syncs nor records edits. `words` say what and where,
+    `command` what to do.
     """
 
     agent: str
@@ -32,26 +38,31 @@ class OldFact:
     ignored: bool
     words: str
     command: str
+    stays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class HookFact:
-    """One of our entries. Times in seconds since the epoch; `last_fired_at` None: it never ran since it was installed.
+class AgentFact:
+    """One host on this machine, for one brain. Times in seconds since the epoch; None: never, or not known.
 
-    `trouble`: what it could not do when it ran last, in words; None: nothing. `unknown_forms`: how often the host's
-    words were not understood. `command` writes the entries anew.
+    `missing`: events that have no entry of ours, with their file. `trouble`: what a hook could not do when it ran
+    last. `unknown_forms`: how often the host's words were not understood. `command` writes the entries anew.
     """
 
     agent: str
-    file: str
-    event: str
-    kind: Kind
+    title: str
     brain: str
-    installed_at: float | None
-    last_fired_at: float | None
-    trouble: str | None
-    unknown_forms: int
-    command: str
+    files: tuple[str, ...]
+    installed: Literal["yes", "partly", "no"]
+    missing: tuple[str, ...] = ()
+    trust: AgentTrust = NOT_KNOWN
+    installed_at: float | None = None
+    last_fired_at: float | None = None
+    last_capture_at: float | None = None
+    last_recall_at: float | None = None
+    trouble: str | None = None
+    unknown_forms: int = 0
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,83 +75,146 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class AgentsFound:
     """All of it."""
 
     old: tuple[OldFact, ...] = ()
-    hooks: tuple[HookFact, ...] = ()
+    agents: tuple[AgentFact, ...] = ()
     unread: tuple[Unread, ...] = ()
 
 
-def findings(home: str, brain: str | None = None) -> Found:
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """One file and what stands in it."""
+
+    place: AgentPlace
+    file: AgentFile
+    tree: Any
+    entries: tuple[Entry, ...]
+
+
+def findings(home: str, brain: str | None = None, *, environ: Mapping[str, str] | None = None) -> AgentsFound:
     """The facts of every agent below `home`; with `brain` (absolute), entries of other brains are left out.
 
-    An older entry that names no brain is everybody's. Takes some milliseconds; a YAML file of normal size 20 ms.
+    Homes that `environ` moves are looked at beside the usual ones, and those that were named when installing. An older
+    entry that names no brain is everybody's. Takes some milliseconds; a YAML file of normal size 20 ms.
     """
     old: list[OldFact] = []
-    hooks: list[HookFact] = []
+    facts: list[AgentFact] = []
     unread: list[Unread] = []
     for agent in AGENTS.values():
-        file = os.path.join(home, *agent.file)
-        try:
-            text = read_text(file)
-            if text is None or "gradata" not in text:
-                continue
-            tree = editing.read(agent, text, file).tree
-        except (UnsureError, OSError) as error:
-            unread.append(Unread(agent.name, file, str(error)))
+        held: list[_Looked] = []
+        for each in _look(agent, home, environ or {}, brain):
+            if isinstance(each, _Looked):
+                held.append(each)
+            else:
+                unread.append(each)
+        old += [fact for looked in held for fact in _old(agent, looked, brain)]
+        brains = [brain] if brain is not None else _brains(held)
+        facts += [_fact(home, agent, name, held) for name in brains if held]
+    return AgentsFound(tuple(old), tuple(facts), tuple(unread))
+
+
+def _look(agent: Agent, home: str, environ: Mapping[str, str], brain: str | None) -> Iterator[_Looked | Unread]:
+    """The files of a host, wherever it has a home. Nothing where the host is not on this machine."""
+    seen: set[str] = set()
+    for place in install_record.places(home, agent, environ):
+        if not os.path.isdir(agent.folder(place)):
             continue
-        for entry in entries(agent, tree):
-            if brain is not None and entry.brain not in (None, brain):
+        for file in agent.files(place, brain):
+            if file.path in seen:
                 continue
-            command = f"gradata install --agent {agent.name} --brain {entry.brain or brain or 'DIR'}"
-            if entry.ours and entry.kind is not None and entry.brain is not None:
-                hooks.append(_hook(home, agent, file, entry.event, entry.kind, entry.brain))
-            elif not entry.ours:
-                why = "syncs with the cloud" if entry.sync else "is of an older version"
-                if entry.ignored:
-                    why = f"{agent.title} does not know this event and never runs it"
-                old.append(
-                    OldFact(
-                        agent.name, file, entry.event, entry.brain, entry.sync, entry.ignored,
-                        f"{entry.what} in {file} {why}", command,
-                    )
-                )  # fmt: skip
-    return Found(tuple(old), tuple(hooks), tuple(unread))
+            seen.add(file.path)
+            try:
+                text = read_text(file.path)
+                tree = editing.read(file, text).tree if text is not None and "gradata" in text else {}
+            except (UnsureError, OSError) as error:
+                yield Unread(agent.name, file.path, str(error))
+                continue
+            yield _Looked(place, file, tree, tuple(entries(agent, tree)))
 
 
-def read_text(file: str) -> str | None:
-    """The file's text; None if there is none. UnsureError for what is no text; OSError as it comes."""
-    try:
-        with open(file, "rb") as opened:
-            held = opened.read(FILE_BYTES_MAX + 1)
-    except FileNotFoundError:
-        return None
-    if len(held) > FILE_BYTES_MAX:
-        raise UnsureError(f"{file} is larger than {FILE_BYTES_MAX:,} bytes", hint="add the entry yourself")
-    try:
-        return held.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = held.count(b"\n", 0, error.start) + 1
-        raise UnsureError(f"{file}, line {line}: it is no UTF-8 text", hint="mend it") from error
+def _brains(held: Iterable[_Looked]) -> list[str]:
+    found = {entry.brain for each in held for entry in each.entries if entry.ours and entry.brain is not None}
+    return sorted(found)
 
 
-def _hook(home: str, agent: Agent, file: str, event: str, kind: Kind, brain: str) -> HookFact:
-    said = fired.last(home, entry_id(agent.name, brain), kind)
-    unknown, trouble = said.get("unknown_forms", 0), said.get("trouble")
-    return HookFact(
+def _old(agent: Agent, looked: _Looked, brain: str | None) -> Iterator[OldFact]:
+    for entry in looked.entries:
+        stops = looked.file.keep_clear and entry.path[0] == "hooks"
+        if brain is not None and entry.brain not in (None, brain) and not stops:
+            continue
+        if entry.ours and not stops:
+            continue
+        if not (stops or entry.sync or entry.captures or entry.ignored):
+            continue  # what else an older version wrote does its work beside ours
+        command = f"run: gradata install --agent {agent.name} --brain {entry.brain or brain or 'DIR'}"
+        why = "syncs with the cloud" if entry.sync else "records what ours records too"
+        if entry.ignored:
+            why = f"{agent.title} does not know this event and never runs it"
+            command = command if entry.sync or entry.captures else f"take it out of {looked.file.path}"
+        if stops:
+            why = f"{agent.title} does not know this key, and some versions do not start with it"
+        yield OldFact(
+            agent.name, looked.file.path, entry.event, entry.brain, entry.sync, entry.ignored,
+            f"{entry.what} in {looked.file.path} {why}", command,
+            stays=not (stops or entry.sync or entry.captures),
+        )  # fmt: skip
+
+
+def _fact(home: str, agent: Agent, brain: str, looked: list[_Looked]) -> AgentFact:
+    written = [each for each in looked if each.file.hooks]
+    homes = {agent.folder(each.place) for each in written if any(_is_mine(entry, brain) for entry in each.entries)}
+    if homes:  # another home of the host, where nothing was installed, is not half an installation
+        written = [each for each in written if agent.folder(each.place) in homes]
+    missing: list[str] = []
+    trust = NOT_KNOWN
+    present = 0
+    for each in written:
+        mine = [entry for entry in each.entries if _is_mine(entry, brain)]
+        present += len(mine)
+        missing += _missing(each.file, mine)
+        if mine and agent.trust is not None:
+            said = agent.trust(each.place, each.file, each.tree, mine)
+            trust = said if trust.state in ("unknown", "trusted") else trust
+    entry = entry_id(agent.name, brain)
+    said_of = {kind: fired.last(home, entry, kind) for kind in ("capture", "recall", "mcp")}
+    troubles = [said.get("trouble") for said in said_of.values()]
+    unknown = said_of["capture"].get("unknown_forms", 0)
+    return AgentFact(
         agent=agent.name,
-        file=file,
-        event=event,
-        kind=kind,
+        title=agent.title,
         brain=brain,
-        installed_at=_seconds(said.get("installed_at")),
-        last_fired_at=_seconds(said.get("fired_at")),
-        trouble=trouble if isinstance(trouble, str) else None,
+        files=tuple(each.file.path for each in written),
+        installed="no" if not present else "partly" if missing else "yes",
+        missing=tuple(missing),
+        trust=trust,
+        installed_at=_latest(said_of.values(), "installed_at"),
+        last_fired_at=_latest(said_of.values(), "fired_at"),
+        last_capture_at=_latest([said_of["capture"]], "captured_at"),
+        last_recall_at=_latest([said_of["recall"]], "recalled_at"),
+        trouble=next((trouble for trouble in troubles if isinstance(trouble, str)), None),
         unknown_forms=unknown if isinstance(unknown, int) else 0,
         command=f"gradata install --agent {agent.name} --brain {brain}",
     )
 
 
-def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+def _is_mine(entry: Entry, brain: str) -> bool:
+    return entry.ours and entry.brain == brain
+
+
+def _missing(file: AgentFile, mine: list[Entry]) -> list[str]:
+    """The entries that a release of today writes and that are not there."""
+    there = {(entry.kind, editing.place_of(entry)) for entry in mine}
+    kinds = {entry.kind for entry in mine}
+    return [
+        f"{hook.place[-1]} in {file.path}"
+        for hook in file.hooks
+        if ((hook.kind, hook.place) not in there if hook.in_list else hook.kind not in kinds)
+    ]
+
+
+def _latest(records: Iterable[Mapping[str, Any]], name: str) -> float | None:
+    values = [said.get(name) for said in records]
+    times = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    return max(times, default=None)

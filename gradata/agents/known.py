@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gradata.agents.hosts import kind_in
+from gradata.agents.command import kind_in
 from gradata.agents.model import Agent, Entry, Path
 
 DEPTH_MAX = 40
@@ -25,6 +25,9 @@ _SYNC = re.compile(
     r"\bgradata\.hooks\.session_close\b|\bgradata\.(?:cloud|sync)\b"
     r"|gradata(?:\.exe)?['\"]?\s+(?:sync|push|cloud|session)\b|cloud[_-]sync"
 )
+_MODULE = re.compile(r"\bgradata\.hooks\.(\w+)")
+_CAPTURING = frozenset({"auto_correct", "claude_code"})
+"""Those of the SDK's hook modules (0.6.0 has 20) that record an edit as a correction; `session_close` is what syncs."""
 _OURS = re.compile(r"--entry['\",\s=]+gradata:")
 _ID = re.compile(r"gradata:([a-z-]+):(.+)")
 _SUFFIX = re.compile(r":[A-Za-z_]+:[A-Za-z_][\w.]*$")
@@ -64,11 +67,14 @@ def _entry(agent: Agent, node: Mapping[Any, Any], path: Path) -> Entry | None:
     if not (_GRADATA.search(said) or named) or "hooks" in node:
         return None
     ours = _OURS.search(said) is not None
-    sync = not ours and (_SYNC.search(said) is not None or event in agent.session_end)
+    module = found.group(1) if (found := _MODULE.search(said)) else None
+    sync = _SYNC.search(said) is not None or (module is None and event in agent.session_end)
+    captures = module in _CAPTURING or named
     command = " ".join(_words({"command": node.get("command", ""), "args": node.get("args", [])})) or said
     return Entry(
-        path, event, command, ours, sync, _brain(node), kind_in(command) if ours else None, event in agent.ignored
-    )
+        path, event, command, ours, sync and not ours, _brain(node), kind_in(command) if ours else None,
+        ignored=event in agent.unknown_events, captures=captures and not ours,
+    )  # fmt: skip
 
 
 def _words(value: Any) -> Iterator[str]:

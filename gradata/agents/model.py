@@ -1,4 +1,4 @@
-"""What is said about an agent's configuration file and its entries: frozen values, no I/O.
+"""What is said about an agent's configuration files and their entries: frozen values, no I/O.
 
 An *entry* is one hook (or server) in such a file. A *path* leads to it from the root: keys and indexes. What an edit
 had to make around it, or found empty there, is its `Made`: with it, taking the entry out gives the bytes of before.
@@ -7,13 +7,14 @@ had to make around it, or found empty there, is its `Made`: with it, taking the 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from replicator.errors import ReplicatorError
 
-Format = Literal["json", "yaml", "toml"]
+Format = Literal["json", "yaml", "toml", "plugin"]
 Kind = Literal["capture", "recall", "session-close", "mcp"]
 Key = str | int
 Path = tuple[Key, ...]
@@ -30,7 +31,7 @@ class UnsureError(ReplicatorError):
 class Hook:
     """An entry that we write: where (the keys of its list, or of itself where `item` is a mapping's value), and how.
 
-    `item` holds COMMAND where the command line goes and ARGUMENTS where its arguments alone go.
+    `item` holds COMMAND where the command line goes, and PROGRAM and ARGUMENTS where its parts go alone.
     """
 
     kind: Kind
@@ -40,24 +41,80 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentFile:
+    """One file of a host. `hooks` are written into it; without any it is only cleared of older entries.
+
+    `blank`: what a file that we begin holds besides our entries, as text. `keep_clear`: the host refuses entries in
+    this file, so those of every brain are taken out.
+    """
+
+    path: str
+    format: Format
+    hooks: tuple[Hook, ...] = ()
+    session_close: Hook | None = None
+    blank: str = ""
+    keep_clear: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPlace:
+    """Where a host is looked for: the user's home, the environment, and `own`, the host's own folder if it was named.
+
+    A named folder wins over the environment's variables, and those over the home.
+    """
+
+    home: str
+    environ: Mapping[str, str] = field(default_factory=dict)
+    own: str | None = None
+
+    def folder(self, variable: str | None, *default: str) -> str:
+        """The host's own folder: the one that was named, the variable's, or `default` below the home."""
+        if self.own is not None:
+            return os.path.abspath(self.own)
+        said = self.environ.get(variable, "") if variable is not None else ""
+        if said:
+            return os.path.abspath(self.home + said[1:] if said == "~" or said.startswith("~/") else said)
+        return os.path.join(self.home, *default)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTrust:
+    """Whether the host will run our entries, as far as its files show it. `why` and `cure` for `doctor`."""
+
+    state: Literal["trusted", "untrusted", "off", "unknown"]
+    why: str = ""
+    cure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Agent:
-    """One host: its file below the user's home, and what we write there."""
+    """One host: how its files are found, what it calls the end of a session, and what must be said to its user.
+
+    `folder` is the host's own: without it the host is not on this machine. `files` looks at the disk. `default` is
+    where the folder is if nothing moves it. `trust` is asked with a file that has entries of ours.
+    """
 
     name: str
     title: str
-    file: tuple[str, ...]
-    format: Format
-    hooks: tuple[Hook, ...]
-    session_close: Hook | None = None
+    folder: Callable[[AgentPlace], str]
+    default: tuple[str, ...]
+    files: Callable[[AgentPlace, str | None], tuple[AgentFile, ...]]
     session_end: tuple[str, ...] = ()
     """Events at the end of a session: an older version's entry there is a cloud-sync entry."""
-    ignored: tuple[str, ...] = ()
-    """Events that the host silently ignores."""
+    unknown_events: tuple[str, ...] = ()
+    """Events that older versions wrote and the host silently ignores."""
+    consent: str = ""
+    """What a person must do before the host runs a new entry."""
+    trust: Callable[[AgentPlace, AgentFile, Any, Sequence[Entry]], AgentTrust] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One of gradata's entries, as found. `ours`: written by this version. `sync`: it syncs with the cloud."""
+    """One of gradata's entries, as found. `ours`: written by this version.
+
+    Of older versions' entries, `sync`: it syncs with the cloud; `captures`: it records what ours records too;
+    `ignored`: its host never runs it.
+    """
 
     path: Path
     event: str
@@ -67,6 +124,7 @@ class Entry:
     brain: str | None = None
     kind: Kind | None = None
     ignored: bool = False
+    captures: bool = False
 
     @property
     def what(self) -> str:
@@ -84,7 +142,7 @@ class Edited:
     added: tuple[str, ...] = ()
     removed: tuple[Entry, ...] = ()
     left: tuple[Entry, ...] = ()
-    """Older entries of other brains: not ours to move now."""
+    """Older entries that stay: of other brains, or of this one, where they neither sync nor capture."""
     graduation: Mapping[str, str] | None = None
     """By brain: the older version's command that also graduates lessons, to be run by our session-close."""
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_brain, add_json, settled
+from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from gradata.agents.install import Outcome, Plan
+    from gradata.agents.install import InstallOutcome, InstallPlan
+    from gradata.agents.model import AgentPlace
     from gradata.cli.terminal import Terminal
 
 NAME = "install"
@@ -20,14 +21,15 @@ AGENT_NAMES = ("claude-code", "codex", "gemini", "cursor", "hermes", "opencode",
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What was asked for."""
+class InstallOptions:
+    """What was asked for, of `gradata install` and `gradata uninstall`."""
 
     agent: str
     brain: str | None
     json: bool
     dry_run: bool
     yes: bool
+    home: str | None = None
     session_close: bool = False
 
 
@@ -42,50 +44,67 @@ def add_parser(commands: Subparsers) -> None:
         epilog="Exit codes: 0 done, or nothing to do; 1 a file was left as it is, because it is not certain how to"
         " change it; 2 wrong usage.",
     )
-    add_agent(parser, "which agent; all: those that are on this machine")
-    add_brain(parser)
-    add_json(parser)
-    parser.add_argument("--dry-run", action="store_true", help="show the diff, and change nothing")
-    parser.add_argument("--yes", action="store_true", help="do not ask on a terminal; elsewhere nothing is asked")
+    add_arguments(parser, "which agent; all: those that are on this machine")
     parser.add_argument(
         "--session-close",
         action="store_true",
         help="also write the hook that replicates at a session's end while write-through is switched off",
     )
-    parser.set_defaults(
-        run=lambda chosen, terminal: run(
-            Options(chosen.agent, chosen.brain, chosen.json, chosen.dry_run, chosen.yes, chosen.session_close), terminal
-        )
-    )
+    parser.set_defaults(run=lambda chosen, terminal: run(options_of(chosen), terminal))
 
 
-def add_agent(parser: argparse.ArgumentParser, what: str) -> None:
-    """`--agent NAME`."""
+def add_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+    """The arguments that installing and uninstalling share."""
     parser.add_argument("--agent", required=True, choices=AGENT_NAMES, help=what)
+    parser.add_argument(
+        "--home",
+        metavar="DIR",
+        help="the agent's own folder, if it is neither the usual one nor named by the environment"
+        " (what CODEX_HOME, HERMES_HOME or CLAUDE_CONFIG_DIR would name)",
+    )
+    add_brain(parser)
+    add_json(parser)
+    parser.add_argument("--dry-run", action="store_true", help="show the diff, and change nothing")
+    parser.add_argument("--yes", action="store_true", help="do not ask on a terminal; elsewhere nothing is asked")
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def options_of(chosen: argparse.Namespace) -> InstallOptions:
+    """What was asked for. ConfigurationError if a folder is named for several agents."""
+    if chosen.home is not None and chosen.agent == "all":
+        raise ConfigurationError("--home names one agent's folder", hint="give it together with --agent NAME")
+    return InstallOptions(
+        chosen.agent, chosen.brain, chosen.json, chosen.dry_run, chosen.yes, chosen.home,
+        getattr(chosen, "session_close", False),
+    )  # fmt: skip
+
+
+def run(options: InstallOptions, terminal: Terminal) -> int:
     """Show what changes, and change it."""
     from gradata.agents import install
 
     brain = settled(options.brain).brain_dir
-    home, argv = home_of(), install.program()
+    place, argv = place_of(options), install.program()
     plans = [
-        install.plan_install(
-            home, agent, brain, argv=argv, asked=options.agent != "all", session_close=options.session_close
-        )
+        plan
         for agent in install.chosen_agents(options.agent)
+        for plan in install.plan_install(
+            place, agent, brain, argv=argv, asked=options.agent != "all", session_close=options.session_close
+        )
     ]
-    return carry_out(options, terminal, plans, lambda plan: install.write(home, plan))
+    return carry_out(options, terminal, plans)
 
 
-def home_of() -> str:
-    """The user's home: where agents keep their configuration."""
-    return os.path.expanduser("~")
+def place_of(options: InstallOptions) -> AgentPlace:
+    """Where the agents are looked for."""
+    from gradata.agents.model import AgentPlace
+
+    return AgentPlace(os.path.expanduser("~"), os.environ, options.home)
 
 
-def carry_out(options: Options, terminal: Terminal, plans: list[Plan], write: Callable[[Plan], Outcome]) -> int:
+def carry_out(options: InstallOptions, terminal: Terminal, plans: list[InstallPlan]) -> int:
     """Show the plans, ask where a person can be asked, write, and say what came of it."""
+    from gradata.agents.install import write
+
     changes = [plan for plan in plans if plan.outcome.action == "changed"]
     if not options.json:
         for plan in plans:
@@ -103,7 +122,7 @@ def carry_out(options: Options, terminal: Terminal, plans: list[Plan], write: Ca
     return PROBLEM if any(outcome.action == "refused" for outcome in outcomes) else FINE
 
 
-def show(outcome: Outcome, terminal: Terminal) -> None:
+def show(outcome: InstallOutcome, terminal: Terminal) -> None:
     """The diff, and what is to be known about it."""
     if outcome.diff:
         terminal.out(outcome.diff.rstrip("\n").replace("\r", ""))
@@ -111,7 +130,7 @@ def show(outcome: Outcome, terminal: Terminal) -> None:
         terminal.say(f"{outcome.agent}: {sentence}")
 
 
-def finish(outcome: Outcome, terminal: Terminal, *, dry_run: bool) -> None:
+def finish(outcome: InstallOutcome, terminal: Terminal, *, dry_run: bool) -> None:
     """One line of what was done."""
     match outcome.action:
         case "changed":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gradata.cli.commands import Subparsers, add_brain, add_json
-from gradata.cli.install import Options, add_agent, carry_out, home_of
+from gradata.cli.commands import Subparsers
+from gradata.cli.install import InstallOptions, add_arguments, carry_out, options_of, place_of
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
@@ -24,23 +24,17 @@ def add_parser(commands: Subparsers) -> None:
         epilog="Exit codes: 0 done, or nothing to do; 1 a file was left as it is, because it is not certain how to"
         " change it; 2 wrong usage.",
     )
-    add_agent(parser, "which agent, or all")
-    add_brain(parser)
-    add_json(parser)
-    parser.add_argument("--dry-run", action="store_true", help="show the diff, and change nothing")
-    parser.add_argument("--yes", action="store_true", help="do not ask on a terminal; elsewhere nothing is asked")
-    parser.set_defaults(
-        run=lambda chosen, terminal: run(
-            Options(chosen.agent, chosen.brain, chosen.json, chosen.dry_run, chosen.yes), terminal
-        )
-    )
+    add_arguments(parser, "which agent, or all")
+    parser.set_defaults(run=lambda chosen, terminal: run(options_of(chosen), terminal))
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: InstallOptions, terminal: Terminal) -> int:
     """Show what changes, and change it. The brain may be gone already."""
     from gradata.agents import install
     from gradata.config.settings import Settings
 
-    brain, home = Settings.resolve(options.brain).brain_dir, home_of()
-    plans = [install.plan_uninstall(home, agent, brain) for agent in install.chosen_agents(options.agent)]
-    return carry_out(options, terminal, plans, lambda plan: install.write(home, plan))
+    brain, place = Settings.resolve(options.brain).brain_dir, place_of(options)
+    plans = [
+        plan for agent in install.chosen_agents(options.agent) for plan in install.plan_uninstall(place, agent, brain)
+    ]
+    return carry_out(options, terminal, plans)

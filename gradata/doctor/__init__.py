@@ -5,7 +5,8 @@ Each finding says what is, since when, how much waits, and what to run. It must 
 the cloud away and the sidecar lost: so a part that could not be looked at is itself a finding, and silence (nothing
 captured, nothing acknowledged) is one too, for no backlog can show what was never written.
 
-`facts` are the values, `checks_local` and `checks_replication` the checks, `format` how times and troubles are said.
+`facts` are the values; `checks_local`, `checks_replication` and `checks_agents` the checks; `format` says how times and
+troubles are said.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from gradata.doctor import checks_local, checks_replication
+from gradata.doctor import checks_agents, checks_local, checks_replication
 from gradata.doctor.facts import (
     DiskFact,
     EventsFact,
@@ -57,8 +58,8 @@ _CHECKS: tuple[Callable[[Facts, Local], Finding], ...] = (
     checks_replication.cloud,
     checks_replication.clock,
     checks_local.sidecar,
-    checks_local.hooks,
-    checks_local.old_hooks,
+    checks_agents.hooks,
+    checks_agents.old_hooks,
     checks_local.disk,
     checks_local.file_events,
     checks_local.sqlite,
@@ -70,7 +71,7 @@ def examine(facts: Facts) -> tuple[Finding, ...]:
     if not facts.brain_exists or facts.local is None:
         hint = f"make one with: gradata init {facts.brain_dir}"
         return (Finding("brain", "fail", f"no brain at {facts.brain_dir} ({facts.brain_from}); {hint}"),)
-    findings = [check(facts, facts.local) for check in _CHECKS]
+    findings = [*(check(facts, facts.local) for check in _CHECKS), *checks_agents.agents(facts)]
     return tuple(sorted(findings, key=lambda finding: _RANK[finding.status]))
 
 

@@ -1,9 +1,9 @@
-"""Checks of this machine: the brain, its files, the disk, file events, and the agents that should capture. Pure."""
+"""Checks of this machine: the brain, its files, the disk and file events. Pure."""
 
 from __future__ import annotations
 
 from gradata.doctor.facts import Facts, Finding, FindingStatus
-from gradata.doctor.format import ago, at, lasting, of_bytes
+from gradata.doctor.format import ago, at, of_bytes
 from gradata.hints import hint_of
 from gradata.replicate.state import Local
 
@@ -131,49 +131,6 @@ def file_events(facts: Facts, _: Local) -> Finding:
     cure = "sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288"
     said = f"{found.trouble} ({found.limits}): other processes' events are found by the timer, within 2 s; {cure}"
     return Finding("file_events", "warn", said)
-
-
-def old_hooks(facts: Facts, _: Local) -> Finding:
-    """Entries of older versions in the agents' configurations: the cloud-sync ones are what went silent."""
-    found = facts.agents
-    if found is None:
-        return Finding("old_hooks", "skip", "the agents were not looked at")
-    if found.unread:
-        first = found.unread[0]
-        return Finding("old_hooks", "warn", f"{first.file} ({first.agent}) could not be looked through: {first.why}")
-    if not found.old:
-        return Finding("old_hooks", "ok", "none")
-    worst = min(found.old, key=lambda old: (not old.sync, not old.ignored))
-    syncing = sum(old.sync for old in found.old)
-    said = f"{len(found.old)}, {syncing} of them for cloud sync: {worst.words}; run: {worst.command}"
-    return Finding("old_hooks", "warn", said)
-
-
-def hooks(facts: Facts, _: Local) -> Finding:
-    """Whether the hooks that capture have ever fired, and what they could not do."""
-    found = facts.agents
-    if found is None or not found.hooks:
-        return Finding("hooks", "skip", "no agent's configuration names this brain; run: gradata install --agent all")
-    silent = facts.thresholds.silent_s
-    never = [
-        hook for hook in found.hooks
-        if hook.kind != "session-close"  # no session may ever end
-        and hook.last_fired_at is None and hook.installed_at is not None and facts.now - hook.installed_at > silent
-    ]  # fmt: skip
-    if never:
-        first = never[0]
-        names = ", ".join(sorted({hook.agent for hook in never}))
-        since = lasting(facts.now - (first.installed_at or facts.now))
-        said = f"never fired since they were installed {since} ago: {names} ({first.event} in {first.file})"
-        return Finding("hooks", "warn", f"{said}; is the agent used? run: {first.command}")
-    troubled = next((hook for hook in found.hooks if hook.trouble is not None or hook.unknown_forms), None)
-    if troubled is not None:
-        what = troubled.trouble or f"{troubled.unknown_forms} calls of the host were not understood"
-        return Finding("hooks", "warn", f"{troubled.agent}, {troubled.event}: {what}; run: {troubled.command}")
-    fired = [hook.last_fired_at for hook in found.hooks if hook.last_fired_at is not None]
-    names = ", ".join(sorted({hook.agent for hook in found.hooks}))
-    last = f"the last one fired {ago(facts, max(fired))}" if fired else "none has fired yet"
-    return Finding("hooks", "ok", f"{names}: {last}")
 
 
 def sqlite(facts: Facts, _: Local) -> Finding:

@@ -123,7 +123,7 @@ def _local_facts(settings: Settings, environ: Mapping[str, str]) -> Facts:
         records=_records(place.log),
         disk=_disk(place.path),
         events=_events(place.path),
-        agents=findings(settings.home, settings.brain_dir),
+        agents=findings(settings.home, settings.brain_dir, environ=environ),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from gradata.replicate.state import CloudSide, Local
 
 if TYPE_CHECKING:
-    from gradata.agents import Found
+    from gradata.agents import AgentsFound
 
 FindingStatus = Literal["ok", "skip", "missing", "warn", "fail", "error"]
 
@@ -119,7 +119,7 @@ class Facts:
     records: RecordsFact = RecordsFact()
     disk: DiskFact | None = None
     events: EventsFact = EventsFact()
-    agents: Found | None = None
+    agents: AgentsFound | None = None
     """None: they were not looked at."""
     auth_log: str | None = None
     """Its path, if it exists."""

@@ -8,7 +8,8 @@ from typing import get_args
 
 import pytest
 
-from gradata.agents import Found, HookFact, OldFact, Unread
+from gradata.agents import AgentFact, AgentsFound, OldFact, Unread
+from gradata.agents.model import AgentTrust
 from gradata.doctor import (
     DiskFact,
     EventsFact,
@@ -53,13 +54,14 @@ def status(code: str | None = None, *, state: State = "live", **fields: object) 
     return replace(made, **fields)
 
 
-HOOK = HookFact(
-    "claude-code", "/home/.claude/settings.json", "PostToolUse", "capture", "/brain", NOW - 9 * DAY, NOW - HOUR,
-    None, 0, "gradata install --agent claude-code --brain /brain",
+AGENT = AgentFact(
+    "claude-code", "Claude Code", "/brain", ("/home/.claude/settings.json",), "yes", trust=AgentTrust("trusted"),
+    installed_at=NOW - 9 * DAY, last_fired_at=NOW - HOUR, last_capture_at=NOW - 2 * HOUR,
+    command="gradata install --agent claude-code --brain /brain",
 )  # fmt: skip
 OLD = OldFact(
     "hermes", "/home/.hermes/config.yaml", "on_session_end", None, True, False, "an entry syncs with the cloud",
-    "gradata install --agent hermes --brain /brain",
+    "run: gradata install --agent hermes --brain /brain",
 )  # fmt: skip
 HEALTHY_LOCAL = Local(
     "/brain/events.jsonl",
@@ -86,7 +88,7 @@ HEALTHY = Facts(
     records=RecordsFact(3),
     disk=DiskFact(50 * 10**9, 100 * 10**9, 1_000),
     events=EventsFact(True, "", "max_user_instances 128"),
-    agents=Found(hooks=(HOOK,)),
+    agents=AgentsFound(agents=(AGENT,)),
     sqlite_version="3.51.3",
 )
 
@@ -368,14 +370,24 @@ def test_each_part_answers_for_itself(here: dict[str, object], name: str, expect
         ({"events": EventsFact(False, "no further watcher", "max_user_instances 128")}, "file_events", "warn"),
         ({"agents": None}, "hooks", "skip"),
         ({"agents": None}, "old_hooks", "skip"),
-        ({"agents": Found()}, "hooks", "skip"),
-        ({"agents": Found(old=(OLD,))}, "old_hooks", "warn"),
-        ({"agents": Found(unread=(Unread("codex", "/home/.codex/config.toml", "no TOML"),))}, "old_hooks", "warn"),
-        ({"agents": Found(hooks=(replace(HOOK, last_fired_at=None),))}, "hooks", "warn"),
-        ({"agents": Found(hooks=(replace(HOOK, last_fired_at=None, installed_at=NOW - HOUR),))}, "hooks", "ok"),
-        ({"agents": Found(hooks=(replace(HOOK, last_fired_at=None, installed_at=None),))}, "hooks", "ok"),
-        ({"agents": Found(hooks=(replace(HOOK, trouble="the brain is gone"),))}, "hooks", "warn"),
-        ({"agents": Found(hooks=(replace(HOOK, unknown_forms=2),))}, "hooks", "warn"),
+        ({"agents": AgentsFound()}, "hooks", "skip"),
+        ({"agents": AgentsFound(old=(OLD,))}, "old_hooks", "warn"),
+        (
+            {"agents": AgentsFound(unread=(Unread("codex", "/home/.codex/config.toml", "no TOML"),))},
+            "old_hooks",
+            "warn",
+        ),
+        ({"agents": AgentsFound(agents=(replace(AGENT, last_fired_at=None),))}, "hooks", "warn"),
+        ({"agents": AgentsFound(agents=(replace(AGENT, last_fired_at=None, installed_at=NOW - HOUR),))}, "hooks", "ok"),
+        ({"agents": AgentsFound(agents=(replace(AGENT, last_fired_at=None, installed_at=None),))}, "hooks", "ok"),
+        ({"agents": AgentsFound(agents=(replace(AGENT, trouble="the brain is gone"),))}, "hooks", "warn"),
+        ({"agents": AgentsFound(agents=(replace(AGENT, unknown_forms=2),))}, "hooks", "warn"),
+        ({"agents": AgentsFound(agents=(replace(AGENT, installed="no"),))}, "hooks", "skip"),
+        ({"agents": AgentsFound(agents=(replace(AGENT, installed="no"),))}, "agent_claude_code", "skip"),
+        ({"agents": AgentsFound(agents=(replace(AGENT, installed="partly", missing=("Stop",)),))}, "hooks", "warn"),
+        ({"agents": AgentsFound(agents=(replace(AGENT, trust=AgentTrust("untrusted", "x", "y")),))}, "hooks", "warn"),
+        ({"agents": AgentsFound(agents=(replace(AGENT, trust=AgentTrust("unknown")),))}, "hooks", "ok"),
+        ({"agents": AgentsFound(old=(replace(OLD, sync=False, stays=True),))}, "old_hooks", "ok"),
         ({"cloud": CloudSide(reason="x", code="unavailable", clock_off_s=-90.0)}, "clock", "warn"),
         ({"cloud": None}, "clock", "skip"),
         ({"sqlite_version": "3.40.1"}, "sqlite", "ok"),
@@ -410,16 +422,31 @@ def test_f22_a_clock_that_jumped_makes_odd_times_and_no_failure() -> None:
 
 def test_f53_hooks_that_never_fired_name_agent_file_and_cure() -> None:
     """The original trouble: an event name that the host ignores. Told with since when, and what to run."""
-    never = replace(HEALTHY, agents=Found(hooks=(replace(HOOK, last_fired_at=None), HOOK)))
-    detail = finding(never, "hooks").detail
-    assert "never fired since they were installed 9 d ago: claude-code" in detail
+    never = replace(HEALTHY, agents=AgentsFound(agents=(replace(AGENT, last_fired_at=None),)))
+    assert finding(never, "hooks").detail == "look at agent claude-code"
+    detail = finding(never, "agent_claude_code").detail
+    assert "never fired since it was installed 9 d ago in /home/.claude/settings.json" in detail
     assert detail.endswith("run: gradata install --agent claude-code --brain /brain")
+
+
+def test_each_host_says_when_it_last_ran_recorded_and_recalled() -> None:
+    """One line for each host, with nothing to do where nothing is wrong."""
+    detail = finding(HEALTHY, "agent_claude_code").detail
+    assert detail == "installed, the host runs it; last fired 60 min ago, last capture 2 h ago, last recall never"
+
+
+def test_a_host_that_waits_for_trust_says_what_a_person_must_do() -> None:
+    """Codex and Hermes skip a hook in silence until then."""
+    waiting = replace(AGENT, agent="codex", trust=AgentTrust("untrusted", "5 hooks wait", "type /hooks"))
+    detail = finding(replace(HEALTHY, agents=AgentsFound(agents=(waiting,))), "agent_codex").detail
+    assert "not trusted yet" in detail
+    assert detail.endswith(": 5 hooks wait; type /hooks")
 
 
 def test_old_cloud_sync_entries_come_before_others() -> None:
     """Of several old entries the one that syncs is named, and all are counted."""
     harmless = replace(OLD, sync=False, words="an entry is of an older version")
-    detail = finding(replace(HEALTHY, agents=Found(old=(harmless, OLD))), "old_hooks").detail
+    detail = finding(replace(HEALTHY, agents=AgentsFound(old=(harmless, OLD))), "old_hooks").detail
     assert detail.startswith("2, 1 of them for cloud sync: an entry syncs with the cloud; run: ")
 
 

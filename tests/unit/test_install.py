@@ -9,24 +9,29 @@ from pathlib import Path
 
 import pytest
 
-from gradata.agents import findings, fired, install
-from gradata.agents.hosts import AGENTS, entry_id
-from gradata.agents.install import Outcome
+from gradata.agents import files, findings, fired, install
+from gradata.agents.catalog import AGENTS
+from gradata.agents.command import entry_id
+from gradata.agents.install import InstallOutcome
+from gradata.agents.model import AgentPlace
 
 CLAUDE = AGENTS["claude-code"]
 BEFORE = '{\n  "model": "opus"\n}\n'
 
 
-def do(home: Path, *, brain: str = "", agent: str = "claude-code", asked: bool = True) -> Outcome:
-    """Install for one agent."""
-    place = brain or str(home / "brain")
-    plan = install.plan_install(str(home), AGENTS[agent], place, argv=["/usr/bin/gradata"], asked=asked)
-    return install.write(str(home), plan)
+def do(home: Path, *, brain: str = "", agent: str = "claude-code", asked: bool = True) -> InstallOutcome:
+    """Install for one agent; what came of its first file."""
+    place, named = AgentPlace(str(home)), brain or str(home / "brain")
+    plans = install.plan_install(place, AGENTS[agent], named, argv=["/usr/bin/gradata"], asked=asked)
+    outcomes = [install.write(plan) for plan in plans]
+    return outcomes[0]
 
 
-def undo(home: Path, agent: str = "claude-code") -> Outcome:
-    """Uninstall for one agent."""
-    return install.write(str(home), install.plan_uninstall(str(home), AGENTS[agent], str(home / "brain")))
+def undo(home: Path, agent: str = "claude-code") -> InstallOutcome:
+    """Uninstall for one agent; what came of its first file."""
+    plans = install.plan_uninstall(AgentPlace(str(home)), AGENTS[agent], str(home / "brain"))
+    outcomes = [install.write(plan) for plan in plans]
+    return outcomes[0]
 
 
 @pytest.fixture
@@ -72,7 +77,7 @@ def test_uninstall_gives_back_the_bytes_and_forgets(tmp_path: Path, settings: Pa
 
 def test_a_file_that_was_not_there_is_private_and_goes_again(tmp_path: Path) -> None:
     """Made 0600 in a directory of its own; removed by uninstalling."""
-    file = tmp_path / ".codex" / "config.toml"
+    file = tmp_path / ".codex" / "hooks.json"
     assert do(tmp_path, agent="codex").action == "changed"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert undo(tmp_path, "codex").action == "changed"
@@ -103,9 +108,10 @@ def test_f56_a_symlink_is_followed_and_stays_one(tmp_path: Path, settings: Path)
 
 def test_a_file_that_changes_meanwhile_is_left_alone(tmp_path: Path, settings: Path) -> None:
     """The host writes its own settings, too."""
-    plan = install.plan_install(str(tmp_path), CLAUDE, str(tmp_path / "brain"), argv=["gradata"], asked=True)
+    place = AgentPlace(str(tmp_path))
+    (plan,) = install.plan_install(place, CLAUDE, str(tmp_path / "brain"), argv=["gradata"], asked=True)
     settings.write_text('{"model": "sonnet"}')
-    outcome = install.write(str(tmp_path), plan)
+    outcome = install.write(plan)
     assert outcome.action == "refused"
     assert "changed by someone else" in (outcome.error or "")
     assert settings.read_text() == '{"model": "sonnet"}'
@@ -137,12 +143,11 @@ def test_a_file_without_permission_to_write_is_not_replaced(tmp_path: Path, sett
 def test_installing_is_remembered_so_that_silence_can_be_told(tmp_path: Path, settings: Path) -> None:
     """F53: since when a hook could have fired; kept when it is installed again."""
     do(tmp_path)
-    (recall, capture) = findings(str(tmp_path)).hooks
-    assert (recall.kind, capture.kind) == ("recall", "capture")
-    assert capture.installed_at is not None
-    assert capture.last_fired_at is None
+    (before,) = findings(str(tmp_path)).agents
+    assert before.installed_at is not None
+    assert before.last_fired_at is None
     do(tmp_path)
-    assert findings(str(tmp_path)).hooks[1].installed_at == capture.installed_at
+    assert findings(str(tmp_path)).agents == (before,)
     assert settings.exists()
 
 
@@ -166,7 +171,7 @@ def test_an_interrupted_write_leaves_the_file_as_it_was(
     def full(_: object, __: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(install.os, "replace", full)
+    monkeypatch.setattr(files.os, "replace", full)
     outcome = do(tmp_path)
     assert outcome.action == "refused"
     assert "No space left" in (outcome.error or "")
