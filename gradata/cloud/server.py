@@ -139,7 +139,7 @@ def _start(store: Store, url: str, listening: socket.socket, options: Options | 
     directory = _data_directory(url)
     key_path = os.path.join(directory, "admin.key")
     key = None
-    if not store.keys():
+    if not any("admin" in key.scopes for key in store.keys()):
         key = create_key(store, "admin", ("admin", "ingest", "read"))
         _keep_key(directory, key_path, key)
     if options is not None and options.alerting.webhook is not None:

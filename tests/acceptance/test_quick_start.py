@@ -18,7 +18,7 @@ def test_the_quick_start_of_the_readme_ends_in_the_page(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     first, *lines = commands()
-    assert "uv pip install" in first
+    assert "uv sync" in first
     mine = {name: value for name, value in os.environ.items() if not name.startswith(("GRADATA_", "BRAIN_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     user = subprocess.Popen(

@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from gradata.cloud.server import is_loopback, run
+from gradata.cloud.service.api_keys import create_key
 from gradata.cloud.service.integrity import check
 from gradata.cloud.store.open import open_store
 from gradata.cloud.store.values import StoreError
@@ -34,6 +35,20 @@ def test_the_first_start_makes_an_admin_key(live_cloud: LiveCloud) -> None:
     assert Agent(live_cloud, key=live_cloud.admin_key).ask("GET", "/brains").status_code == 200
     live_cloud.restart()
     assert (live_cloud.said.count(live_cloud.admin_key), kept.read_text().strip()) == (1, live_cloud.admin_key)
+
+
+def test_a_key_made_before_the_first_start_does_not_prevent_the_admin_key(tmp_path: Path) -> None:
+    """`gradata keys create` may come first, as in the README; the promised admin key is made all the same."""
+    url = f"sqlite:{tmp_path}/cloud.db"
+    store = open_store(url)
+    create_key(store, "me", ("ingest", "read"))
+    store.close()
+    command = [sys.executable, "-m", "gradata", "serve", "--port", "0", "--store", url, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        started = json.loads(server.stdout.readline())
+        server.terminate()
+    assert (tmp_path / "admin.key").read_text().strip() == started["admin_key"] != ""
 
 
 def test_f56_the_store_is_for_its_owner_alone(live_cloud: LiveCloud) -> None:
