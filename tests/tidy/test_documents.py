@@ -10,7 +10,7 @@ import pytest
 from replicator.status import HINTS
 from tests.tidy.generated import ROOT, documents, renewed
 
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
 _NOTICE = re.compile(r"Notice\(\s*\"([a-z_]+)\"")
 
@@ -22,11 +22,20 @@ def test_generated_parts_are_what_the_code_says(path: Path) -> None:
     assert renewed(text) == text, "run: python -m tests.tidy.generated"
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(path: Path) -> None:
     """Every relative link names a file that is there."""
     for target in _LINK.findall(path.read_text(encoding="utf-8")):
         assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+@pytest.mark.parametrize("index", [ROOT / "docs/index.md", ROOT / "docs/decisions/index.md"], ids=str)
+def test_the_index_leads_to_every_page(index: Path) -> None:
+    """A page that no index names is found by nobody."""
+    text = index.read_text(encoding="utf-8")
+    linked = {(index.parent / target).resolve() for target in _LINK.findall(text)}
+    pages = {page.resolve() for page in index.parent.glob("*.md")} - {index.resolve()}
+    assert sorted(page.name for page in pages - linked) == []
 
 
 def test_every_notice_is_explained() -> None:
