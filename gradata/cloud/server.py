@@ -24,7 +24,7 @@ from gradata.cloud.app import create_app
 from gradata.cloud.http.context import Options
 from gradata.cloud.http.request_log import write_json_lines
 from gradata.cloud.service.alerts import check_webhook
-from gradata.cloud.service.api_keys import create_key
+from gradata.cloud.service.api_keys import create_key, list_keys
 from gradata.cloud.store.open import is_shared, open_store, shown
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import StoreError
@@ -139,7 +139,7 @@ def _start(store: Store, url: str, listening: socket.socket, options: Options | 
     directory = _data_directory(url)
     key_path = os.path.join(directory, "admin.key")
     key = None
-    if not any("admin" in key.scopes for key in store.keys()):
+    if not any("admin" in kept.scopes for kept in list_keys(store)):
         key = create_key(store, "admin", ("admin", "ingest", "read"))
         _keep_key(directory, key_path, key)
     if options is not None and options.alerting.webhook is not None:

@@ -29,7 +29,7 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
-@pytest.mark.parametrize("index", [ROOT / "docs/index.md", ROOT / "docs/decisions/index.md"], ids=str)
+@pytest.mark.parametrize("index", [ROOT / "docs/index.md", ROOT / "docs/decisions/index.md"], ids=lambda path: path.parent.name)
 def test_the_index_leads_to_every_page(index: Path) -> None:
     """A page that no index names is found by nobody."""
     text = index.read_text(encoding="utf-8")
