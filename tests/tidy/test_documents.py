@@ -29,9 +29,10 @@ def test_links_lead_somewhere(path: Path) -> None:
         assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
-@pytest.mark.parametrize("index", [ROOT / "docs/index.md", ROOT / "docs/decisions/index.md"], ids=lambda path: path.parent.name)
-def test_the_index_leads_to_every_page(index: Path) -> None:
+@pytest.mark.parametrize("folder", ["docs", "docs/decisions"])
+def test_the_index_leads_to_every_page(folder: str) -> None:
     """A page that no index names is found by nobody."""
+    index = ROOT / folder / "index.md"
     text = index.read_text(encoding="utf-8")
     linked = {(index.parent / target).resolve() for target in _LINK.findall(text)}
     pages = {page.resolve() for page in index.parent.glob("*.md")} - {index.resolve()}
