@@ -38,15 +38,15 @@ def last(home: str, entry: str, kind: str) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def note(home: str, entry: str, kind: str, **facts: Any) -> None:
-    """Write down that it ran now, with these facts; what was known and is not named stays. Never raises OSError."""
+def note(home: str, entry: str, kind: str, **facts: Any) -> bool:
+    """Write down that it ran now, with these facts; what was known and is not named stays. False if it cannot be."""
     known = last(home, entry, kind)
     said = {**known, "entry": entry, "kind": kind, "fired_at": time.time(), "count": _count(known) + 1, **facts}
-    write(home, entry, kind, said)
+    return write(home, entry, kind, said)
 
 
-def write(home: str, entry: str, kind: str, said: dict[str, Any]) -> None:
-    """Replace the record. Never raises OSError."""
+def write(home: str, entry: str, kind: str, said: dict[str, Any]) -> bool:
+    """Replace the record; False if that cannot be. Never raises OSError."""
     path = path_of(home, entry, kind)
     draft = f"{path}.{os.getpid()}"
     try:
@@ -58,7 +58,19 @@ def write(home: str, entry: str, kind: str, said: dict[str, Any]) -> None:
             os.close(descriptor)
         os.replace(draft, path)
     except OSError:
-        return  # a full or read-only home must not fail the host
+        return False  # a full or read-only home must not fail the host
+    return True
+
+
+def left_out(home: str, entry: str) -> dict[str, int]:
+    """How many changes of files were not taken for a person's, by reason, since the brain's first hook ran.
+
+    The reasons: `many_files`, `version_control`, `reverted`, `whole_file`, `formatting`, `too_large`, and `unclear`: a
+    tool may have made the change.
+    """
+    newest = max((last(home, entry, kind) for kind in ("capture", "recall")), key=lambda said: said.get("fired_at", 0))
+    counts = newest.get("left_out")
+    return {str(k): v for k, v in counts.items() if isinstance(v, int)} if isinstance(counts, dict) else {}
 
 
 def _count(known: dict[str, Any]) -> int:

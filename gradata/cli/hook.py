@@ -12,16 +12,18 @@ if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
 
 NAME = "hook"
-HELP = "what agents run: capture an edit, recall corrections, close a session"
+HELP = "what agents run: capture a person's edits, recall corrections, close a session"
 _KINDS = {
-    "capture": "record the edit that a host describes on stdin",
+    "capture": "record what a person changed in the texts that an agent wrote",
     "recall": "print the corrections of late as the host's context",
     "session-close": "graduate lessons as before; replicate if write-through is switched off",
     "mcp": "serve corrections to a host over stdin and stdout",
 }
-_CAPTURE = """Read a host's JSON on stdin and record its edit as a correction. What is no edit, or is not understood,
-records nothing and is noted for `gradata doctor`."""
-_RECALL = "Print the last corrections in the host's form, as context for its model, without any decision."
+_CAPTURE = """Read a host's JSON on stdin, keep what its agent wrote, and record what a person made of it since. With
+`capture = "all"` the agent's own edits, too. What is not understood records nothing and is noted for `gradata
+doctor`."""
+_RECALL = """Print the last corrections in the host's form, as context for its model, without any decision. First
+what a person changed is recorded, as by `capture`."""
 _SESSION_CLOSE = """Run the older SDK's graduation, if `gradata install` found one, with its cloud-sync part switched
 off. Only with GRADATA_DISABLE_WRITE_THROUGH=1 is anything replicated from here."""
 _MCP = "A server of the Model Context Protocol with two tools: correct and recall."

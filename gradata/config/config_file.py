@@ -19,14 +19,16 @@ DEFAULT_ENDPOINT = "https://api.gradata.ai/api/v1"
 SECRETS = ("key", "api_key", "apikey", "token", "secret", "password", "bearer", "authorization")
 KEY_PREFIXES = ("gk_live_", "gdk_live_", "gd_live_")
 
-Kind = Literal["text", "switch", "count", "seconds"]
+Kind = Literal["text", "switch", "count", "seconds", "capture"]
 Value = str | bool | int | float
 _WANTED: dict[Kind, str] = {
     "text": "a text in quotes",
     "switch": "true or false",
     "count": "a whole number above 0",
     "seconds": "a number of seconds above 0",
+    "capture": '"corrections" or "all"',
 }
+CAPTURES = ("corrections", "all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,12 @@ SETTINGS = (
           "doctor warns when records wait longer"),
     Known("silent_s", "seconds", 86_400.0, ("GRADATA_SILENT_S",), True,
           "doctor warns when nothing was captured for longer"),
+    Known("capture", "capture", "corrections", ("GRADATA_CAPTURE",), True,
+          "what hooks record: a person's corrections of what an agent wrote, or all edits, the agent's too"),
 )  # fmt: skip
 """All of them but the key, which has a file of its own."""
 BY_NAME = {known.name: known for known in SETTINGS}
-NUMBERS = tuple(known for known in SETTINGS if known.kind in ("count", "seconds"))
+CHECKED = tuple(known for known in SETTINGS if known.kind in ("count", "seconds", "capture"))
 """Those whose variables can be wrong."""
 
 
@@ -177,6 +181,8 @@ def fits(kind: Kind, value: object) -> bool:
             return isinstance(value, int) and not isinstance(value, bool) and value > 0
         case "seconds":
             return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+        case "capture":
+            return value in CAPTURES
 
 
 def of_variable(known: Known, variable: str, text: str) -> Value | Trouble:
@@ -186,6 +192,8 @@ def of_variable(known: Known, variable: str, text: str) -> Value | Trouble:
             return text
         case "switch":
             return text.lower() not in ("1", "true", "yes", "on")
+        case "capture":
+            return text if fits("capture", text) else Trouble(f"{variable} must be {_WANTED['capture']}", "correct it")
         case "count" | "seconds":
             try:
                 value = int(text) if known.kind == "count" else float(text)

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 
 from gradata.config.config_file import (
     BY_NAME,
+    CHECKED,
     CONFIG_NAME,
     DEFAULT_ENDPOINT,
-    NUMBERS,
     SETTINGS,
     Config,
     ConfigFile,
@@ -82,6 +82,7 @@ class Settings:
     backlog_records_max: int = 1_000
     backlog_warn_s: float = 60.0
     silent_s: float = 86_400.0
+    capture: str = "corrections"
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
     _key: str | None = field(default=None, repr=False, compare=False)
     _environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
@@ -119,6 +120,7 @@ class Settings:
             backlog_records_max=int(found["backlog_records_max"].value or 0),
             backlog_warn_s=float(found["backlog_warn_s"].value or 0),
             silent_s=float(found["silent_s"].value or 0),
+            capture=str(found["capture"].value),
             origins=origins,
             _key=key,
             _environ=environ,
@@ -341,7 +343,7 @@ def _trouble(environ: Mapping[str, str], configs: tuple[Config, ...]) -> Trouble
     for config in configs:
         if config.trouble is not None:
             return config.trouble
-    for known in NUMBERS:
+    for known in CHECKED:
         for variable in known.variables:
             text = environ.get(variable, "").strip()
             value = of_variable(known, variable, text) if text else None

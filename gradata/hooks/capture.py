@@ -1,125 +1,340 @@
-"""Record the edits of one call of a tool, as `Brain.correct` does, in a process of some tens of milliseconds.
+"""Follow what a host says: keep what its agent writes, find what a person made of it, and record that.
 
-It is `Brain.correct` without what a Brain has for those that live longer: the projection (the next Brain brings it up
-to the log) and the replicator. What was appended is replicated by whoever holds the lease; if nobody does, this
-process replicates for at most DRAIN_S. Events name no session: sessions are counted in the projection.
+Before a tool, at a prompt, at the end of a turn and when a host tells of a changed file, the agent's files are
+compared with what the agent left in them. What changed, and not by a tool, is a person's. After a tool that writes,
+what it left is kept. While a tool runs whose writes nobody can foretell (a shell), nothing is decided about files that
+it may change. Partners: `person_edits` decides, `written_files` keeps, `recording` appends.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
+import os
 import time
-from collections.abc import Mapping
-from itertools import zip_longest
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from gradata.brain import correction_event, events
-from gradata.brain.redaction.redaction import redact
 from gradata.config import brain_dir
-from gradata.config.settings import Settings, why_local
-from gradata.hooks.reading import Edit, Edits
-from replicator.errors import NotDurableError
-from replicator.lease import Lease, lease_path
-from replicator.log import LogWriter
+from gradata.config.settings import Settings
+from gradata.hooks import written_files
+from gradata.hooks.file_text import FileText, comparable, head_moved_at, mark_of, read_text
+from gradata.hooks.host_call import CallNotUnderstood, CapturedEdit, Edit, FileWrite, HostCall, SourceKind
+from gradata.hooks.person_edits import (
+    AT_ONCE_S,
+    FileChange,
+    FileVerdict,
+    WrittenFile,
+    after_other_tool,
+    after_write,
+    applied,
+    decide,
+    digest_of,
+    regions,
+    undone,
+)
+from gradata.hooks.sensitive_files import holds_private_key, is_sensitive
+from gradata.hooks.written_files import KeptState, RunningCall, WrittenFilesError
 
-DRAIN_S = 1.0
-AGAIN_S = 30.0
-LATE_AGAIN_S = 3.0
-"""After a drain that did not get through, the hooks of this long do not try: each would cost the host DRAIN_S. The
-shorter one: nothing was wrong but the time."""
+EDITS_MAX = 100
 SAME_S = 2.0
-"""The same edit told twice within this long is one: some hosts run hooks under an old and a new name."""
-CONTEXT_CHARACTERS = 400
+"""The same call told twice within this long is one: some hosts run hooks under an old and a new name."""
 
 
-def record(settings: Settings, agent: str, told: Edits) -> list[str]:
-    """Append the edits; the ids of their events. Raises what `Brain.correct` raises."""
-    place = brain_dir.find(settings.brain_dir)
-    brain_id, device_id = brain_dir.ids(place)
-    ulids = events.Ulids()
-    writer = LogWriter(place.log)
-    made = []
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What a call came to: the ids of the events it made, all that was ever left out by reason, and any trouble."""
+
+    event_ids: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    trouble: str | None = None
+
+
+def capture(settings: Settings, agent: str, call: HostCall | CallNotUnderstood) -> Captured:
+    """Act on one call of a hook. Raises what `Brain.correct` raises."""
+    brain = brain_dir.find(settings.brain_dir)
+    if isinstance(call, HostCall) and call.moment == "other":
+        return Captured()
+    wanted = isinstance(call, HostCall) and (call.writes or call.moment == "begin")
+    if not wanted and written_files.is_empty(settings.home, brain.path):
+        return Captured()
     try:
-        for edit in map(bounded, told.edits):
-            if edit.draft == edit.final:
+        with written_files.locked(settings.home, brain.path) as kept:
+            following = _Following(settings, agent, kept)
+            following.follow(call)
+            return Captured(_record(brain, kept, following.found), dict(kept.left_out))
+    except (WrittenFilesError, OSError) as error:
+        if not isinstance(call, HostCall) or (call.moment == "after_tool" and call.may_write):
+            written_files.abandon(settings.home, brain.path)
+        if not isinstance(error, WrittenFilesError):
+            raise
+        return Captured(trouble=f"{error}; {error.hint}")
+
+
+def _record(brain: brain_dir.Directory, kept: KeptState, found: Sequence[CapturedEdit]) -> tuple[str, ...]:
+    """Append what was found, and what a process that died left: each line is durable in `kept` before it is in the log,
+    and leaves it after, so that none is lost and none is there twice."""
+    if not found and not kept.pending:
+        return ()
+    from gradata.hooks import recording  # analysis and redaction, which most calls do not need
+
+    made = list(recording.lines_for(brain, found))
+    left = [line.encode() for line in kept.pending]
+    lines = [*recording.missing(brain.log, left), *(line for _, line in made)] if left else [line for _, line in made]
+    kept.pending = [line.decode() for line in lines]
+    kept.save(durable=True)
+    recording.append(brain.log, lines)
+    kept.pending = []
+    kept.save(durable=True)
+    return tuple(event_id for event_id, _ in made)
+
+
+class _Following:
+    """One call of a hook, under the lock: `found` is what is to be recorded."""
+
+    def __init__(self, settings: Settings, agent: str, kept: KeptState) -> None:
+        self._settings = settings
+        self._agent = agent
+        self._kept = kept
+        self._now = time.time()
+        self.found: list[CapturedEdit] = []
+
+    def follow(self, call: HostCall | CallNotUnderstood) -> None:
+        """Act on it."""
+        if isinstance(call, CallNotUnderstood):
+            self._taken_for_a_tools(list(self._kept.files), counted=True)
+            return
+        match call.moment:
+            case "before_tool":
+                self._look()
+                if call.may_write:
+                    self._kept.begin(self._begun(call))
+            case "after_tool":
+                self._after_tool(call)
+            case "turn":
+                self._end_calls(call)
+                self._look()
+            case "begin" | "look":
+                self._look()
+            case "other":
+                pass
+
+    # ------------------------------------------------------------ what a person did
+
+    def _look(self, without: Sequence[str] = ()) -> None:
+        """Compare the agent's files with what they hold now."""
+        running = self._kept.running(self._now)
+        changes, marks = [], {}
+        for path in [path for path in self._kept.files if path not in without]:
+            mark = mark_of(path)
+            if mark is not None and mark == self._kept.mark(path):
                 continue
-            event = events.signed(
-                _event(agent, told, edit),
-                brain_id=brain_id,
-                device_id=device_id,
-                event_id=ulids.next(),
-            )
-            with contextlib.suppress(NotDurableError):  # it is in the log all the same, and is replicated
-                writer.append(events.line_of(event))
-            made.append(str(event["event_id"]))
-    finally:
-        writer.close()
-    return made
+            if any(self._may_change(each, path) for each in running if not each.writes):
+                continue
+            written, held = self._kept.file(path), None if mark is None else read_text(path)
+            if written is None or held is None or holds_private_key(held.text):
+                self._kept.forget(path)  # moved, removed, or no text to keep any more
+            elif held.text == written.text:
+                self._kept.keep(written, held.mark, self._now)
+            elif not any(_is_being_written(each, path, held.text) for each in running):
+                changes.append(_change(written, held))
+                marks[path] = held.mark
+        for verdict in decide(changes):
+            self._take(verdict)
+            self._kept.keep(verdict.written, marks[verdict.written.path], self._now)
+
+    def _take(self, verdict: FileVerdict) -> None:
+        written = verdict.written
+        for edit in verdict.corrections:
+            self._add(CapturedEdit(edit, "user_edit", written.agent, written.tool, written.file, written.session))
+        for reason in verdict.left_out:
+            self._kept.count(reason)
+
+    # ------------------------------------------------------------ what a tool did
+
+    def _begun(self, call: HostCall) -> RunningCall:
+        """The call, with what its files hold before it."""
+        writes = []
+        for write in call.writes:
+            path = self._place(write, call)
+            if path is not None:
+                held = read_text(path)
+                if _holds_key(write, held):
+                    continue
+                before = held.text if held is not None else None if os.path.lexists(path) else ""
+                writes.append((write._replace(path=path), before))
+        return RunningCall(_key(call), call.session, call.tool or "", call.cwd, self._now, tuple(writes))
+
+    def _after_tool(self, call: HostCall) -> None:
+        key = _key(call)
+        said_before = 0 <= self._now - self._kept.followed.get(key, -SAME_S) < SAME_S
+        running = self._kept.end(key, self._now)
+        if not call.writes:
+            if call.may_write:
+                ran = RunningCall(key, call.session, call.tool or "", call.cwd, self._now)
+                self._taken_for_a_tools([p for p in self._kept.files if self._may_change(ran, p)], counted=False)
+            self._look()
+            return
+        if said_before:
+            return
+        began = {} if running is None else {write.path: (write, before) for write, before in running.writes}
+        paths = []
+        for write in call.writes:
+            path = self._place(write, call)
+            if path is None:
+                continue
+            paths.append(path)
+            proposed, before = began.get(path, (None, None))
+            if call.outcome == "done" and not write.removed:
+                self._wrote(call, _with_persons_part(call, write, proposed)._replace(path=path), before)
+            elif call.outcome == "failed":
+                self._taken_for_a_tools([path], counted=False)
+            else:
+                self._kept.forget(path)
+        self._look(without=paths)
+
+    def _wrote(self, call: HostCall, write: FileWrite, seen_before: str | None) -> None:
+        """A tool of the agent wrote this file."""
+        held = read_text(write.path)
+        if _holds_key(write, held):
+            self._kept.forget(write.path)
+            return
+        if write.by_person is not None:
+            self._found(call, write, [*regions(*write.by_person[:2])], "user_edit")
+        elif self._settings.capture == "all":
+            self._found(call, write, _agents_edits(write, seen_before), "agent_edit")
+        if held is None:
+            self._kept.forget(write.path)
+            return
+        before = None if write.before is None else comparable(write.path, write.before)
+        known = self._kept.file(write.path)
+        if before is None:
+            before = seen_before if seen_before is not None else undone(held.text, write)
+        if known is not None and before is not None and before not in (known.text, seen_before):
+            (verdict,) = decide([FileChange(known, before, self._now)])
+            self._take(verdict)
+            known = verdict.written
+        known = known or WrittenFile(write.path, "", ())
+        known = replace(
+            known,
+            original=known.original or (None if before is None else digest_of(before)),
+            agent=self._agent,
+            tool=call.tool or "",
+            session=call.session,
+            file=_short(write.path, call.cwd),
+        )
+        self._kept.keep(after_write(known, before, held.text, write), held.mark, self._now)
+
+    def _found(self, call: HostCall, write: FileWrite, edits: Sequence[Edit], kind: SourceKind) -> None:
+        file = _short(write.path, call.cwd)
+        for edit in edits:
+            self._add(CapturedEdit(edit, kind, self._agent, call.tool or "", file, call.session))
+
+    def _add(self, captured: CapturedEdit) -> None:
+        from gradata.hooks import recording
+
+        if len(self.found) < EDITS_MAX and recording.fits(captured.edit):
+            self.found.append(captured)
+        else:
+            self._kept.count("too_large")
+
+    def _taken_for_a_tools(self, paths: Sequence[str], *, counted: bool) -> None:
+        """What changed in these files is a tool's, or may be."""
+        for path in paths:
+            mark = mark_of(path)
+            if mark is not None and mark == self._kept.mark(path):
+                continue
+            written, held = self._kept.file(path), None if mark is None else read_text(path)
+            if written is None or held is None:
+                self._kept.forget(path)
+            elif held.text != written.text:
+                if counted:
+                    self._kept.count("unclear")
+                self._kept.keep(after_other_tool(written, held.text), held.mark, self._now)
+
+    def _end_calls(self, call: HostCall) -> None:
+        """A turn is over: its calls that nothing followed were refused, failed, or are not told of."""
+        for running in self._kept.running(self._now):
+            if running.session != call.session:
+                continue
+            self._kept.end(running.key, self._now)
+            if not running.writes:
+                self._taken_for_a_tools([p for p in self._kept.files if self._may_change(running, p)], counted=True)
+            for write, before in running.writes:
+                held = read_text(write.path)
+                if held is None or held.text == before:
+                    continue
+                after = None if before is None else applied(before, write)
+                if after is None or after == held.text:
+                    self._taken_for_a_tools([write.path], counted=after is None)
+
+    def _may_change(self, running: RunningCall, path: str) -> bool:
+        """Whether a tool whose writes are not known may change a file: one of its session, or below its directory."""
+        base = "" if not running.cwd else os.path.join(os.path.realpath(running.cwd), "")
+        return self._kept.files[path].session == running.session or path.startswith(base)
+
+    def _place(self, write: FileWrite, call: HostCall) -> str | None:
+        """The file's true path; None for what is never captured: secrets, our own files, a path that cannot be told."""
+        if not os.path.isabs(write.path) and not call.cwd:
+            return None
+        try:
+            path = os.path.realpath(os.path.join(call.cwd or "", write.path))
+        except (OSError, ValueError):
+            return None
+        home = os.path.join(self._settings.home, ".gradata")
+        ours = [os.path.realpath(own) for own in (self._settings.brain_dir, home)]
+        if is_sensitive(write.path) or is_sensitive(path) or any(path.startswith(own + os.sep) for own in ours):
+            return None
+        return path
 
 
-def _event(agent: str, told: Edits, edit: Edit) -> events.Event:
-    correction_event.check_texts(edit.draft, edit.final)
-    context = {"agent": agent, "tool": told.tool, "file": told.file, "host_session": told.session}
-    said = correction_event.correction_data(
-        edit.draft,
-        edit.final,
-        category=None,
-        scope=None,
-        applies_to=None,
-        options={"context": {name: value for name, value in context.items() if value}, "agent_type": agent},
-    )
-    return events.build(
-        "CORRECTION", "brain.correct", said, tags=[f"category:{said['category']}"], session=None, now=events.utc_now()
-    )
+def _change(written: WrittenFile, held: FileText) -> FileChange:
+    changed_at = held.mark.mtime_ns / 1e9
+    moved_at = head_moved_at(written.path)
+    return FileChange(written, held.text, changed_at, moved_at is not None and abs(moved_at - changed_at) <= AT_ONCE_S)
 
 
-def bounded(edit: Edit) -> Edit:
-    """An edit that fits: what both texts share is cut to some characters around the change.
-
-    Its secrets are taken out first: a cut may leave the half of one that no longer looks like it. Both texts empty:
-    nothing changed but a secret.
-    """
-    from gradata.brain.correction_diff import TEXT_CHARACTERS_MAX, trim
-
-    if len(edit.draft) + len(edit.final) <= TEXT_CHARACTERS_MAX:
-        return edit
-    edit = Edit(redact(edit.draft), redact(edit.final))
-    if edit.draft == edit.final:
-        return Edit("", "")
-    cut, added = trim(edit.draft, edit.final)
-    start = next(n for n, pair in enumerate(zip_longest(edit.draft, edit.final)) if pair[0] != pair[1])
-    begin = max(0, start - CONTEXT_CHARACTERS)
-    return Edit(
-        edit.draft[begin : start + len(cut) + CONTEXT_CHARACTERS],
-        edit.final[begin : start + len(added) + CONTEXT_CHARACTERS],
-    )
+def _is_being_written(running: RunningCall, path: str, text: str) -> bool:
+    """Whether a running edit of this file may have made this text."""
+    for write, before in running.writes:
+        if write.path == path:
+            after = None if before is None else applied(before, write)
+            if after is None or after == text:
+                return True
+    return False
 
 
-def told_before(told: Edits, known: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
-    """Whether this very call was recorded just now, and what to remember of it: a digest, no text."""
-    digest = hashlib.sha256(repr((told.call, told.session, told.edits)).encode("utf-8", "backslashreplace")).hexdigest()
-    at = known.get("edit_at")
-    same = known.get("edit") == digest and isinstance(at, int | float) and 0 <= time.time() - at < SAME_S
-    return same, {"edit": digest, "edit_at": time.time()}
+def _with_persons_part(call: HostCall, write: FileWrite, proposed: FileWrite | None) -> FileWrite:
+    """A call that a person changed before accepting it: the agent's text is that of the call before the tool ran."""
+    if not call.accepted_with_changes or write.by_person is not None:
+        return write
+    draft, final = ("" if proposed is None else _put_in(proposed)), _put_in(write)
+    return write._replace(by_person=Edit(draft, final))
 
 
-def replicate(settings: Settings, known: Mapping[str, Any], *, drain_s: float = DRAIN_S) -> dict[str, Any]:
-    """Leave it to the lease's holder, or replicate for `drain_s`; what to remember of it."""
-    place = brain_dir.Directory(settings.brain_dir)
-    if Lease.holder(lease_path(place.log)) is not None:
-        return {"replication": "left to the replicator"}
-    if (forbidden := why_local(settings)) is not None:
-        return {"replication": f"off: {forbidden.why}"}
-    again_at = known.get("drain_again_at")
-    if isinstance(again_at, int | float) and 0 < again_at - time.time() < AGAIN_S:
-        return {"replication": "waits: the cloud did not answer the hook before"}
-    import httpx  # noqa: F401  here, so that loading it is not taken from the drain's second
+def _holds_key(write: FileWrite, held: FileText | None) -> bool:
+    """Whether a private key stands in the file, or in what the host says of it."""
+    edits = [*write.edits, *([] if write.by_person is None else [write.by_person])]
+    texts = [write.content, write.before, None if held is None else held.text, *(text for e in edits for text in e[:2])]
+    return any(text is not None and holds_private_key(text) for text in texts)
 
-    from gradata.replicate import once  # SQLite and more, only where nobody else replicates
 
-    result = once.drain(settings, place, timeout_s=drain_s)
-    if result.reason == "caught_up":
-        return {"replication": "acknowledged", "drain_again_at": None}
-    wait_s = LATE_AGAIN_S if result.trouble is None else AGAIN_S
-    return {"replication": f"waits: {result.reason}", "drain_again_at": time.time() + wait_s}
+def _put_in(write: FileWrite) -> str:
+    """What a call puts into its file."""
+    return write.content if write.content is not None else "\n".join(edit.final for edit in write.edits)
+
+
+def _agents_edits(write: FileWrite, seen_before: str | None) -> list[Edit]:
+    """The agent's own edits, where it replaced a text by another."""
+    before = write.before if write.before is not None else seen_before
+    whole = [] if before is None or write.content is None else [Edit(before, write.content)]
+    return [edit for edit in write.edits or whole if edit.draft.strip() and edit.draft != edit.final]
+
+
+def _key(call: HostCall) -> str:
+    """The name of a tool call, by the host's name for it, else by what it writes."""
+    return digest_of(repr((call.session, call.call or (call.tool, call.writes))))
+
+
+def _short(path: str, cwd: str | None) -> str:
+    """A file's path below where the agent works, else its name alone: no path of the machine leaves it."""
+    base = "" if not cwd else os.path.join(os.path.realpath(cwd), "")
+    return path[len(base) :] if base and path.startswith(base) else os.path.basename(path)

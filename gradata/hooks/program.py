@@ -9,15 +9,21 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gradata.agents import fired
 from gradata.config.settings import Settings
 from gradata.hints import hint_of
 from replicator.errors import ReplicatorError
 
+if TYPE_CHECKING:
+    from gradata.hooks.host_call import CallNotUnderstood, HostCall
+
 KINDS = ("capture", "recall", "session-close", "mcp")
+SESSIONS_MAX = 20
+FORMS_MAX = 20
 
 
 class Asked(NamedTuple):
@@ -60,7 +66,7 @@ def run(asked: Asked, environ: Mapping[str, str] = os.environ) -> int:
 
 
 def _stdin_bytes() -> int:
-    from gradata.hooks.reading import BYTES_MAX
+    from gradata.hooks.payloads import BYTES_MAX
 
     return BYTES_MAX + 1
 
@@ -75,8 +81,10 @@ def _run(asked: Asked, settings: Settings, raw: bytes, environ: Mapping[str, str
     except (ReplicatorError, ValueError, OSError) as error:
         hint = f"; {hint_of(error)}" if isinstance(error, ReplicatorError) and error.hint else ""
         said["trouble"] = f"{error}{hint}"
-    output = said.pop("output", None)
-    fired.note(home, entry, asked.kind, **{name: value for name, value in said.items() if name != "event_ids"})
+    output, begins = said.pop("output", None), said.pop("begins", False)
+    noted = fired.note(home, entry, asked.kind, **{name: value for name, value in said.items() if name != "event_ids"})
+    if begins and not noted and said["trouble"] is not None:  # nobody else will tell, and this is once a session
+        print(f"gradata: {said['trouble']}", file=sys.stderr)
     if asked.tell:
         output = {
             "agent": asked.agent,
@@ -99,35 +107,72 @@ def _shown(said: Mapping[str, Any]) -> dict[str, Any]:
 def _capture(
     asked: Asked, settings: Settings, raw: bytes, known: Mapping[str, Any], _: Mapping[str, str]
 ) -> dict[str, Any]:
-    from gradata.hooks import reading
+    from gradata.hooks import payloads
 
-    told = reading.read(raw)
-    if isinstance(told, reading.Skipped):
-        return {"skipped": told.why, "unknown": None}
-    if isinstance(told, reading.Unknown):
-        count = known.get("unknown_forms", 0)
-        times = count + 1 if isinstance(count, int) else 1
-        return {"unknown": told.why, "shape": list(told.shape), "unknown_forms": times, "skipped": None}
+    return _follow(asked, settings, payloads.read(asked.agent, raw), known)
+
+
+def _follow(
+    asked: Asked, settings: Settings, call: HostCall | CallNotUnderstood, known: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Act on a call; what to remember of it."""
     from gradata.hooks import capture
 
-    same, remembered = capture.told_before(told, known)
-    if same:
-        return {"skipped": "the host said it twice", **remembered}
-    ids = capture.record(settings, asked.agent, told)
-    return {"event_ids": ids, "skipped": None, "unknown": None, **remembered, **capture.replicate(settings, known)}
+    done = capture.capture(settings, asked.agent, call)
+    said = {**_forms(call, known), "trouble": done.trouble}
+    if done.left_out:
+        said["left_out"] = done.left_out
+    if done.event_ids:
+        said |= {"event_ids": list(done.event_ids), "captured_at": time.time(), "skipped": None}
+    else:
+        said["skipped"] = None if said["unknown"] else "no person's edit of what the agent wrote was found"
+    if done.event_ids or known.get("drain_again_at") is not None:  # what an earlier hook recorded may still wait
+        from gradata.hooks import recording
+
+        said |= recording.replicate(settings, known)
+    return said
+
+
+def _forms(call: HostCall | CallNotUnderstood, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Which events of the host are not understood; an event is struck out when it is understood again."""
+    from gradata.hooks.host_call import CallNotUnderstood
+
+    held = known.get("unknown_events")
+    forms = dict(held) if isinstance(held, dict) else {}
+    if not isinstance(call, CallNotUnderstood):
+        forms = {event: count for event, count in forms.items() if event not in (call.event, "")}
+        unknown, shape = (known.get("unknown"), known.get("shape")) if forms else (None, None)
+    else:
+        event = call.event if call.event in forms or len(forms) < FORMS_MAX else ""
+        count = forms.get(event, 0)
+        forms[event] = (count if isinstance(count, int) else 0) + 1
+        unknown, shape = call.why, list(call.shape)
+    return {"unknown_events": forms, "unknown_forms": sum(forms.values()), "unknown": unknown, "shape": shape}
 
 
 def _recall(
     asked: Asked, settings: Settings, raw: bytes, known: Mapping[str, Any], _: Mapping[str, str]
 ) -> dict[str, Any]:
-    from gradata.hooks import reading, recall
+    """Look for a person's edits first: what was just corrected is recalled at once."""
+    from gradata.hooks import payloads, recall
+    from gradata.hooks.host_call import CallNotUnderstood
 
-    session, event = reading.session_of(raw)
+    call = payloads.read(asked.agent, raw)
+    said = _follow(asked, settings, call, known)
+    if isinstance(call, CallNotUnderstood):
+        return said
+    begins = call.moment == "begin"
     text, newest = recall.context(settings.brain_dir)
-    remembered = [session, newest]
-    if not text or (session is not None and known.get("recalled") == remembered):
-        return {"skipped": "nothing new to tell"}
-    return {"output": recall.answer(asked.agent, event, text), "recalled": remembered, "skipped": None}
+    output = recall.answer(asked.agent, call.event, text)
+    held = known.get("recalled")
+    recalled = dict(held) if isinstance(held, dict) else {}
+    told = call.session is not None and not begins and recalled.get(call.session) == newest
+    if not text or output is None or (told and recall.stays_in_context(asked.agent)):
+        return said | {"begins": begins, "skipped": "nothing new to tell"}
+    if call.session is not None:
+        recalled = {**{k: v for k, v in recalled.items() if k != call.session}, call.session: newest}
+    last = dict(list(recalled.items())[-SESSIONS_MAX:])
+    return said | {"begins": begins, "output": output, "recalled": last, "recalled_at": time.time(), "skipped": None}
 
 
 def _session_close(

@@ -1,14 +1,15 @@
 """Give the host the corrections of late, as context for its model.
 
 Read from the end of the log, which is there before any projection is. The answer is a JSON object in the host's form
-that carries context and no decision: it can neither allow nor block a tool. Said once a session, until there is more.
+that carries context and no decision: it can neither allow nor block a tool. An agent's own edits are never given back
+as corrections.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gradata.config import brain_dir as directory
@@ -16,6 +17,16 @@ from gradata.config import brain_dir as directory
 TAIL_BYTES = 256 * 1024
 CORRECTIONS_MAX = 5
 QUOTED_CHARACTERS = 160
+
+EVENTS = {
+    "claude-code": ("SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse"),
+    "codex": ("SessionStart", "UserPromptSubmit", "PreToolUse", "PostToolUse"),
+    "gemini": ("BeforeAgent",),
+    "hermes": ("pre_llm_call",),
+    "opencode": ("chat.message",),
+    "cursor": ("sessionStart",),  # by its documents
+}
+"""The events from whose answer a host takes context; at others it is dropped, or refused as invalid."""
 
 
 def recent(log: str) -> list[dict[str, Any]]:
@@ -45,8 +56,15 @@ def _corrections(lines: Iterator[bytes]) -> Iterator[dict[str, Any]]:
         except (ValueError, RecursionError):
             continue
         said = event.get("data") if isinstance(event, dict) else None
-        if isinstance(said, dict) and isinstance(said.get("final_text"), str):
+        if isinstance(said, dict) and isinstance(said.get("final_text"), str) and not _is_agents_own(said):
             yield event
+
+
+def _is_agents_own(said: Mapping[str, Any]) -> bool:
+    """Whether an agent made the edit. Hooks before `source_kind` recorded nothing else, and named its tool."""
+    context = said.get("context")
+    by_older_hook = isinstance(context, dict) and "agent" in context and "tool" in context
+    return str(said.get("source_kind", "agent_edit" if by_older_hook else "user_edit")) == "agent_edit"
 
 
 def context(brain_dir: str) -> tuple[str, str | None]:
@@ -61,7 +79,7 @@ def context(brain_dir: str) -> tuple[str, str | None]:
 
 def _row(said: dict[str, Any]) -> str:
     draft, final = _quoted(said.get("draft_text")), _quoted(said.get("final_text"))
-    return f"- {said.get('category', 'GENERAL')}: instead of {draft} it should be {final}"
+    return f"- {_quoted(said.get('category') or 'GENERAL')}: instead of {draft} it should be {final}"
 
 
 def _quoted(text: object) -> str:
@@ -71,9 +89,17 @@ def _quoted(text: object) -> str:
     )
 
 
-def answer(agent: str, event: str | None, said: str) -> dict[str, Any]:
-    """The host's form of context without a decision."""
-    if agent == "hermes":
+def stays_in_context(agent: str) -> bool:
+    """Whether a host keeps what it was given for the rest of its session. The others ask anew each turn."""
+    return agent not in ("hermes", "opencode")
+
+
+def answer(agent: str, event: str, said: str) -> dict[str, Any] | None:
+    """The host's form of context without a decision; None for an event from which the host takes none."""
+    if event not in EVENTS.get(agent, ()):
+        return None
+    if agent in ("hermes", "opencode"):
         return {"context": said}
-    default = "BeforeAgent" if agent == "gemini" else "PreToolUse"
-    return {"hookSpecificOutput": {"hookEventName": event or default, "additionalContext": said}}
+    if agent == "cursor":
+        return {"additional_context": said}
+    return {"hookSpecificOutput": {"hookEventName": event, "additionalContext": said}}

@@ -10,7 +10,7 @@ from typing import Any
 
 from gradata.agents import fired
 from gradata.config.settings import Settings
-from gradata.hooks import capture, session_close
+from gradata.hooks import recording, session_close
 from tests.acceptance.conftest import MakeWorld
 from tests.acceptance.front import Front
 from tests.acceptance.world import ROOT, World, status_of
@@ -22,12 +22,13 @@ OFF = {"GRADATA_DISABLE_WRITE_THROUGH": "1"}
 def hook(world: World, kind: str, **environ: str) -> dict[str, Any]:
     """Run one of the agent's hooks, as its host does; what it wrote down."""
     number = world.log.stat().st_size  # another edit each time
-    edit = {"tool_name": "Edit", "tool_input": {"old_string": f"old {number}", "new_string": f"new {number}"}}
+    given = {"file_path": "/project/a.md", "old_string": f"old {number}", "new_string": f"new {number}"}
+    edit = {"hook_event_name": "PostToolUse", "tool_name": "Edit", "tool_input": given}
     entry = f"gradata:claude-code:{world.directory}"
     command = [sys.executable, "-W", "error", "-m", "gradata", "hook", kind, "--entry", entry]
     done = subprocess.run(
         command, input=json.dumps(edit).encode(), capture_output=True, timeout=60, check=False, cwd=ROOT,
-        env=world.environ(**environ),
+        env=world.environ(GRADATA_CAPTURE="all", **environ),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == b""
@@ -51,7 +52,7 @@ def test_a_hook_sends_for_itself_where_nobody_replicates(world: World) -> None:
     said = hook(world, "capture")["replication"]
     if said != "acknowledged":  # a second was too short
         settings = Settings.resolve(world.directory, environ=world.environ())
-        assert capture.replicate(settings, {}, drain_s=60)["replication"] == "acknowledged"
+        assert recording.replicate(settings, {}, drain_s=60)["replication"] == "acknowledged"
     assert world.in_step()
     (log,) = world.logs()
     assert world.head(log["log_id"])["client"]["brief"]  # F53: no word is expected of it between two hooks
@@ -123,9 +124,14 @@ def test_installed_hooks_are_what_the_host_can_run(make_world: MakeWorld, shared
     hooks = json.loads(settings.read_text())["hooks"]
     (group,) = hooks["PostToolUse"]
     (entry,) = group["hooks"]
-    edit = {"tool_name": "Write", "tool_input": {"content": "b"}, "tool_response": {"originalFile": "a"}}
+    note = world.home / "note.txt"
+    given = {"file_path": str(note), "content": "We shipped it."}
+    write = {"hook_event_name": "PostToolUse", "tool_name": "Write", "tool_input": given}
     environ = world.environ(PYTHONPATH=os.pathsep.join([str(ROOT), *sys.path]))
-    subprocess.run(entry["command"], shell=True, input=json.dumps(edit).encode(), check=True, timeout=60, env=environ)
+    for text, call in (("We shipped it.", write), ("We shipped it today.", {"hook_event_name": "Stop"})):
+        note.write_text(text)
+        said = json.dumps(call).encode()
+        subprocess.run(entry["command"], shell=True, input=said, check=True, timeout=60, env=environ)
     assert world.run("replicate", "--once").returncode == 0
     assert [event["type"] for event in world.events()] == ["CORRECTION"]
 

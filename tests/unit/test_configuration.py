@@ -48,7 +48,7 @@ def test_a_file_sets_every_setting() -> None:
     text = (
         '\ufeffbrain = "~/b"\nkey_file = "/run/key"\n'
         'endpoint = "https://c.example"\nwrite_through = false\ncloud_sync = true\n'
-        "backlog_records_max = 5\nbacklog_warn_s = 1.5\nsilent_s = 60\n"
+        "backlog_records_max = 5\nbacklog_warn_s = 1.5\nsilent_s = 60\ncapture = 'all'\n"
     )
     config = parse(text.encode(), "/x", of_brain=False)
     assert config.trouble is None
@@ -230,4 +230,5 @@ def test_every_setting_is_shown_with_its_origin_and_no_key(home: Path) -> None:
 def test_defaults_are_of_their_kind() -> None:
     """And what a variable says becomes one."""
     for known in SETTINGS:
-        assert isinstance(of_variable(known, "X", "7"), type(known.default))
+        text = "all" if known.kind == "capture" else "7"
+        assert isinstance(of_variable(known, "X", text), type(known.default))

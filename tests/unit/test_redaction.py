@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from gradata.brain import correction_event, events
 from gradata.brain.redaction.redaction import findings, redact, redact_integer, without_placeholders
 from gradata.brain.redaction.secret_forms import NUMERIC, PREFIXED
-from gradata.hooks.capture import bounded
-from gradata.hooks.reading import Edit
+from gradata.hooks.host_call import Edit
+from gradata.hooks.recording import bounded
 
 CORPUS = Path(__file__).parents[2] / "fixtures" / "secrets"
 SECRETS: list[dict[str, Any]] = [json.loads(line) for line in (CORPUS / "goes.jsonl").read_text("utf-8").splitlines()]
