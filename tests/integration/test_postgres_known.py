@@ -10,7 +10,7 @@ from gradata.cloud.domain.requests import Request
 from gradata.cloud.service import deletion
 from gradata.cloud.service.deletion import Target
 from gradata.cloud.service.integrity import check
-from gradata.cloud.store.port import Begun, Store
+from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import StoreUnavailableError
 from tests.cloud_batches import LOG, OTHER_LOG, append, counted, event, tree
 
@@ -20,12 +20,7 @@ RECORDS = [event(f"{number:03d}") for number in range(40)]
 
 def counts(store: Store, *requests: Request) -> list[tuple[int, int]]:
     """Accepted and duplicates of each."""
-    return ended(store.begin(requests, now=NOW))
-
-
-def ended(group: Begun) -> list[tuple[int, int]]:
-    """The same of a group that was begun."""
-    return counted(group.end())
+    return counted(store.ingest(requests, now=NOW))
 
 
 def proven(store: Store, records: list[bytes], log_id: str = LOG) -> bool:
@@ -152,60 +147,3 @@ def test_f30_a_commit_that_fails_at_its_end_is_no_success(stores: list[Store], p
         admin.execute("DROP TRIGGER refusing ON gradata.records")
     assert counts(stores[0], append(RECORDS, 2, 4)) == [(2, 0)]
     assert proven(stores[1], RECORDS[:4])
-
-
-def test_f31_a_group_is_sent_behind_another_and_continues_it(stores: list[Store]) -> None:
-    """Decided by what the first will have left, before anybody knows that it will."""
-    counts(stores[0], append(RECORDS, 0, 1))
-    begun = [stores[0].begin([append(RECORDS, first, first + 3)], now=NOW) for first in range(1, 13, 3)]
-    assert all(group.descriptor() is not None for group in begun)
-    assert [ended(group) for group in begun] == [[(3, 0)]] * 4
-    assert proven(stores[1], RECORDS[:13])
-
-
-def test_f31_what_hangs_on_a_group_that_came_to_nothing_is_decided_anew(stores: list[Store]) -> None:
-    """Another process was faster with the first of three: each is counted by what is stored then, the rest goes on."""
-    other = [event("other 0"), event("other 1")]
-    counts(stores[0], append(RECORDS, 0, 1), append(other, 0, 1, brain_id="another"))
-    counts(stores[1], append(RECORDS, 0, 3))
-    begun = [
-        stores[0].begin([append(RECORDS, 1, 2)], now=NOW),
-        stores[0].begin([append(RECORDS, 2, 5)], now=NOW),
-        stores[0].begin([append(other, 1, 2, brain_id="another")], now=NOW),
-    ]
-    assert [ended(group) for group in begun] == [[(0, 1)], [(2, 1)], [(1, 0)]]
-    assert proven(stores[1], RECORDS[:5])
-
-
-def test_f30_groups_in_flight_when_the_connection_breaks_are_stored_once(
-    stores: list[Store], postgres_url: str
-) -> None:
-    """Nobody knows whether they were; the database does: what is sent again is a duplicate, what was lost is stored."""
-    counts(stores[0], append(RECORDS, 0, 1))
-    with psycopg.connect(postgres_url, autocommit=True) as admin, psycopg.connect(postgres_url) as holder:
-        first = stores[0].begin([append(RECORDS, 1, 2)], now=NOW)
-        looked = "SELECT count(*) FROM gradata.records"
-        while admin.execute(looked).fetchone() != (2,):
-            assert first.descriptor() is not None
-        holder.execute("SELECT FROM gradata.brains FOR UPDATE")
-        second = stores[0].begin([append(RECORDS, 2, 3)], now=NOW)
-        writer = stores[0]._writer  # type: ignore[attr-defined]
-        admin.execute("SELECT pg_terminate_backend(%s, 5000)", (writer.info.backend_pid,))
-        holder.rollback()
-        assert sum(accepted + repeated for accepted, repeated in (*ended(first), *ended(second))) == 2
-    assert counts(stores[0], append(RECORDS, 1, 3)) == [(0, 2)]
-    assert proven(stores[1], RECORDS[:3])
-
-
-def test_f31_whatever_else_the_store_does_comes_behind_what_is_in_flight(stores: list[Store]) -> None:
-    """A record is erased, and a group goes the general way, while two are on their way."""
-    counts(stores[0], append(RECORDS, 0, 2))
-    first = stores[0].begin([append(RECORDS, 2, 3)], now=NOW)
-    deletion.erase(stores[0], "default", "brain", Target("001"), now=NOW)
-    second = stores[0].begin([append(RECORDS, 3, 4)], now=NOW)
-    third = stores[0].begin([append(RECORDS, 0, 3, log_id=OTHER_LOG)], now=NOW)
-    assert third.descriptor() is None
-    assert [ended(group) for group in (first, second, third)] == [[(1, 0)], [(1, 0)], [(0, 3)]]
-    stored = stores[1].log("default", LOG)
-    assert stored is not None
-    assert stored.tree == tree(RECORDS[:4])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import queue
-import socket
 import threading
 from collections.abc import Sequence
 
@@ -13,9 +12,7 @@ import pytest
 from gradata.cloud.domain.plan import Decision, Done
 from gradata.cloud.domain.requests import Beat, Loose, Request
 from gradata.cloud.service.group_commit import GroupWriter, Job, Outcome
-from gradata.cloud.store.port import Begun
 from gradata.cloud.store.sqlite.store import SqliteStore
-from gradata.cloud.store.values import StoreUnavailableError
 from replicator.proof import CompactRange
 from tests.cloud_batches import LOG, OTHER_LOG, append, event, lines
 
@@ -127,106 +124,49 @@ def test_the_store_rests_after_the_last_commit_and_not_after_each(monkeypatch: p
     store.close()
 
 
-class Working:
-    """A group at a store that works elsewhere: over when the test says so."""
-
-    def __init__(self, store: Elsewhere, requests: Sequence[Request]) -> None:
-        self.requests = requests
-        self.near, self.far = socket.socketpair()
-        self.error: Exception | None = None
-        self._store = store
-
-    def descriptor(self) -> int:
-        return self.near.fileno()
-
-    def end(self) -> list[Decision]:
-        assert self.near.recv(1) == b"!", "ended before it was over"
-        self._store.did.put(("ended", self.requests))
-        for end in (self.near, self.far):
-            end.close()
-        if self.error is not None:
-            raise self.error
-        return [Done(CompactRange.EMPTY, 0, None, accepted=1)] * len(self.requests)
-
-
-class Elsewhere(SqliteStore):
-    """Begins every group, and notes it."""
+class Failing(SqliteStore):
+    """Fails in `rest`, and in `ingest` of what the test says."""
 
     def __init__(self) -> None:
         super().__init__(None)
-        self.did: queue.SimpleQueue[tuple[str, Sequence[Request]]] = queue.SimpleQueue()
-        self.working: list[Working] = []
+        self.rested = threading.Event()
+        self.poison = "b"
 
-    def begin(self, requests: Sequence[Request], *, now: int) -> Begun:
-        assert now == 1
-        self.working.append(Working(self, requests))
-        self.did.put(("begun", requests))
-        return self.working[-1]
+    def rest(self) -> None:
+        self.rested.set()
+        raise RuntimeError("a bug")
 
-    def over(self, place: int, error: Exception | None = None) -> None:
-        """The group `place` is over."""
-        self.working[place].error = error
-        self.working[place].far.send(b"!")
+    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
+        if any(request.brain_id == self.poison for request in requests):
+            raise ValueError("a bug")
+        return [Done(CompactRange.EMPTY, 0, None)] * len(requests)
 
 
-def test_a_group_is_begun_while_the_one_before_is_at_work_and_not_a_third() -> None:
-    """What comes meanwhile is begun at once, what comes behind waits; answered in order, each as it went."""
-    store = Elsewhere()
-    writer = GroupWriter(store, now=lambda: 1)
-    answered: queue.SimpleQueue[tuple[int, Outcome]] = queue.SimpleQueue()
-    log = [event(str(number)) for number in range(6)]
-    requests = [append(log, number, number + 1) for number in range(6)]
-
-    def submit(number: int) -> None:
-        writer.submit(requests[number], lambda outcome: answered.put((number, outcome)))
-
-    submit(0)
-    assert store.did.get(timeout=10) == ("begun", requests[:1])
-    submit(1)
-    assert store.did.get(timeout=10) == ("begun", requests[1:2])
-    submit(2)
-    submit(3)
-    store.over(1)
-    store.over(0, StoreUnavailableError("away"))
-    assert store.did.get(timeout=10) == ("ended", requests[:1])
-    number, outcome = answered.get(timeout=10)
-    assert number == 0
-    assert isinstance(outcome, StoreUnavailableError)
-    steps = [store.did.get(timeout=10) for _ in range(2)]
-    assert sorted(step for step, _ in steps) == ["begun", "ended"]
-    assert answered.get(timeout=10)[0] == 1
-    assert store.did.get(timeout=10) == ("begun", requests[3:4])  # a log once in a group, though both waited
-    store.over(2)
-    store.over(3)
-    assert [answered.get(timeout=10)[0] for _ in range(2)] == [2, 3]
-    submit(4)
-    assert [store.did.get(timeout=10)[0] for _ in range(3)] == ["ended", "ended", "begun"]
-    store.over(4)
-    writer.close()
-    assert answered.get(timeout=10)[0] == 4
-    store.close()
-
-
-def test_a_failed_group_is_tried_one_by_one_while_another_is_at_work() -> None:
-    """The one at fault is found, its neighbours and what was begun behind are stored."""
-    store = Elsewhere()
+def test_a_failed_group_is_tried_one_by_one() -> None:
+    """The one at fault is found, its neighbours are stored."""
+    store = Failing()
     writer = GroupWriter(store, now=lambda: 1)
     answered: queue.SimpleQueue[tuple[str, Outcome]] = queue.SimpleQueue()
     requests = {name: append([event(name)], brain_id=name) for name in "abc"}
-    jobs = {name: Job(request, functools.partial(_note, answered, name)) for name, request in requests.items()}
-    writer.submit_all([jobs["a"], jobs["b"]])
-    assert len(store.did.get(timeout=10)[1]) == 2
-    writer.submit_all([jobs["c"]])
-    assert store.did.get(timeout=10) == ("begun", [requests["c"]])
-    store.over(0, ValueError("a bug"))
-    assert [store.did.get(timeout=10)[0] for _ in range(3)] == ["ended", "begun", "begun"]
-    store.over(1)
-    store.over(2, ValueError("a bug"))
-    store.over(3)
+    writer.submit_all([Job(request, functools.partial(_note, answered, name)) for name, request in requests.items()])
     outcomes = dict(answered.get(timeout=10) for _ in range(3))
-    assert outcomes["a"] is None
-    assert isinstance(outcomes["b"], Done)
+    assert outcomes["b"] is None
+    assert isinstance(outcomes["a"], Done)
     assert isinstance(outcomes["c"], Done)
+    writer.close()
+    store.close()
+
+
+def test_f86_the_writing_thread_survives_whatever_the_store_does_at_rest() -> None:
+    """What `rest` raises, known or not, is told in the log, and the next request is answered."""
+    store = Failing()
+    writer = GroupWriter(store, now=lambda: 1)
+    for name in "ac":
+        answered: queue.SimpleQueue[tuple[str, Outcome]] = queue.SimpleQueue()
+        store.rested.clear()
+        writer.submit(append([event(name)], brain_id=name), functools.partial(_note, answered, name))
+        assert isinstance(answered.get(timeout=10)[1], Done)
+        assert store.rested.wait(10)
     writer.close()
     store.close()
 

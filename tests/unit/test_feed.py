@@ -71,7 +71,7 @@ class Stored:
 
 def test_a_feed_tells_page_after_page_before_it_rests() -> None:
     """Also when bytes end a page and not the number of events: nothing waits for the next hint."""
-    store = Stored([StoredEvent(number, f"e{number}", "NOTE", None, None, None, None, 0, None, b"{}\n")
+    store = Stored([StoredEvent(number, f"e{number}", 0, None, b"{}\n", "NOTE", None, None, None, None)
                     for number in range(1, 6)])  # fmt: skip
 
     async def told() -> list[tuple[str | None, str | None]]:

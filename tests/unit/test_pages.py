@@ -54,7 +54,7 @@ def test_a_difference_is_bounded() -> None:
 
 def event(record: bytes | None) -> StoredEvent:
     """An event with this record."""
-    return StoredEvent(7, "id", "CORRECTION", "TONE", "minor", 3, None, 1_764_000_000_000_000, None, record)
+    return StoredEvent(7, "id", 1_764_000_000_000_000, None, record, "CORRECTION", "TONE", "minor", 3, None)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_charts_count_corrections_alone() -> None:
 def test_lags_are_of_events_that_name_their_time() -> None:
     """Oldest first, in seconds; a clock that is ahead gives none below zero."""
     times = ["2025-11-24T15:59:59Z", None, "2025-11-24T15:59:50Z", "2099-01-01T00:00:00Z"]
-    events = [StoredEvent(1, "i", "C", None, None, None, ts, 1_764_000_000_000_000, None, None) for ts in times]
+    events = [StoredEvent(1, "i", 1_764_000_000_000_000, None, None, "C", None, None, None, ts) for ts in times]
     assert [lag for _, lag in lag_json(events)] == [0.0, 10.0, 1.0]
 
 

@@ -20,16 +20,22 @@ class Columns:
 
     def of(self, places: Sequence[int]) -> Columns:
         """Those of the records at `places`."""
-        return Columns(
-            [self.types[place] for place in places],
-            [self.categories[place] for place in places],
-            [self.severities[place] for place in places],
-            [self.sessions[place] for place in places],
-            [self.timestamps[place] for place in places],
-        )
+        return Columns(*([getattr(self, name)[place] for place in places] for name in PROJECTED.values()))
 
 
 NO_COLUMNS = Columns()
+
+PROJECTED = {
+    "type": "types",
+    "category": "categories",
+    "severity": "severities",
+    "session": "sessions",
+    "ts": "timestamps",
+}
+"""What stores keep of an event beside its record: the column (and field of `StoredEvent`), and the field of `Columns`.
+
+The one list from which both stores make their statements. In the order of the stores' answers.
+"""
 
 
 @value

@@ -10,13 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import accumulate
 from operator import itemgetter
 
 from gradata.cloud.domain.tiles import tile_parts
 from gradata.cloud.store.port import Store
-from gradata.cloud.store.row_blocks import WholeRun, one_ahead
 from gradata.cloud.store.values import PlainRow, StoredLog
 from replicator.proof import HASH_BYTES, TILE_HASHES, TILE_HEIGHT, CompactRange, extend, leaf_hashes
 from replicator.tiles import Tile, hashes_of
@@ -99,7 +97,7 @@ def scrub_deep(
     end = min(end, log.tree.size)
     looking = _Deep(store, log, first, CompactRange.EMPTY if first == 0 else before)
     until = clock() + SECONDS_MAX
-    for run in one_ahead(store.whole_runs(log, first, end)):
+    for run in store.row_runs(log, first, end):
         looking.take(run)
         if looking.found.named >= NAMED_MAX or clock() > until:
             return _answer("deep", looking.found, end, looking.tree)
@@ -113,34 +111,11 @@ class _Deep:
     def __init__(self, store: Store, log: StoredLog, first: int, before: CompactRange | None) -> None:
         self.tree = before
         self.found = _Found(first, first)
-        self._rows = partial(store.row_runs, log)
         self._offset: int | None = None if first else 0
         self._tile = _kept(lambda level, index: store.tile(log, level, index))
 
-    def take(self, run: WholeRun | Sequence[PlainRow]) -> None:
+    def take(self, run: Sequence[PlainRow]) -> None:
         """The next rows that are there, until there is enough to tell."""
-        if not isinstance(run, WholeRun):
-            self._take_singly(run)
-        elif not self._take_whole(run):
-            for rows in self._rows(run.first, run.end):
-                self._take_singly(rows)
-
-    def _take_whole(self, run: WholeRun) -> bool:
-        """If all is well with them; else nothing happened."""
-        self.lost(run.first)
-        before = run.offsets[0] if self._offset is None else self._offset
-        ends = list(accumulate(run.lengths, initial=before))
-        end = ends.pop()
-        leaves = leaf_hashes(run.records)
-        if ends != run.offsets or b"".join(leaves) != self._stored(run.first, run.end):
-            return False
-        self.found.rows += len(leaves)
-        self.found.end = run.end
-        self._offset = end
-        self._grow(leaves)
-        return True
-
-    def _take_singly(self, run: Sequence[PlainRow]) -> None:
         start = 0
         while start < len(run) and self.found.named < NAMED_MAX:
             number = run[start][0]

@@ -10,7 +10,6 @@ Times are microseconds since 1970 (UTC), as integers: exact, sortable, the same 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from gradata.cloud.domain.plan import Decision
@@ -18,34 +17,7 @@ from gradata.cloud.domain.rate_limit import Rate, Verdict
 from gradata.cloud.domain.requests import Request
 from gradata.cloud.store.port_deletion import Removing
 from gradata.cloud.store.port_monitoring import Watched
-from gradata.cloud.store.row_blocks import WholeRun
 from gradata.cloud.store.values import EventQuery, Key, PlainRow, StoredEvent, StoredLog, StoredRow
-
-"""A StoredRow without its class: number, offset, length, flag, record."""
-
-
-class Begun(Protocol):
-    """A group of requests whose commit was begun."""
-
-    def descriptor(self) -> int | None:
-        """Readable when there is news of it; None: `end` does not wait."""
-
-    def end(self) -> list[Decision]:
-        """Wait until it is durable; the decisions. To be called once. Raises as `Store.ingest`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """`Begun`, and done."""
-
-    decisions: list[Decision] = field(repr=False)
-
-    def descriptor(self) -> None:
-        """Nothing to wait for."""
-
-    def end(self) -> list[Decision]:
-        """At once."""
-        return self.decisions
 
 
 class Store(Watched, Removing, Protocol):
@@ -65,9 +37,6 @@ class Store(Watched, Removing, Protocol):
 
         Nothing at all was written if this raises.
         """
-
-    def begin(self, requests: Sequence[Request], *, now: int) -> Begun:
-        """As `ingest`, in two halves: others may be begun before this one is ended, by the same thread, in order."""
 
     def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
         """Count one request of each name against a rate that all servers of the store share; their verdicts.
@@ -95,9 +64,6 @@ class Store(Watched, Removing, Protocol):
 
     def row_runs(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[PlainRow]]:
         """The rows of `rows` as plain tuples, in runs of some megabytes at most: for who reads a million of them."""
-
-    def whole_runs(self, log: StoredLog, first: int, end: int) -> Iterator[WholeRun | Sequence[PlainRow]]:
-        """The same, as fast as the store can: where that helps, runs without a gap or a hole by columns."""
 
     def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
         """The numbers of the stored rows of records [first, end), in their order and in runs, without the bytes."""

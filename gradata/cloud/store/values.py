@@ -82,18 +82,21 @@ class StoredRow:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """One event of the projection. `place`: log_id and record number, None for a loose event."""
+    """One event of the projection. `place`: log_id and record number, None for a loose event.
+
+    From `type` on: what is interpreted of the record (`domain.requests.PROJECTED`).
+    """
 
     cursor: int
     event_id: str
+    stored_at: int
+    place: tuple[str, int] | None
+    record: bytes | None = field(repr=False)
     type: str
     category: str | None
     severity: str | None
     session: int | str | None
     ts: str | None
-    stored_at: int
-    place: tuple[str, int] | None
-    record: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

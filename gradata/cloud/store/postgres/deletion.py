@@ -10,16 +10,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 from gradata.cloud.domain.daily_counts import day_counts
-from gradata.cloud.domain.requests import Columns
+from gradata.cloud.domain.requests import PROJECTED, Columns
 from gradata.cloud.domain.tombstones import ERASED, EXPIRED
-from gradata.cloud.store.postgres.binary_arrays import Bigints, Byteas
-from gradata.cloud.store.postgres.facts import LOG_BITS, Connection
+from gradata.cloud.store.postgres.connection import LONG_ANSWER_S, Connection
+from gradata.cloud.store.postgres.facts import LOG_BITS
 from gradata.cloud.store.postgres.monitoring import PostgresWatching
 from gradata.cloud.store.postgres.reads import EVENT_COLUMNS, EVENT_JOINS, stored_events
 from gradata.cloud.store.values import EventMark, Standing, StoredEvent, StoredLog
 
 MARKS_A_READ = 1_000
-LOCK_S = 30
+LOCK_S = 8
 Result = TypeVar("Result")
 
 _BRAIN = """(SELECT brain_key FROM gradata.brains
@@ -28,7 +28,8 @@ _LOCKED = """
 SELECT brain_key, deleted_at IS NOT NULL, expired FROM gradata.brains
  WHERE workspace = %s AND brain_id = %s FOR NO KEY UPDATE
 """
-_BLANK = """gone = %s, type = '', category = NULL, severity = NULL, session = NULL, session_text = NULL, ts = NULL"""
+_NULLED = ", ".join(f"{name} = NULL" for name in (*PROJECTED, "session_text") if name != "type")
+_BLANK = f"gone = %s, type = '', {_NULLED}"
 _STANDINGS = """
 SELECT b.brain_id, b.created_at, b.events - b.gone, count(l.log_key), coalesce(sum(l."offset"), 0)::bigint,
        max(l.stored_at), b.deleted_at, b.retain_us, b.expired
@@ -121,8 +122,8 @@ class PostgresRemoving(PostgresWatching):
 
         def work(connection: Connection, key: int, _: int) -> bool:
             connection.execute(
-                "INSERT INTO gradata.erased SELECT %s, c, %s FROM unnest(%s) AS u(c) ON CONFLICT DO NOTHING",
-                (key, now, Byteas(sorted(contents))),
+                "INSERT INTO gradata.erased SELECT %s, c, %s FROM unnest(%b::bytea[]) AS u(c) ON CONFLICT DO NOTHING",
+                (key, now, sorted(contents)),
             )
             row = connection.execute(
                 "SELECT cursor, gone, stored_at, type, category, severity, ts FROM gradata.events"
@@ -153,6 +154,7 @@ class PostgresRemoving(PostgresWatching):
             "SELECT number FROM gradata.records WHERE brain_key = %s AND log_key = %s AND position(%s in record) > 0"
             " ORDER BY number",
             (log.key >> LOG_BITS, log.key, needle),
+            LONG_ANSWER_S,
         )
         return [row[0] for row in rows]
 
@@ -162,6 +164,7 @@ class PostgresRemoving(PostgresWatching):
             f"SELECT content, record FROM gradata.loose WHERE brain_key = {_BRAIN}"
             " AND position(%(needle)s in record) > 0",
             {"space": workspace, "brain": brain_id, "needle": needle},
+            LONG_ANSWER_S,
         )
         return [(content, record) for content, record in rows]
 
@@ -171,8 +174,8 @@ class PostgresRemoving(PostgresWatching):
         def work(connection: Connection, key: int, _: int) -> int:
             return connection.execute(
                 "UPDATE gradata.records SET record = NULL, flag = %s WHERE brain_key = %s AND log_key = %s"
-                " AND number = ANY(%s) AND record IS NOT NULL",
-                (flag, key, log.key, Bigints(list(numbers))),
+                " AND number = ANY(%b::bigint[]) AND record IS NOT NULL",
+                (flag, key, log.key, list(numbers)),
             ).rowcount
 
         return self._locked(log.workspace, log.brain_id, work, 0, deleted=False)
@@ -182,7 +185,7 @@ class PostgresRemoving(PostgresWatching):
 
         def work(connection: Connection, key: int, _: int) -> int:
             return connection.execute(
-                "DELETE FROM gradata.loose WHERE brain_key = %s AND content = ANY(%s)", (key, Byteas(sorted(contents)))
+                "DELETE FROM gradata.loose WHERE brain_key = %s AND content = ANY(%b::bytea[])", (key, sorted(contents))
             ).rowcount
 
         return self._locked(workspace, brain_id, work, 0, deleted=None)
@@ -242,8 +245,8 @@ class PostgresRemoving(PostgresWatching):
     def events_at(self, workspace: str, brain_id: str, cursors: Sequence[int]) -> list[StoredEvent]:
         """See `store.port_deletion.Removing`."""
         query = (
-            f"{EVENT_COLUMNS} FROM (SELECT * FROM gradata.events WHERE brain_key = {_BRAIN}"
-            f" AND cursor = ANY(%(cursors)s::bigint[])) e {EVENT_JOINS}"
+            f"SELECT {EVENT_COLUMNS} FROM (SELECT * FROM gradata.events WHERE brain_key = {_BRAIN}"
+            f" AND cursor = ANY(%(cursors)s::bigint[])) e {EVENT_JOINS} ORDER BY e.cursor"
         )
         wanted = {"space": workspace, "brain": brain_id, "cursors": list(cursors)}
         return stored_events(self._fetch(query, wanted))
@@ -260,11 +263,13 @@ class PostgresRemoving(PostgresWatching):
         """`work(connection, brain_key, expired)` under the brain's lock; `nothing` if there is no such brain."""
 
         def do(connection: Connection) -> Result:
+            connection.execute("BEGIN")
             connection.execute(f"SELECT set_config('lock_timeout', '{LOCK_S}s', true)")
             row = connection.execute(_LOCKED, (workspace, brain_id)).fetchone()
             if row is None or (deleted is not None and row[1] is not deleted):
                 return nothing
-            return work(connection, row[0], row[2])
+            with connection.patient():
+                return work(connection, row[0], row[2])
 
         return self._write(do)
 
@@ -305,7 +310,7 @@ def _expire_events(connection: Connection, key: int, expired: int, before: int, 
         f"UPDATE gradata.events SET {_BLANK} WHERE brain_key = %s AND cursor BETWEEN %s AND %s AND gone IS NULL",
         (EXPIRED, key, old[0], old[-1]),
     ).rowcount
-    connection.execute("DELETE FROM gradata.loose WHERE brain_key = %s AND content = ANY(%s)", (key, Byteas(loose)))
+    connection.execute("DELETE FROM gradata.loose WHERE brain_key = %s AND content = ANY(%b::bytea[])", (key, loose))
     for log_key, end in ends.items():
         _expire_rows(connection, key, log_key, end)
     connection.execute(

@@ -10,33 +10,35 @@ Partners: `commit`, which writes under these locks, and `domain.plan.plan`, whic
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg
+from psycopg.rows import dict_row
 
 from gradata.cloud.domain.plan import Facts, LogFacts
 from gradata.cloud.domain.requests import Append, Beat, Claim, Loose, Request
 from gradata.cloud.domain.tiles import Tile, hashes_of, leaves_at, tree_at
 from gradata.cloud.domain.tombstones import GONE
-from gradata.cloud.store.postgres.binary_arrays import Int, Ints, Texts, bigints_of, byteas_of, texts_of
-from gradata.cloud.store.postgres.pipeline import BEGIN, Call, exchange
+from gradata.cloud.store.postgres.connection import Connection
 from gradata.cloud.store.postgres.tombstones import barred_of
 from replicator.proof import HASH_BYTES, TILE_HASHES, CompactRange
 
 LOG_BITS = 23
 """log_key = brain_key << LOG_BITS | number of the log within its brain."""
 LOCK_S = 5
-IDLE_S = 20
+IDLE_S = 10
 """A process that stops in the middle of a transaction loses its locks after this."""
 
-Connection = psycopg.Connection[tuple[Any, ...]]
-
-_BEGIN_GROUP = b"SELECT * FROM gradata.begin_group($1, $2, $3, $4, $5, $6, $7)"
-_NEW_BRAINS = b"""
+_BEGIN_GROUP = """
+SELECT * FROM gradata.begin_group(
+    brain_ids => %(brain_ids)b::text[], log_brains => %(log_brains)b::int[], log_ids => %(log_ids)b::text[],
+    event_brains => %(event_brains)b::int[], event_ids => %(event_ids)b::text[], lock_s => %(lock_s)b::int,
+    idle_s => %(idle_s)b::int)
+"""
+_NEW_BRAINS = """
 INSERT INTO gradata.brains (brain_id, workspace, created_at)
-SELECT name, '', 0 FROM unnest($1) AS w(name) ORDER BY name COLLATE "C"
+SELECT name, '', 0 FROM unnest(%b::text[]) AS w(name) ORDER BY name COLLATE "C"
 ON CONFLICT DO NOTHING RETURNING brain_id
 """
 _TILES = """
@@ -50,7 +52,7 @@ SELECT number, record, flag FROM gradata.records
 
 
 @dataclass(slots=True)
-class Brain:
+class LockedBrain:
     """A locked brain. `fresh`: made by this transaction, and gone at its end unless something is written to it."""
 
     key: int
@@ -67,7 +69,7 @@ class Brain:
 class Locked:
     """The rows that a group of requests touches, by their names; all brains are locked."""
 
-    brains: dict[str, Brain] = field(default_factory=dict)
+    brains: dict[str, LockedBrain] = field(default_factory=dict)
     logs: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
@@ -120,53 +122,53 @@ class _Found:
 
 def _lock(connection: Connection, brains: Sequence[str], named: Sequence[Append | Beat], asked: _Asked) -> _Found:
     place_of = {name: place for place, name in enumerate(brains, 1)}
-    group = (
-        Texts(brains),
-        Ints([place_of[request.brain_id] for request in named]),
-        Texts([request.log_id for request in named]),
-        Ints(asked.places),
-        Texts(asked.ids),
-        Int(LOCK_S),
-        Int(IDLE_S),
-    )
-    missing: list[str | None] = []
+    group = {
+        "brain_ids": brains,
+        "log_brains": [place_of[request.brain_id] for request in named],
+        "log_ids": [request.log_id for request in named],
+        "event_brains": asked.places,
+        "event_ids": asked.ids,
+        "lock_s": LOCK_S,
+        "idle_s": IDLE_S,
+    }
+    fresh: set[str] = set()
+    missing: list[str] = []
     while True:
-        calls: list[Call] = [BEGIN]
-        if missing:
+        with connection.pipeline():  # one round trip
+            connection.execute("BEGIN ISOLATION LEVEL READ COMMITTED")
             # Before the locks: whoever waits for a brain that another transaction is making holds no lock yet.
-            calls.append((_NEW_BRAINS, (Texts(missing),)))
-        *_, made, answer = exchange(connection, [*calls, (_BEGIN_GROUP, group)])
-        columns = [answer.get_value(0, column) for column in range(answer.nfields)]
-        if columns[0] is None:
-            break
-        missing = texts_of(columns[0])
+            made = connection.execute(_NEW_BRAINS, (missing,), binary=True) if missing else None
+            answer = connection.cursor(row_factory=dict_row, binary=True).execute(_BEGIN_GROUP, group)
+        if made is not None:
+            fresh = {name for (name,) in made}
+        told = answer.fetchone()
+        assert told is not None, "a function with OUT parameters has one row"
+        if told["missing"] is None:
+            return _found({name: column or [] for name, column in told.items()}, brains, fresh, named, asked)
+        missing = told["missing"]
         connection.rollback()
-    fresh = {bytes(made.get_value(row, 0) or b"").decode() for row in range(made.ntuples)} if missing else set()
-    return _found(columns[1:], brains, fresh, named, asked)
 
 
 def _found(
-    columns: Sequence[bytes | None],
+    told: Mapping[str, list[Any]],
     brains: Sequence[str],
     fresh: Collection[str],
     named: Sequence[Append | Beat],
     asked: _Asked,
 ) -> _Found:
-    keys, spaces, logs, events, deleted, gone, erased, places, log_keys, sizes, nodes, offsets, ids, known, contents = (
-        columns
-    )
-    numbers = zip(*map(bigints_of, (keys, logs, events, deleted, gone, erased)), strict=True)
+    """`told`: what `gradata.begin_group` said, by the names of its columns."""
     found = _Found(Locked())
-    for name, space, row in zip(brains, texts_of(spaces), numbers, strict=True):
-        key, made_logs, made_events, *removed = row
-        found.locked.brains[name] = Brain(key, space, made_logs, made_events, name in fresh, *removed)
-    heads = zip(*map(bigints_of, (places, log_keys, sizes, offsets)), byteas_of(nodes), texts_of(ids), strict=True)
-    for place, log_key, size, offset, hashes, event_id in heads:
+    of_brains = ("keys", "workspaces", "logs", "events", "deleted", "gone", "erased")
+    for name, row in zip(brains, zip(*(told[column] for column in of_brains), strict=True), strict=True):
+        key, workspace, logs, events, *removed = row
+        found.locked.brains[name] = LockedBrain(key, workspace, logs, events, name in fresh, *removed)
+    of_logs = ("log_places", "log_keys", "sizes", "nodes", "offsets", "last_ids")
+    for place, log_key, size, hashes, offset, event_id in zip(*(told[column] for column in of_logs), strict=True):
         request = named[place - 1]
         log = (request.brain_id, request.log_id)
         found.locked.logs[log] = log_key
         found.heads[log] = (log_key, CompactRange(size, tuple(hashes_of(hashes))), offset, event_id)
-    for place, content in zip(bigints_of(known), byteas_of(contents), strict=True):
+    for place, content in zip(told["known_places"], told["contents"], strict=True):
         brain = brains[asked.places[place - 1] - 1]
         found.events.setdefault(brain, {})[asked.ids[place - 1]] = content
     return found

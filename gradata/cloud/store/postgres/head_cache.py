@@ -5,24 +5,18 @@ continues its log as it was left is decided by what is remembered, and goes to t
 `gradata.hold_group` checks it all under the locks before it writes. If anything turns out to be otherwise nothing
 is written, and the group goes the general way (`facts.gather`), from which the truth is remembered.
 
-So one group may be sent behind another that was not heard of yet, and be decided by what that one will have left: if
-the first comes to nothing, whatever in the second hangs on it does not fit either.
-
 Event ids are taken to be new, which their unique index confirms. A log whose last batch was not wholly new is not
 remembered: a client that sends again what is there would run into the index each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import psycopg
 
 from gradata.cloud.domain.plan import Decision, Done, Facts, LogFacts
 from gradata.cloud.domain.requests import Append, Lines, Request
-from gradata.cloud.store.postgres.facts import Brain, Connection, Locked
-from gradata.cloud.store.postgres.pipeline import receive
+from gradata.cloud.store.postgres.facts import Locked, LockedBrain
 
 REMEMBERED_MAX = 4_096
 
@@ -39,15 +33,15 @@ class Foreseen:
 
 
 @dataclass(slots=True)
-class Known:
+class HeadCache:
     """The brains and logs that the last groups touched, as their commits left them."""
 
-    brains: dict[str, Brain] = field(default_factory=dict)
+    brains: dict[str, LockedBrain] = field(default_factory=dict)
     logs: dict[tuple[str, str], tuple[int, LogFacts]] = field(default_factory=dict)
 
     def foresee(self, requests: Sequence[Request]) -> Foreseen | None:
         """What the database is going to say of this group; None if that is not known, or not simple."""
-        brains: dict[str, Brain] = {}
+        brains: dict[str, LockedBrain] = {}
         keys: dict[tuple[str, str], int] = {}
         facts: dict[tuple[str, str], LogFacts] = {}
         appends: list[Append] = []
@@ -94,31 +88,3 @@ class Known:
         """Nothing is known."""
         self.brains.clear()
         self.logs.clear()
-
-
-class InFlight:
-    """A group that was sent and not heard of. `stored`: what became of it, None as long as that is not known."""
-
-    __slots__ = ("_connection", "_end", "stored")
-
-    def __init__(self, connection: Connection, end: Callable[[InFlight], list[Decision]]) -> None:
-        self._connection = connection
-        self._end = end
-        self.stored: bool | None = None
-
-    def descriptor(self) -> int | None:
-        """See `store.Begun`."""
-        return None if self.stored is not None or self._connection.closed else self._connection.fileno()
-
-    def end(self) -> list[Decision]:
-        """See `store.Begun`."""
-        return self._end(self)
-
-    def hear(self, *, last: bool) -> None:
-        """Wait for the answer. False for whatever went wrong: the general way will say what."""
-        try:
-            (answer,) = receive(self._connection, 1, last=last)
-        except psycopg.Error:
-            self.stored = False
-        else:
-            self.stored = answer.ntuples == 1

@@ -16,7 +16,7 @@ import psycopg
 from psycopg.errors import InsufficientPrivilege
 from psycopg.sql import SQL, Identifier, Literal
 
-from gradata.cloud.store.postgres.facts import Connection
+from gradata.cloud.store.postgres.connection import Connection, connect
 from gradata.cloud.store.values import StoreError
 
 VERSION_MIN = 150_000
@@ -121,8 +121,6 @@ def _scripts() -> list[tuple[int, str]]:
 
 def migrate_url(url: str, *, partitions: int = 0) -> Migrated:
     """`migrate` on a connection of its own. Raises StoreError with a hint."""
-    from gradata.cloud.store.postgres.connection import connect  # the store stands on this module
-
     try:
         with connect(url) as connection:
             return migrate(connection, partitions=partitions)

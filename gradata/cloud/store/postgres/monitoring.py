@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from itertools import groupby
 
 from gradata.cloud.domain.daily_counts import DayKind
-from gradata.cloud.store.postgres.facts import LOG_BITS, Connection
+from gradata.cloud.store.postgres.connection import Connection
+from gradata.cloud.store.postgres.facts import LOG_BITS
 from gradata.cloud.store.postgres.notifications import Listening
-from gradata.cloud.store.postgres.reads import EVENT_COLUMNS, LOG, PostgresReads, stored_events, stored_log
+from gradata.cloud.store.postgres.reads import EVENT_COLUMNS, EVENT_JOINS, LOG, PostgresReads, stored_events, stored_log
 from gradata.cloud.store.values import (
     CURSOR_END,
     EVENTS_MAX,
@@ -37,6 +38,20 @@ UPDATE gradata.notices SET due_at = %s, attempts = attempts + 1 WHERE number IN 
      ORDER BY number LIMIT %s FOR UPDATE SKIP LOCKED)
 RETURNING number, alert, attempts, created_at, body
 """
+_FRESH = f"""
+SELECT w.place, coalesce(octet_length(coalesce(r.record, x.record)) > %s, false), {EVENT_COLUMNS}
+  FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[]) WITH ORDINALITY
+       AS w(space, brain_id, after, kind, place)
+ CROSS JOIN LATERAL (
+     SELECT e.* FROM gradata.events e
+      WHERE e.brain_key = (SELECT brain_key FROM gradata.brains b
+                            WHERE b.brain_id = w.brain_id AND b.workspace = w.space AND b.deleted_at IS NULL)
+        AND e.cursor > w.after AND e.gone IS NULL AND (w.kind IS NULL OR e.type = w.kind)
+      ORDER BY e.cursor LIMIT %s) e
+{EVENT_JOINS}
+ ORDER BY w.place, e.cursor
+"""
+"""The next few events of several feeds; place: of the feed, from 1."""
 
 
 class PostgresWatching(PostgresReads):
@@ -96,7 +111,7 @@ class PostgresWatching(PostgresReads):
     ) -> list[StoredEvent]:
         """See `store.port_monitoring.Watched`."""
         query = (
-            f"{EVENT_COLUMNS} FROM (SELECT e.* FROM gradata.brains b JOIN gradata.events e USING (brain_key)"
+            f"SELECT {EVENT_COLUMNS} FROM (SELECT e.* FROM gradata.brains b JOIN gradata.events e USING (brain_key)"
             " WHERE b.brain_id = %(brain)s AND b.workspace = %(space)s AND b.deleted_at IS NULL"
             " AND e.cursor < %(before)s AND e.cursor > least(b.events, %(before)s - 1) - %(scanned)s AND e.gone IS NULL"
             " AND (%(kind)s::text IS NULL OR e.type = %(kind)s) ORDER BY e.cursor DESC LIMIT %(limit)s) e"
@@ -110,15 +125,13 @@ class PostgresWatching(PostgresReads):
         """See `store.port_monitoring.Watched`."""
         spaces = [workspace for workspace, _ in wanted]
         names, afters, kinds = zip(*((query.brain_id, query.after, query.type) for _, query in wanted), strict=True)
-        rows = self._fetch(
-            "SELECT * FROM gradata.fresh(%s, %s, %s::bigint[], %s::text[], %s, %s)",
-            (spaces, list(names), list(afters), list(kinds), FRESH_EVENTS_MAX + 1, FRESH_RECORD_BYTES_MAX),
-        )
+        bounds = (FRESH_RECORD_BYTES_MAX, spaces, list(names), list(afters), list(kinds), FRESH_EVENTS_MAX + 1)
+        rows = self._fetch(_FRESH, bounds)
         found: list[list[StoredEvent] | None] = [[] for _ in wanted]
         for place, group in groupby(rows, key=lambda row: int(row[0])):
             events = list(group)
-            few = len(events) <= FRESH_EVENTS_MAX and not any(row[-1] for row in events)
-            found[place - 1] = stored_events(row[1:-1] for row in events) if few else None
+            few = len(events) <= FRESH_EVENTS_MAX and not any(row[1] for row in events)
+            found[place - 1] = stored_events(row[2:] for row in events) if few else None
         return found
 
     def holes(self, log: StoredLog, limit: int = 50) -> list[StoredRow]:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Collection
 
 import psycopg
 
-from gradata.cloud.store.postgres.connection import CHANNEL
+from gradata.cloud.store.postgres.connection import CHANNEL, connect
 from gradata.cloud.store.values import Told
 
 WAIT_S = 0.5
 AGAIN_S = 2.0
+SILENCE_S = 10.0
+"""After so long without a word the connection is asked whether it lives."""
 
 log = logging.getLogger("gradata.cloud")
 
@@ -72,12 +75,15 @@ class Listening:
                 self._ended.wait(AGAIN_S)
 
     def _hear(self) -> None:
-        from gradata.cloud.store.postgres.connection import connect  # the store stands on this module
-
         with connect(self._url) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
             self.tell(())  # what was said before is not heard
+            heard = time.monotonic()
             while not self._ended.is_set():
                 for notify in connection.notifies(timeout=WAIT_S):
+                    heard = time.monotonic()
                     if notify.pid != self.own_pid:
                         self.tell(notify.payload.split("\n") if notify.payload else ())
+                if time.monotonic() - heard > SILENCE_S:
+                    connection.execute("SELECT 1")  # whether anybody is there still
+                    heard = time.monotonic()

@@ -11,32 +11,26 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gradata.cloud.domain.rate_limit import WINDOW_S, Rate, Verdict
-from gradata.cloud.store.postgres.binary_arrays import Bigint, Int, Ints, Texts
-from gradata.cloud.store.postgres.facts import Connection
-from gradata.cloud.store.postgres.pipeline import exchange
+from gradata.cloud.store.postgres.connection import Connection
 
 FORGET_S = 600.0
 _NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-_SPEND = b"SELECT * FROM gradata.spend($1, $2, $3, $4)"
+_SPEND = """
+SELECT name, start, passed, now_us
+  FROM gradata.spend(names => %b::text[], wanted => %b::int[], "interval" => %b::bigint, room => %b::int)
+"""
 _FORGET = f"""
 DELETE FROM gradata.rates WHERE name IN (
     SELECT name FROM gradata.rates WHERE busy_until < {_NOW} - {WINDOW_S * 1_000_000} FOR UPDATE SKIP LOCKED)
 """
 
 
-def _row(name: bytes, start: bytes, passed: bytes, now: bytes) -> tuple[str, int, int, int]:
-    whole = int.from_bytes
-    return name.decode(), whole(start, "big", signed=True), whole(passed, "big"), whole(now, "big")
-
-
 def spend(connection: Connection, wanted: Counter[str], names: Sequence[str], rate: Rate) -> list[Verdict]:
     """Count one request for each of `names`, which `wanted` counts; a verdict for each, in their order."""
     interval = round(WINDOW_S * 1_000_000 / rate.per_minute)
-    arguments = (Texts(wanted), Ints(list(wanted.values())), Bigint(interval), Int(rate.burst + rate.slack))
-    (answer,) = exchange(connection, [(_SPEND, arguments)])
+    arguments = (list(wanted), list(wanted.values()), interval, rate.burst + rate.slack)
     verdicts: dict[str, list[Verdict]] = {}
-    for row in range(answer.ntuples):
-        name, start, passed, now = _row(*(answer.get_value(row, column) or b"" for column in range(4)))
+    for name, start, passed, now in connection.execute(_SPEND, arguments, binary=True):
         busy_s = max(start - now, 0) / 1e6
         made = verdicts[name] = []
         for place in range(wanted[name]):

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from gradata.cloud.domain.requests import PROJECTED
 from gradata.cloud.domain.tiles import hashes_of
-from gradata.cloud.store.postgres.facts import LOG_BITS, Connection, tile_reader
-from gradata.cloud.store.row_blocks import WholeRun
+from gradata.cloud.store.postgres.connection import ANSWER_S, Connection
+from gradata.cloud.store.postgres.facts import LOG_BITS, tile_reader
 from gradata.cloud.store.values import (
     EVENTS_BYTES_MAX,
     EVENTS_MAX,
@@ -49,16 +50,15 @@ SELECT number, "offset" + length FROM gradata.records
  WHERE brain_key = %s AND log_key = %s AND number >= %s AND number < %s ORDER BY number LIMIT 1
 """
 EVENT_COLUMNS = """
-SELECT e.cursor, e.event_id, e.type, e.category, e.severity, e.session, e.session_text, e.ts, e.stored_at,
-       e.number, g.log_id, coalesce(r.record, x.record)
-"""
+       e.cursor, e.event_id, e.stored_at, e.number, g.log_id, coalesce(r.record, x.record), e.session_text,
+       {columns}
+""".format(columns=", ".join(f"e.{name}" for name in PROJECTED))
 EVENT_JOINS = """
   LEFT JOIN gradata.records r ON r.brain_key = e.brain_key AND r.log_key = e.log_key AND r.number = e.number
   LEFT JOIN gradata.loose x ON x.brain_key = e.brain_key AND x.content = e.loose
   LEFT JOIN gradata.logs g ON g.brain_key = e.brain_key AND g.log_key = e.log_key
- ORDER BY e.cursor
 """
-_PAGE = f"""{EVENT_COLUMNS}
+_PAGE = f"""SELECT {EVENT_COLUMNS}
   FROM (SELECT * FROM gradata.events e
          WHERE e.brain_key = (SELECT brain_key FROM gradata.brains
                                WHERE brain_id = %(brain)s AND workspace = %(space)s AND deleted_at IS NULL)
@@ -73,11 +73,11 @@ Arguments = Sequence[object] | Mapping[str, object]
 class PostgresReads:
     """The reading half of PostgresStore, which lends the connections."""
 
-    def _reading(self) -> AbstractContextManager[Connection]:
+    def _reading(self, answer_s: float = ANSWER_S) -> AbstractContextManager[Connection]:
         raise NotImplementedError
 
-    def _fetch(self, query: str, arguments: Arguments = ()) -> list[tuple[Any, ...]]:
-        with self._reading() as connection:
+    def _fetch(self, query: str, arguments: Arguments = (), answer_s: float = ANSWER_S) -> list[tuple[Any, ...]]:
+        with self._reading(answer_s) as connection:
             return connection.execute(query, arguments, binary=True).fetchall()
 
     def logs(self, workspace: str, brain_id: str, device_id: str | None = None) -> list[StoredLog]:
@@ -123,10 +123,6 @@ class PostgresReads:
             first = rows[-1][0] + 1
             longest = max(row[2] for row in rows)
             limit = max(1, min(ROWS_A_READ, 2 * limit, READ_BYTES_WANTED // max(longest, 1)))
-
-    def whole_runs(self, log: StoredLog, first: int, end: int) -> Iterator[WholeRun | Sequence[PlainRow]]:
-        """See `store.Store`: row by row. To have the server join them took half as long again."""
-        return self.row_runs(log, first, end)
 
     def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
         """See `store.Store`."""
@@ -174,7 +170,7 @@ class PostgresReads:
         """Rows of EVENT_COLUMNS, fetched in pieces: a page may end long before its last row."""
         with self._reading() as connection, connection.transaction(), connection.cursor("page", binary=True) as page:
             page.itersize = PAGE_ROWS
-            page.execute(f"{query}{EVENT_JOINS} {order}", wanted)
+            page.execute(f"{query}{EVENT_JOINS} ORDER BY e.cursor {order}", wanted)
             yield page
 
     def key(self, prefix: str) -> Key | None:
@@ -199,13 +195,15 @@ def stored_events(rows: Iterable[tuple[Any, ...]], bytes_max: int = EVENTS_BYTES
     """Rows of EVENT_COLUMNS, as long as their records are at most `bytes_max` together; at least one."""
     found: list[StoredEvent] = []
     bytes_left = bytes_max
-    for cursor, event_id, kind, category, severity, number, text, ts, stored_at, place, log_id, record in rows:
+    for cursor, event_id, stored_at, number, log_id, record, session_text, *columns in rows:
         bytes_left -= len(record or b"")
         if found and bytes_left < 0:
             break
-        session = number if text is None else text
-        where = None if log_id is None else (log_id, place)
-        found.append(StoredEvent(cursor, event_id, kind, category, severity, session, ts, stored_at, where, record))
+        projected = dict(zip(PROJECTED, columns, strict=True))
+        if session_text is not None:
+            projected["session"] = session_text
+        place = None if log_id is None else (log_id, number)
+        found.append(StoredEvent(cursor, event_id, stored_at, place, record, **projected))
     return found
 
 

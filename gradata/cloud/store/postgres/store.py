@@ -4,44 +4,37 @@ Plain SQL that a transaction pooler does not mind: nothing lives longer than a t
 by name. When the database is away every call says so at once or within seconds (StoreUnavailableError), and the next
 one tries again: it recovers alone.
 
-A group goes the quick way, one statement that is sent and heard of later (`head_cache`), or the general one, which
-asks first: what that reads and writes is in `facts` and `commit`. The reads are in `reads`,
-the schema is in `migrate`.
+A group goes the quick way, one statement (`head_cache`), or the general one, which asks first: what that reads and
+writes is in `facts` and `commit`. The reads are in `reads`, the schema is in `migrate`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import psycopg
-import psycopg_pool
 from psycopg import errors
 
 from gradata.cloud.domain.plan import Decision, Done, plan
 from gradata.cloud.domain.rate_limit import Rate, Verdict
 from gradata.cloud.domain.requests import Request
 from gradata.cloud.domain.tiles import TileLostError
-from gradata.cloud.store.port import Begun, Ended
-from gradata.cloud.store.postgres.binary_arrays import Text
 from gradata.cloud.store.postgres.commit import foreseen_call, write
-from gradata.cloud.store.postgres.connection import _LINK, CHANNEL, connect
+from gradata.cloud.store.postgres.connection import ANSWER_S, CHANNEL, Connection, connect
 from gradata.cloud.store.postgres.deletion import PostgresRemoving
-from gradata.cloud.store.postgres.facts import Connection, gather
-from gradata.cloud.store.postgres.head_cache import InFlight, Known
+from gradata.cloud.store.postgres.facts import gather
+from gradata.cloud.store.postgres.head_cache import HeadCache
 from gradata.cloud.store.postgres.migrate import migrate, newest, too_new, version
-from gradata.cloud.store.postgres.pipeline import exchange, send
 from gradata.cloud.store.postgres.rate_limit import FORGET_S, forget_rates, spend
+from gradata.cloud.store.postgres.readers import Readers
 from gradata.cloud.store.values import Key, StoreError, StoreUnavailableError
 from replicator.model import Limits
 
-READERS_MAX = 8
-READER_S = 3.0
 AWAY_S = 0.5
 """After a failure to connect nobody else waits for another one for so long."""
 TRIES_MAX = 4
@@ -50,7 +43,7 @@ RECORD_BYTES = Limits().record_bytes
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, errors.UndefinedTable,
          errors.InvalidSchemaName, errors.InsufficientPrivilege)  # fmt: skip
 """Errors of the database, not of a request: away, read-only, full, being restored."""
-_TELL = b"SELECT set_config('synchronous_commit', 'off', true), pg_notify($1, $2)"
+_TELL = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 """A transaction of its own. Nothing durable hangs on it: if it were synchronous, each hint would wait for the disk."""
 _AGAIN = (errors.DeadlockDetected, errors.SerializationFailure)
 
@@ -66,14 +59,12 @@ class PostgresStore(PostgresRemoving):
         self._record_bytes = record_bytes
         self._writing = threading.RLock()
         self._writer: Connection | None = None
-        self._readers: psycopg_pool.ConnectionPool[Connection] | None = None
-        self._opening = threading.Lock()
+        self._readers = Readers(url)
         self._cloud_id: str | None = None
         self._away_until = 0.0
         self._changed: set[str] = set()
         self._forget_at = time.monotonic() + FORGET_S
-        self._known = Known()
-        self._in_flight: deque[InFlight] = deque()
+        self._heads = HeadCache()
         self._closed = False
 
     @classmethod
@@ -105,13 +96,29 @@ class PostgresStore(PostgresRemoving):
         return self._cloud_id
 
     def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
-        """See `store.Store`."""
-        return self.begin(requests, now=now).end()
-
-    def begin(self, requests: Sequence[Request], *, now: int) -> Begun:
-        """See `store.Store`: nothing is waited for if every batch continues its log as it was left."""
+        """See `store.Store`: one round trip if every batch continues its log as it was left, else two."""
         with self._writing:
-            return self._send_foreseen(requests, now) or Ended(self._commit(requests, now))
+            decisions = self._commit_foreseen(requests, now) or self._commit(requests, now)
+        self._tell(requests)
+        return decisions
+
+    def _commit_foreseen(self, requests: Sequence[Request], now: int) -> list[Decision] | None:
+        """None, and nothing was written, if it must go the general way."""
+        connection = self._writer
+        foreseen = None if connection is None else self._heads.foresee(requests)
+        if connection is None or foreseen is None:
+            return None
+        decisions = plan(requests, foreseen.facts, record_bytes=self._record_bytes)
+        done = [decision for decision in decisions if isinstance(decision, Done)]
+        if len(done) < len(decisions):
+            return None
+        try:
+            stored = connection.execute(*foreseen_call(foreseen, done, now=now)).rowcount == 1
+        except psycopg.Error:
+            return None  # the general way says what it is: an event that is there already, a lock, a lost connection
+        if stored:
+            self._heads.keep(requests, decisions, foreseen.locked)
+        return decisions if stored else None
 
     def _commit(self, requests: Sequence[Request], now: int) -> list[Decision]:
         """The general way: two round trips."""
@@ -125,45 +132,10 @@ class PostgresStore(PostgresRemoving):
                 ) from error
             decisions = plan(requests, facts, record_bytes=self._record_bytes)
             write(connection, requests, decisions, locked, now=now)
-            self._known.keep(requests, decisions, locked)
+            self._heads.keep(requests, decisions, locked)
             return decisions
 
-        decisions = self._write(commit)
-        self._tell(requests)
-        return decisions
-
-    def _send_foreseen(self, requests: Sequence[Request], now: int) -> InFlight | None:
-        """The group, on its way; None if it must go the general way."""
-        connection = self._writer
-        foreseen = None if connection is None else self._known.foresee(requests)
-        if connection is None or foreseen is None:
-            return None
-        decisions = plan(requests, foreseen.facts, record_bytes=self._record_bytes)
-        done = [decision for decision in decisions if isinstance(decision, Done)]
-        if len(done) < len(decisions):
-            return None
-        group = InFlight(connection, functools.partial(self._end, requests, decisions, now))
-        try:
-            send(connection, [foreseen_call(foreseen, done, now=now)])
-        except psycopg.Error:
-            return None
-        self._known.keep(requests, decisions, foreseen.locked)  # what is begun from here on continues this
-        self._in_flight.append(group)
-        return group
-
-    def _end(self, requests: Sequence[Request], decisions: list[Decision], now: int, group: InFlight) -> list[Decision]:
-        with self._writing:
-            self._hear(group)
-            if not group.stored:
-                return self._commit(requests, now)
-        self._tell(requests)
-        return decisions
-
-    def _hear(self, group: InFlight | None = None) -> None:
-        """What became of the groups in flight, up to this one; None: of all."""
-        while self._in_flight and (group is None or group.stored is None):
-            first = self._in_flight.popleft()
-            first.hear(last=not self._in_flight)
+        return self._write(commit)
 
     def _tell(self, requests: Sequence[Request]) -> None:
         brains = {request.brain_id for request in requests}
@@ -183,7 +155,7 @@ class PostgresStore(PostgresRemoving):
         tidy = time.monotonic() >= self._forget_at
 
         def tell(connection: Connection) -> None:
-            exchange(connection, [(_TELL, (Text(CHANNEL), Text(words)))])
+            connection.execute(_TELL, (CHANNEL, words))
             if tidy:
                 forget_rates(connection)
 
@@ -229,26 +201,21 @@ class PostgresStore(PostgresRemoving):
 
     def close(self) -> None:
         """See `store.Store`."""
+        self._closed = True  # first: whoever is at work does not begin again
         self._listening.close()
-        with self._writing, self._opening:
-            self._closed = True
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
-            if self._readers is not None:
-                self._readers.close()
-                self._readers = None
+        self._readers.close()
+        with self._writing:
+            self._drop_writer()
 
     def _write(self, work: Callable[[Connection], Result]) -> Result:
         """Have `work` done on the writing connection: committed when this returns, nothing of it if it raises.
 
-        A connection that turns out to be dead is replaced once, and a transaction that the database chose to undo is
-        done again, from its facts on.
+        A connection that turns out to be lost, or to a database that takes no writes any more, is replaced once. A
+        transaction that the database chose to undo is done again, from its facts on.
         """
         with self._writing:
             for attempt in range(1, TRIES_MAX + 1):
                 self._check_open()
-                self._hear()
                 connection = self._writer
                 try:
                     if connection is None:
@@ -257,21 +224,24 @@ class PostgresStore(PostgresRemoving):
                     connection.commit()
                     return done
                 except BaseException as error:
-                    self._undo(connection)
-                    stale = connection is not None and self._writer is None and attempt == 1
+                    used = connection is not None
+                    self._undo(connection, error)
                     if isinstance(error, _AGAIN) and attempt < TRIES_MAX:
                         continue
                     if isinstance(error, _AWAY):
-                        if stale:
+                        if used and self._writer is None and attempt == 1:
                             continue
-                        if connection is None:
+                        if not used:
                             self._away_until = time.monotonic() + AWAY_S
                         raise _unavailable(error) from error
                     raise
         raise AssertionError("the last try returns or raises")
 
     def _new_writer(self) -> Connection:
-        connection = connect(self._url, autocommit=False)
+        try:
+            connection = connect(self._url)
+        except StoreError as error:
+            raise StoreUnavailableError(str(error), hint=error.hint) from error
         # Asked anew each time: it may be another database that answers there now.
         row = connection.execute("SELECT value FROM gradata.meta WHERE name = 'cloud_id'").fetchone()
         assert row is not None, "a schema without a cloud_id"
@@ -279,16 +249,24 @@ class PostgresStore(PostgresRemoving):
         self._listening.own_pid = connection.info.backend_pid
         return connection
 
-    def _undo(self, connection: Connection | None) -> None:
-        """Roll back; drop a connection that cannot."""
-        self._known.forget()
+    def _undo(self, connection: Connection | None, error: BaseException) -> None:
+        """Roll back; drop a connection that cannot, or that leads to a database that takes no writes."""
+        self._heads.forget()
         if connection is None:
             return
         try:
             connection.rollback()
         except psycopg.Error:
             connection.close()
+        if isinstance(error, errors.ReadOnlySqlTransaction):
+            connection.close()
+            self._readers.drop()  # they lead to the same one, which has been left behind
         if connection.closed:
+            self._drop_writer()
+
+    def _drop_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
             self._writer = None
 
     def _check_open(self) -> None:
@@ -298,38 +276,15 @@ class PostgresStore(PostgresRemoving):
             raise StoreUnavailableError("the store is away")
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def _reading(self, answer_s: float = ANSWER_S) -> Iterator[Connection]:
         """A connection of the pool, in autocommit."""
-        if self._closed:
-            raise StoreUnavailableError("the store is closed")
         if time.monotonic() < self._away_until:
             raise StoreUnavailableError("the store is away")
         try:
-            with self._pool().connection() as connection:
+            with self._readers.lent() as connection, connection.patient(answer_s):
                 yield connection
         except _AWAY as error:
-            if isinstance(error, psycopg_pool.PoolTimeout):
-                self._away_until = time.monotonic() + AWAY_S
             raise _unavailable(error) from error
-
-    def _pool(self) -> psycopg_pool.ConnectionPool[Connection]:
-        with self._opening:
-            if self._closed:
-                raise StoreUnavailableError("the store is closed")
-            if self._readers is None:
-                self._readers = psycopg_pool.ConnectionPool(
-                    self._url,
-                    kwargs={**_LINK, "autocommit": True},
-                    min_size=0,
-                    max_size=READERS_MAX,
-                    timeout=READER_S,
-                    max_idle=60.0,
-                    reconnect_timeout=1.0,  # no second try: the next reader is one
-                    check=psycopg_pool.ConnectionPool.check_connection,
-                    open=True,
-                    name="gradata-readers",
-                )
-            return self._readers
 
 
 def _unavailable(error: BaseException) -> StoreUnavailableError:

@@ -6,31 +6,25 @@ Asked only of brains from which something went, under the lock that `facts` took
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
-
-import psycopg
 
 from gradata.cloud.domain.tombstones import Barred
-from gradata.cloud.store.postgres.binary_arrays import Bigints, Texts
+from gradata.cloud.store.postgres.connection import Connection
 
 _GONE = """
-SELECT w.event_id, e.gone FROM unnest(%s::bigint[], %s::text[]) AS w(brain_key, event_id)
+SELECT w.event_id, e.gone FROM unnest(%b::text[]) AS w(event_id)
  CROSS JOIN LATERAL (
      SELECT gone FROM gradata.events x
-      WHERE x.brain_key = w.brain_key AND x.event_id = w.event_id LIMIT 1) e
+      WHERE x.brain_key = %b::bigint AND x.event_id = w.event_id LIMIT 1) e
  WHERE e.gone IS NOT NULL
 """
 
 
-def barred_of(
-    connection: psycopg.Connection[tuple[Any, ...]], brain_key: int, known: Collection[str], *, gone: int, erased: int
-) -> Barred:
+def barred_of(connection: Connection, brain_key: int, known: Collection[str], *, gone: int, erased: int) -> Barred:
     """`known`: the event ids in question that are stored; `gone`, `erased`: how many the brain has of each."""
     events: dict[str, str] = {}
     if gone and known:
         ids = sorted(known)
-        rows = connection.execute(_GONE, (Bigints([brain_key] * len(ids)), Texts(ids)), binary=True)
-        events = dict(rows.fetchall())
+        events = dict(connection.execute(_GONE, (ids, brain_key), binary=True).fetchall())
     contents: frozenset[bytes] = frozenset()
     if erased:
         query = "SELECT content FROM gradata.erased WHERE brain_key = %s"

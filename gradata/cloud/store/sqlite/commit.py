@@ -14,18 +14,16 @@ from typing import Any
 
 from gradata.cloud.domain.daily_counts import DayKind, day_counts
 from gradata.cloud.domain.plan import Decision, Done, LogFacts, plan
-from gradata.cloud.domain.requests import Append, Beat, Loose, Request
+from gradata.cloud.domain.requests import PROJECTED, Append, Beat, Loose, Request
 from gradata.cloud.domain.tiles import TilePart, tail_parts
 from gradata.cloud.domain.write_set import NewEvents
 from gradata.cloud.store.sqlite.bulk_insert import write_rows
-from gradata.cloud.store.sqlite.facts import NUMBER_BITS, Brain, Known, Log, gather
+from gradata.cloud.store.sqlite.facts import NUMBER_BITS, KnownBrain, KnownLog, RowCache, gather
 from replicator.proof import HASH_BYTES
 
 RECORDS = 'INSERT OR FAIL INTO records (place, "offset", length, flag, record) {rows}'
-EVENTS = (
-    "INSERT OR FAIL INTO events (cursor, brain_key, stored_at, event_id, content, place, loose,"
-    " type, category, severity, session, ts) {rows}"
-)
+_EVENT_COLUMNS = ("cursor", "brain_key", "stored_at", "event_id", "content", "place", "loose", *PROJECTED)
+EVENTS = f"INSERT OR FAIL INTO events ({', '.join(_EVENT_COLUMNS)}) {{rows}}"
 DAYS = (
     "INSERT OR FAIL INTO days SELECT * FROM ({rows}) WHERE true"
     " ON CONFLICT DO UPDATE SET events = events + excluded.events"
@@ -44,7 +42,7 @@ Row = Sequence[Any]
 
 
 def commit_group(
-    connection: sqlite3.Connection, requests: Sequence[Request], known: Known, *, now: int, record_bytes: int
+    connection: sqlite3.Connection, requests: Sequence[Request], known: RowCache, *, now: int, record_bytes: int
 ) -> list[Decision]:
     """Decide and write the requests; the caller commits. `known` is right afterwards if that succeeds."""
     known.begin(connection)
@@ -61,7 +59,7 @@ def commit_group(
 class _Group:
     """What a group writes: collected request by request, then written table by table."""
 
-    def __init__(self, connection: sqlite3.Connection, known: Known, now: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, known: RowCache, now: int) -> None:
         self._connection = connection
         self._known = known
         self._now = now
@@ -97,25 +95,25 @@ class _Group:
         self._add_events(events, brain, places=[base + number for number in events.numbers])
         self._add_head(request, done, log)
 
-    def _new_brain(self, request: Request) -> Brain:
+    def _new_brain(self, request: Request) -> KnownBrain:
         row = self._connection.execute(
             "INSERT INTO brains (brain_id, workspace, created_at) VALUES (?, ?, ?) RETURNING brain_key",
             (request.brain_id, request.workspace, self._now),
         ).fetchone()
-        brain = self._known.brains[request.brain_id] = Brain(row[0], request.workspace, 0)
+        brain = self._known.brains[request.brain_id] = KnownBrain(row[0], request.workspace, 0)
         return brain
 
-    def _new_log(self, request: Append | Beat, brain: Brain, name: tuple[str, str]) -> Log:
+    def _new_log(self, request: Append | Beat, brain: KnownBrain, name: tuple[str, str]) -> KnownLog:
         parent = request.parent if isinstance(request, Append) else None
         row = self._connection.execute(
             "INSERT INTO logs (log_id, brain_key, device_id, parent, created_at) VALUES (?, ?, ?, ?, ?)"
             " RETURNING log_key",
             (request.log_id, brain.key, request.device_id, parent, self._now),
         ).fetchone()
-        log = self._known.logs[name] = Log(row[0], LogFacts())
+        log = self._known.logs[name] = KnownLog(row[0], LogFacts())
         return log
 
-    def _add_head(self, request: Append, done: Done, log: Log) -> None:
+    def _add_head(self, request: Append, done: Done, log: KnownLog) -> None:
         parts = done.writes.tiles
         if parts:
             log.tail, parts = tail_parts(log.facts.tree.size, log.tail, parts)
@@ -128,7 +126,7 @@ class _Group:
     def _add_events(
         self,
         events: NewEvents,
-        brain: Brain,
+        brain: KnownBrain,
         *,
         places: Iterable[int | None],
         loose: Iterable[int | None] = repeat(None),
@@ -146,11 +144,7 @@ class _Group:
             events.contents,
             places,
             loose,
-            columns.types,
-            columns.categories,
-            columns.severities,
-            columns.sessions,
-            columns.timestamps,
+            *(getattr(columns, name) for name in PROJECTED.values()),
             strict=False,
         )
         self._events += chain.from_iterable(rows)
@@ -161,7 +155,7 @@ class _Group:
         for kind, number in day_counts(columns, self._now).items():
             days[brain.key, kind] = days.get((brain.key, kind), 0) + number
 
-    def _add_loose(self, request: Loose, done: Done, brain: Brain) -> None:
+    def _add_loose(self, request: Loose, done: Done, brain: KnownBrain) -> None:
         keys: dict[int, int] = {}
         for row in done.writes.mended:
             content = request.load.contents[row.number]
@@ -193,7 +187,7 @@ class _Group:
         write_rows(connection, RECORDS, self._rows, width=5)
         if self._mended:
             connection.executemany("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", self._mended)
-        write_rows(connection, EVENTS, self._events, width=12)
+        write_rows(connection, EVENTS, self._events, width=len(_EVENT_COLUMNS))
         days = [value for (key, kind), number in self._days.items() for value in (key, *kind, number)]
         write_rows(connection, DAYS, days, width=6)
         write_rows(connection, BRAINS, list(chain.from_iterable(self._counted.items())), width=2)

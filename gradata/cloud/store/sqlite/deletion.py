@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from gradata.cloud.domain.daily_counts import day_counts
-from gradata.cloud.domain.requests import Columns
+from gradata.cloud.domain.requests import PROJECTED, Columns
 from gradata.cloud.domain.tombstones import ERASED, EXPIRED
 from gradata.cloud.store.sqlite.facts import NUMBER_BITS
 from gradata.cloud.store.sqlite.monitoring import Watching
@@ -21,7 +21,8 @@ from gradata.cloud.store.values import EventMark, Standing, StoredEvent, StoredL
 
 MARKS_A_READ = 1_000
 _MASK = (1 << NUMBER_BITS) - 1
-_BLANK = "gone = ?, type = '', category = NULL, severity = NULL, session = NULL, ts = NULL"
+_NULLED = ", ".join(f"{name} = NULL" for name in PROJECTED if name != "type")
+_BLANK = f"gone = ?, type = '', {_NULLED}"
 _STANDINGS = """
 SELECT b.brain_id, b.created_at, b.events - b.gone, count(l.log_key), coalesce(sum(l."offset"), 0), max(l.stored_at),
        b.deleted_at, b.retain_us, b.expired

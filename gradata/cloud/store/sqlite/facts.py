@@ -25,7 +25,7 @@ REMEMBERED_MAX = 4_096
 
 
 @dataclass(slots=True)
-class Brain:
+class KnownBrain:
     """A brain's row. `newest`: no event_id of the brain is greater."""
 
     key: int
@@ -38,7 +38,7 @@ class Brain:
 
 
 @dataclass(slots=True)
-class Log:
+class KnownLog:
     """A log's row. `tail`: the hashes of its last records that are in no tile yet."""
 
     key: int
@@ -47,11 +47,11 @@ class Log:
 
 
 @dataclass(slots=True)
-class Known:
+class RowCache:
     """The rows of brains and logs that the last groups touched, as the last commit left them."""
 
-    brains: dict[str, Brain] = field(default_factory=dict)
-    logs: dict[tuple[str, str], Log] = field(default_factory=dict)
+    brains: dict[str, KnownBrain] = field(default_factory=dict)
+    logs: dict[tuple[str, str], KnownLog] = field(default_factory=dict)
     _version: int | None = None
     _changes: int = 0
 
@@ -78,11 +78,11 @@ class Known:
         self._version = None
 
 
-def gather(connection: sqlite3.Connection, requests: Sequence[Request], known: Known) -> Facts:
+def gather(connection: sqlite3.Connection, requests: Sequence[Request], known: RowCache) -> Facts:
     """The facts that `domain.plan.plan` wants; `known` learns the rows."""
     ids: dict[str, list[str | None]] = {}
     logs: dict[tuple[str, str], LogFacts] = {}
-    brains: dict[str, Brain] = {}
+    brains: dict[str, KnownBrain] = {}
     for request in requests:
         name = request.brain_id
         brain = _find_brain(connection, name, known)
@@ -111,7 +111,7 @@ def gather(connection: sqlite3.Connection, requests: Sequence[Request], known: K
     )
 
 
-def _find_brain(connection: sqlite3.Connection, brain_id: str, known: Known) -> Brain | None:
+def _find_brain(connection: sqlite3.Connection, brain_id: str, known: RowCache) -> KnownBrain | None:
     brain = known.brains.get(brain_id)
     if brain is not None:
         return brain
@@ -122,11 +122,13 @@ def _find_brain(connection: sqlite3.Connection, brain_id: str, known: Known) -> 
         (brain_id,),
     ).fetchone()
     if row is not None:
-        brain = known.brains[brain_id] = Brain(*row)
+        brain = known.brains[brain_id] = KnownBrain(*row)
     return brain
 
 
-def _find_log(connection: sqlite3.Connection, brain_key: int, name: tuple[str, str], known: Known) -> Log | None:
+def _find_log(
+    connection: sqlite3.Connection, brain_key: int, name: tuple[str, str], known: RowCache
+) -> KnownLog | None:
     log = known.logs.get(name)
     if log is not None:
         return log
@@ -137,11 +139,13 @@ def _find_log(connection: sqlite3.Connection, brain_key: int, name: tuple[str, s
     if row is not None:
         key, size, nodes, offset, event_id, tail = row
         head = LogFacts(CompactRange(size, tuple(hashes_of(nodes))), offset, event_id)
-        log = known.logs[name] = Log(key, head, tail)
+        log = known.logs[name] = KnownLog(key, head, tail)
     return log
 
 
-def _log_facts(connection: sqlite3.Connection, brain_key: int, request: Append | Beat, known: Known) -> LogFacts | None:
+def _log_facts(
+    connection: sqlite3.Connection, brain_key: int, request: Append | Beat, known: RowCache
+) -> LogFacts | None:
     log = _find_log(connection, brain_key, (request.brain_id, request.log_id), known)
     if log is None:
         return None
@@ -184,7 +188,7 @@ def tile_reader(connection: sqlite3.Connection, log_key: int) -> Tile:
     return tile
 
 
-def _known_events(connection: sqlite3.Connection, brain: Brain, ids: Sequence[str | None]) -> dict[str, bytes]:
+def _known_events(connection: sqlite3.Connection, brain: KnownBrain, ids: Sequence[str | None]) -> dict[str, bytes]:
     """Those of `ids` that are stored, perhaps with others beside them.
 
     What is greater than all that is stored is new: ids are made in the order of time. Others that were made in order

@@ -8,11 +8,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from operator import itemgetter
 from typing import Any
 
+from gradata.cloud.domain.requests import PROJECTED
 from gradata.cloud.domain.tiles import hashes_of
-from gradata.cloud.store.row_blocks import Joined, WholeRun, whole_run
 from gradata.cloud.store.sqlite.facts import NUMBER_BITS, tile_reader
 from gradata.cloud.store.values import (
     EVENTS_BYTES_MAX,
@@ -27,10 +26,8 @@ from gradata.cloud.store.values import (
 )
 from replicator.proof import CompactRange
 
-ROWS_FIRST_READ = 64
 ROWS_A_READ = 1_024
 NUMBERS_A_READ = 8_192
-_LENGTH = itemgetter(2)
 _NUMBER_MASK = (1 << NUMBER_BITS) - 1
 
 LOG = """
@@ -41,23 +38,13 @@ SELECT l.log_key, b.workspace, b.brain_id, l.device_id, l.log_id, l.parent, l.si
   FROM logs l JOIN brains b ON b.brain_key = l.brain_key AND b.deleted_at IS NULL
 """
 
-_JOINED = """
-SELECT min(place) - ?, max(place) - min(place) + 1, count(*), sum(typeof(record) = 'blob' AND length(record) = length),
-       group_concat("offset"), group_concat(length), CAST(group_concat(record, '') AS BLOB)
-  FROM records
- WHERE {key} >= ? AND {key} <= ? AND "offset" < (SELECT "offset" FROM records WHERE place = ?) + ?
-"""
-"""The last condition bounds the memory where records become long; what it cuts off is read next."""
-
-_ENDS = "SELECT (SELECT rowid FROM records WHERE place = ?), (SELECT rowid FROM records WHERE place = ?)"
-
 EVENT_COLUMNS = """
-SELECT e.cursor & ((1 << 40) - 1), e.event_id, e.type, e.category, e.severity, e.session, e.ts, e.stored_at,
-       e.place, g.log_id, CAST(coalesce(r.record, x.record) AS BLOB)
+SELECT e.cursor & ((1 << 40) - 1), e.event_id, e.stored_at, e.place, g.log_id,
+       CAST(coalesce(r.record, x.record) AS BLOB), {columns}
   FROM events e
   LEFT JOIN records r ON r.place = e.place LEFT JOIN loose x ON x.loose = e.loose
   LEFT JOIN logs g ON g.log_key = e.place >> 40
-"""
+""".format(columns=", ".join(f"e.{name}" for name in PROJECTED))
 
 
 class Reads:
@@ -106,37 +93,23 @@ class Reads:
     def row_runs(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[PlainRow]]:
         """See `store.Store`."""
         base = log.key << NUMBER_BITS
-        limit = ROWS_FIRST_READ
         while first < end:
+            rows: list[PlainRow] = []
+            bytes_left = READ_BYTES
             with self._reading() as connection:
-                rows: list[PlainRow] = connection.execute(
+                for row in connection.execute(
                     'SELECT place - ?, "offset", length, flag, CAST(record AS BLOB) FROM records'
                     " WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
-                    (base, base + first, base + end, limit),
-                ).fetchall()
-            if rows:
-                yield rows
-            if len(rows) < limit:
+                    (base, base + first, base + end, ROWS_A_READ),
+                ):
+                    rows.append(row)
+                    bytes_left -= len(row[4] or b"")
+                    if bytes_left <= 0:
+                        break
+            if not rows:
                 return
+            yield rows
             first = rows[-1][0] + 1
-            longest = max(map(_LENGTH, rows))
-            limit = max(1, min(ROWS_A_READ, 4 * limit, READ_BYTES // max(longest, 1)))
-
-    def whole_runs(self, log: StoredLog, first: int, end: int) -> Iterator[WholeRun | Sequence[PlainRow]]:
-        """See `store.Store`."""
-        base = log.key << NUMBER_BITS
-        limit = ROWS_FIRST_READ
-        while first < end:
-            stop = min(end, first + limit)
-            with self._reading() as connection:
-                run = whole_run(first, _joined(connection, base, first, stop - 1))
-            if run is None:
-                yield from self.row_runs(log, first, stop)
-                first, longest = stop, 1
-            else:
-                yield run
-                first, longest = run.end, max(run.lengths)
-            limit = max(1, min(ROWS_A_READ, 4 * limit, READ_BYTES // max(longest, 1)))
 
     def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
         """See `store.Store`."""
@@ -229,30 +202,16 @@ class Reads:
             ).fetchall()
 
 
-def _joined(connection: sqlite3.Connection, base: int, first: int, last: int) -> Joined:
-    """The records from `first` to `last` of the log whose places begin at `base`.
-
-    Records that came together lie together: then the table is read from one to the other, without the index.
-    """
-    key, begin, end = "place", base + first, base + last
-    low, high = connection.execute(_ENDS, (begin, end)).fetchone()
-    if low is not None and high is not None and high - low == last - first:
-        key, begin, end = "rowid", low, high
-    row = connection.execute(_JOINED.format(key=key), (base, begin, end, base + first, READ_BYTES)).fetchone()
-    return Joined(*row)
-
-
 def stored_events(rows: Iterable[tuple[Any, ...]], bytes_max: int = EVENTS_BYTES_MAX) -> list[StoredEvent]:
     """Rows of EVENT_COLUMNS, as long as their records are at most `bytes_max` together; at least one."""
     found: list[StoredEvent] = []
     bytes_left = bytes_max
-    for row in rows:
-        columns, (place, log_id, record) = row[:8], row[8:]
+    for cursor, event_id, stored_at, place, log_id, record, *columns in rows:
         bytes_left -= len(record or b"")
         if found and bytes_left < 0:
             break
         where = None if place is None else (log_id, place & _NUMBER_MASK)
-        found.append(StoredEvent(*(*columns, where, record)))
+        found.append(StoredEvent(cursor, event_id, stored_at, where, record, *columns))
     return found
 
 

@@ -21,14 +21,12 @@ from importlib import resources
 
 from gradata.cloud.domain.plan import Decision
 from gradata.cloud.domain.rate_limit import Rate, Verdict
-from gradata.cloud.domain.requests import Request
+from gradata.cloud.domain.requests import Beat, Claim, Request
 from gradata.cloud.domain.tiles import TileLostError
-from gradata.cloud.store.port import Begun, Ended
 from gradata.cloud.store.sqlite.bulk_insert import STATEMENTS_MAX
 from gradata.cloud.store.sqlite.commit import commit_group
 from gradata.cloud.store.sqlite.deletion import SqliteRemoving
-from gradata.cloud.store.sqlite.facts import Known
-from gradata.cloud.store.sqlite.wal_index import WalIndex
+from gradata.cloud.store.sqlite.facts import RowCache
 from gradata.cloud.store.values import Key, StoreError, StoreUnavailableError
 from replicator.errors import SidecarError
 from replicator.lease import Lease
@@ -40,10 +38,12 @@ PAGE_BYTES = 4096
 """Small pages: a single event touches five or six of them, each of which goes through the WAL whole."""
 CACHE_KIB = 128 * 1024
 REST_PAGES = 8 * MIB // PAGE_BYTES
-"""So many pages that are only in the WAL make `rest` fold it into the file: less than one large batch writes.
+"""About so many pages that are only in the WAL make `rest` fold it into the file: less than one large batch writes.
 
 Folding one batch takes less time than the next one takes to come and to be interpreted; folding several at once would
 keep it waiting. And a WAL that begins again from its start is written to blocks that it has already."""
+PAGES_A_REQUEST = 5
+"""What a single event writes: a page each of records, events, their indexes and its log."""
 FORCED_CHECKPOINT_PAGES = 256 * MIB // PAGE_BYTES
 SCHEMA_VERSION = 4
 READERS_MAX = 16
@@ -63,8 +63,8 @@ class SqliteStore(SqliteRemoving):
         self._writing = threading.RLock()
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._closed = False
-        self._known = Known()
-        self._index = None if path is None else WalIndex(path)
+        self._known = RowCache()
+        self._unfolded_pages = 0
         self._connection = _connect(path)
         try:
             _migrate(self._connection)
@@ -104,12 +104,9 @@ class SqliteStore(SqliteRemoving):
                 raise StoreUnavailableError(
                     f"the store is damaged: {error}", hint="restore it from a backup"
                 ) from error
+        self._unfolded_pages += sum(map(_pages_of, requests))
         self._tell({request.brain_id for request in requests})
         return decisions
-
-    def begin(self, requests: Sequence[Request], *, now: int) -> Begun:
-        """See `store.Store`: there is nobody to wait for but the disk."""
-        return Ended(self.ingest(requests, now=now))
 
     def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
         """See `store.Store`: one process serves a file."""
@@ -118,12 +115,16 @@ class SqliteStore(SqliteRemoving):
 
     def rest(self) -> None:
         """See `store.Store`: fold a large WAL into the file."""
-        if self._index is None:
+        if self._path is None or self._unfolded_pages < REST_PAGES:
             return
         with self._writing:
-            if self._closed or self._index.unfolded_pages() < REST_PAGES:
+            if self._closed:
                 return
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            try:
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            except sqlite3.Error as error:
+                raise StoreUnavailableError(f"the store cannot fold its journal now: {error}") from error
+        self._unfolded_pages = 0
 
     def forget_traces(self) -> None:
         """See `store.port_deletion.Removing`: empty the WAL, unless a server in another process is at work on it."""
@@ -178,8 +179,6 @@ class SqliteStore(SqliteRemoving):
             while not self._readers.empty():
                 self._readers.get().close()
             self._connection.close()
-            if self._index is not None:
-                self._index.close()
         if self._lease is not None:
             self._lease.release()
 
@@ -229,6 +228,12 @@ class SqliteStore(SqliteRemoving):
             self._readers.put(connection)
         else:
             connection.close()
+
+
+def _pages_of(request: Request) -> int:
+    """About how many pages of the WAL a request fills. Wrong by half, it costs a checkpoint more or less."""
+    records = () if isinstance(request, Beat) or isinstance(request.load, Claim) else request.load.records
+    return PAGES_A_REQUEST + 3 * sum(map(len, records)) // (2 * PAGE_BYTES)
 
 
 def _connect(path: str | None, *, reading: bool = False) -> sqlite3.Connection:
