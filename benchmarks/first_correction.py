@@ -17,7 +17,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.quick_start import ROOT, commands, is_in_the_page, script
+from tests.support.quick_start import ROOT, commands, is_in_the_page, script
 
 LIMIT_S = 600.0
 

@@ -23,7 +23,7 @@ from gradata.cloud.domain.requests import Append
 from gradata.cloud.protocol.interpret import read_lines
 from gradata.cloud.store.postgres.store import PostgresStore
 from replicator.proof import CompactRange
-from tests.postgres_fixture import Postgres
+from tests.support.postgres_fixture import Postgres
 
 WARM_GROUPS = 20
 

@@ -32,7 +32,7 @@ from pathlib import Path
 
 from benchmarks.figures import free_port, listens, wait_for
 from replicator.proof import CompactRange, leaf_hashes
-from tests.postgres_fixture import Postgres
+from tests.support.postgres_fixture import Postgres
 
 SERVE = (
     "import sys; from gradata.cloud.server import run; from gradata.cloud.http.context import LIMITS, Options;"

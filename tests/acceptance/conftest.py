@@ -9,7 +9,7 @@ import pytest
 
 from tests.acceptance.front import Front
 from tests.acceptance.world import World
-from tests.cloud_fixture import LiveCloud
+from tests.support.cloud_fixture import LiveCloud
 
 MakeWorld = Callable[..., World]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from tests.scripted import Scripted, Seen, answer
+from tests.support.scripted import Scripted, Seen, answer
 
 Rule = Callable[[Seen], bytes | None]
 """Gives the raw answer to one request; PASS sends it on to the cloud, None closes the connection."""

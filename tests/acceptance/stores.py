@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from gradata.cloud.store.open import open_store
-from tests.cloud_fixture import LiveCloud
+from tests.support.cloud_fixture import LiveCloud
 
 TABLES = ("records", "tiles", "events", "logs", "brains", "days")
 

@@ -1,10 +1,10 @@
-"""A short bad day of a small fleet; the whole one by `python -m tests.acceptance.bad_day`."""
+"""A short bad day of a small fleet; the whole one by `python -m tests.campaigns bad_day`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tests.acceptance.bad_day import run
+from tests.campaigns.bad_day import run
 
 
 def test_f30_f31_a_fleet_through_servers_that_die_is_stored_once(tmp_path: Path) -> None:

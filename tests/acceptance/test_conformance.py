@@ -16,7 +16,7 @@ from replicator.testing.chaos import Chaos, black_hole
 from tests.acceptance.front import PASS, Front
 from tests.acceptance.programs import EXIT_S_MAX, LEAVE
 from tests.acceptance.world import World, eventually, hear, status_of
-from tests.scripted import Seen, answer
+from tests.support.scripted import Seen, answer
 
 EVENTS = 50
 

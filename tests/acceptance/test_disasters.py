@@ -13,7 +13,7 @@ import pytest
 from tests.acceptance import stores
 from tests.acceptance.conftest import MakeWorld
 from tests.acceptance.world import World, eventually, line, shorter, status_of
-from tests.cloud_fixture import LiveCloud, StartCloud
+from tests.support.cloud_fixture import LiveCloud, StartCloud
 
 IDLE = shorter(heartbeat_s=0.3)
 """A heartbeat every 0.3 s instead of 60: what an idle client notices by, without waiting for a minute."""

@@ -1,10 +1,10 @@
-"""A small fleet moved from hooks to write-through; 27 agents by `python -m tests.acceptance.fleet --agents 27`."""
+"""A small fleet moved from hooks to write-through; 27 agents by `python -m tests.campaigns fleet --agents 27`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tests.acceptance.fleet import run
+from tests.campaigns.fleet import run
 
 
 def test_f33_f44_f53_a_fleet_is_moved_and_survives_without_stopping_an_agent(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
-"""Kill -9 at random, a few rounds; many by `python -m tests.acceptance.kills --rounds 200`."""
+"""Kill -9 at random, a few rounds; many by `python -m tests.campaigns kills --rounds 200`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from tests.acceptance.kills import run
+from tests.campaigns.kills import run
 
 
 def test_f17_f23_f44_kills_at_random_break_no_promise(tmp_path: Path) -> None:

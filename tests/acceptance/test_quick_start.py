@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.quick_start import commands, is_in_the_page, script
+from tests.support.quick_start import commands, is_in_the_page, script
 
 
 def test_the_quick_start_of_the_readme_ends_in_the_page(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from replicator.wire import problem_body
 from tests.acceptance.conftest import MakeWorld
 from tests.acceptance.front import PASS, Front
 from tests.acceptance.world import ROOT, World, eventually, line, shorter, status_of, trouble_of
-from tests.cloud_fixture import StartCloud
-from tests.scripted import Scripted, Seen, answer
+from tests.support.cloud_fixture import StartCloud
+from tests.support.scripted import Scripted, Seen, answer
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from gradata import Brain
 from tests.acceptance.conftest import MakeWorld
 from tests.acceptance.front import Front
 from tests.acceptance.world import World, eventually, line, status_of
-from tests.cloud_fixture import StartCloud
+from tests.support.cloud_fixture import StartCloud
 
 SIDECAR = ".replicator.db"
 

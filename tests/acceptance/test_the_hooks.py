@@ -14,7 +14,7 @@ from gradata.hooks import recording, session_close
 from tests.acceptance.conftest import MakeWorld
 from tests.acceptance.front import Front
 from tests.acceptance.world import ROOT, World, status_of
-from tests.cloud_fixture import LiveCloud
+from tests.support.cloud_fixture import LiveCloud
 
 OFF = {"GRADATA_DISABLE_WRITE_THROUGH": "1"}
 

@@ -10,7 +10,7 @@ from gradata.cloud.service.api_keys import revoke_key
 from gradata.cloud.store.open import open_store
 from tests.acceptance.front import Front
 from tests.acceptance.world import World, eventually, line, trouble_of
-from tests.cloud_fixture import LiveCloud
+from tests.support.cloud_fixture import LiveCloud
 
 SECONDS_MAX = 10.0
 """Within seconds, and what a busy machine adds."""

@@ -24,7 +24,7 @@ from replicator.wire import Report
 from tests.acceptance.front import Front
 from tests.acceptance.programs import EXIT_S_MAX, LEAVE
 from tests.acceptance.world import QUICK, World, eventually, hear, line, say, status_of, trouble_of
-from tests.scripted import answer
+from tests.support.scripted import answer
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from gradata.replicate import once
 from replicator.errors import ConfigurationError
 from replicator.lease import Lease, lease_path
 from tests.acceptance.front import Front
-from tests.acceptance.rollback import run
 from tests.acceptance.world import World, eventually, line
+from tests.campaigns.rollback import run
 
 OFF = {"GRADATA_DISABLE_WRITE_THROUGH": "1"}
 
@@ -71,7 +71,7 @@ def test_f50_a_hook_keeps_its_deadline_and_says_why(world: World, front: Front) 
 def test_f50_under_load_in_both_directions(tmp_path: Path) -> None:
     """Writers that never stop, the switch off and on, hook and cron in turn: 0 lost, 0 twice, nothing sent while off.
 
-    More rounds: `python -m tests.acceptance.rollback --rounds 20`.
+    More rounds: `python -m tests.campaigns rollback --rounds 20`.
     """
     figures = run(2, 20_261_123, tmp_path)
     assert figures.appended_while_off > 0

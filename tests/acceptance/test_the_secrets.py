@@ -14,7 +14,7 @@ from gradata.cloud.service.api_keys import revoke_key
 from gradata.cloud.store.open import open_store
 from tests.acceptance.front import PASS, Front
 from tests.acceptance.world import World, eventually, line, status_of, trouble_of
-from tests.scripted import Seen, answer
+from tests.support.scripted import Seen, answer
 
 OURS = (".replicator.db", ".replicator.lock", "logs/replication-auth.log")
 

@@ -28,7 +28,7 @@ from replicator.log import LogWriter
 from replicator.loop import Replicator
 from replicator.model import Identity, Policy
 from replicator.status import Status
-from tests.cloud_fixture import LiveCloud
+from tests.support.cloud_fixture import LiveCloud
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
 
-from tests.cloud_client import Agent
-from tests.cloud_fixture import LiveCloud, StartCloud
+from tests.support.cloud_client import Agent
+from tests.support.cloud_fixture import LiveCloud, StartCloud
 
 FLAGS = [
     "--headless",

@@ -14,8 +14,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import Tab
-from tests.cloud_client import Agent
-from tests.cloud_fixture import LiveCloud
+from tests.support.cloud_client import Agent
+from tests.support.cloud_fixture import LiveCloud
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 STATUS = {"state": "live", "log_bytes": 9, "backlog_bytes": 0, "last_event_at": None, "dead_letters": 0, "version": "1"}

@@ -11,7 +11,7 @@ from gradata.cloud.service import deletion, legacy_pages
 from gradata.cloud.service.deletion import Target
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import EventQuery
-from tests.cloud_batches import LOG, OTHER_LOG, append, event, lines
+from tests.support.cloud_batches import LOG, OTHER_LOG, append, event, lines
 
 Open = Callable[[], Store]
 NOW = 1_764_000_000_000_000

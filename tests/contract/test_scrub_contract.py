@@ -17,7 +17,7 @@ from gradata.cloud.store.values import EventQuery, StoredLog
 from replicator.proof import leaf_hash
 from replicator.wire.common import ANSWER_BYTES_MAX, Fields
 from replicator.wire.replica import Scrub, read_scrub, scrub_json
-from tests.cloud_batches import LOG, append, event, tree
+from tests.support.cloud_batches import LOG, append, event, tree
 
 RECORDS = [event(str(number), "x" * (number % 50)) for number in range(1300)]
 NOW = 1_764_000_000_000_000

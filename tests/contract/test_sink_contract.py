@@ -22,7 +22,7 @@ from replicator.proof import EMPTY_ROOT, CompactRange, leaf_hash, leaf_hashes
 from replicator.sink import HttpSink, Sink
 from replicator.testing.cloud import MemoryCloud
 from replicator.testing.sink import MemorySink
-from tests.scripted import Scripted, Seen, answer
+from tests.support.scripted import Scripted, Seen, answer
 
 REPORT = wire.Report("live", 100, 0, None, 0, "1.0")
 RECORDS = [b'{"type": "A", "event_id": "%d"}\n' % number for number in range(6)]

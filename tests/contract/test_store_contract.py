@@ -20,7 +20,7 @@ from gradata.cloud.service.integrity import check
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import EventQuery, StoreError, StoreUnavailableError
 from replicator.proof import leaf_hash, leaf_hashes
-from tests.cloud_batches import LOG, OTHER_LOG, append, event, lines, tree
+from tests.support.cloud_batches import LOG, OTHER_LOG, append, event, lines, tree
 
 Open = Callable[[], Store]
 NOW = 1_764_000_000_000_000

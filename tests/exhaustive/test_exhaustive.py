@@ -1,7 +1,7 @@
 """The whole state space of `progress` in a small world: safety in each state, liveness from each of them.
 
-A larger fault budget: `REPLICATOR_FAULTS=3 pytest tests/exhaustive`, or `python -m tests.exhaustive --faults 3`, which
-prints the figures.
+A larger fault budget: `REPLICATOR_FAULTS=3 pytest tests/exhaustive`, or
+`python -m tests.campaigns exhaustive --faults 3`, which prints the figures.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Each bug that was seeded on purpose is found. The cheap ones in each run, all of them with `REPLICATOR_MUTANTS=all`.
 
-`python -m tests.exhaustive --mutants` prints who finds which, and how fast.
+`python -m tests.campaigns exhaustive --mutants` prints who finds which, and how fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every system call of an append as a point of death and failure; all paths by `python -m tests.faults.syscalls`."""
+"""Every system call of an append as a point of death and failure; all paths by `python -m tests.campaigns syscalls`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_f19_f23_no_system_call_is_a_point_where_a_record_is_lost() -> None:
     if why is not None and not (os.environ.get("CI") and shutil.which("strace") is None):
         pytest.skip(why)
     # A process of its own: this one has threads, and the trials fork.
-    command = [sys.executable, "-m", "tests.faults.syscalls", "--short", "--json"]
+    command = [sys.executable, "-m", "tests.campaigns", "syscalls", "--short", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False, cwd=ROOT)
     assert done.stdout, done.stderr
     rows = json.loads(done.stdout)

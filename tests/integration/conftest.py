@@ -8,7 +8,7 @@ import pytest
 
 from gradata.cloud.store.open import open_store
 from gradata.cloud.store.port import Store
-from tests.cli_runner import cli
+from tests.support.cli_runner import cli
 
 __all__ = ["cli"]
 

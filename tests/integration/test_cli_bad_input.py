@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli_runner import CommandLine, Done, last_lines
-from tests.cloud_fixture import LiveCloud
+from tests.support.cli_runner import CommandLine, Done, last_lines
+from tests.support.cloud_fixture import LiveCloud
 
 
 def refused(done: Done, code: int, *words: str) -> None:

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from tests.cli_runner import CommandLine, last_lines
-from tests.cloud_fixture import LiveCloud
+from tests.support.cli_runner import CommandLine, last_lines
+from tests.support.cloud_fixture import LiveCloud
 
 HEAVY = ("httpx", "watchfiles", "rapidfuzz", "sqlite3", "fastapi", "uvicorn", "rich", "orjson")
 

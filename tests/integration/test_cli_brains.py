@@ -9,9 +9,9 @@ import pytest
 
 from gradata.cloud.store.open import open_store
 from gradata.cloud.store.values import EventQuery
-from tests.cli_runner import CommandLine
-from tests.cloud_batches import LOG, append, event
-from tests.cloud_fixture import LiveCloud
+from tests.support.cli_runner import CommandLine
+from tests.support.cloud_batches import LOG, append, event
+from tests.support.cloud_fixture import LiveCloud
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tests.cli_runner import CommandLine, last_lines
+from tests.support.cli_runner import CommandLine, last_lines
 
 
 def serve(cli: CommandLine, store: Path, *arguments: str) -> tuple[Any, dict[str, Any]]:

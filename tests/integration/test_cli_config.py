@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradata.config.config_file import BY_NAME
-from tests.cli_runner import CommandLine, last_lines
+from tests.support.cli_runner import CommandLine, last_lines
 
 CANARY = "gk_live_canary0123456789"
 

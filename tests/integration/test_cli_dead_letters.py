@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import httpx
 
-from tests.cli_runner import CommandLine
-from tests.cloud_fixture import LiveCloud, StartCloud
+from tests.support.cli_runner import CommandLine
+from tests.support.cloud_fixture import LiveCloud, StartCloud
 
 LARGE = b'{"type": "NOTE", "event_id": "large", "data": "' + b"x" * (1200 * 1024) + b'"}\n'
 """More than the documented limit of a record."""

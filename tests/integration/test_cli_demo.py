@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gradata.trials import demo
-from tests.cli_runner import CommandLine
+from tests.support.cli_runner import CommandLine
 
 
 @pytest.mark.timeout(180)

@@ -14,8 +14,8 @@ import pytest
 from gradata import Brain, doctor
 from gradata.config.brain_dir import create
 from gradata.doctor import collect
-from tests.cli_runner import CommandLine, last_lines
-from tests.cloud_fixture import LiveCloud
+from tests.support.cli_runner import CommandLine, last_lines
+from tests.support.cloud_fixture import LiveCloud
 
 CANARY = "gk_live_canary0123456789"
 

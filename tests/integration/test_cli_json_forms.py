@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from gradata.cloud.store.open import open_store
-from tests.cli_runner import CommandLine
-from tests.cloud_batches import append, event
-from tests.cloud_fixture import LiveCloud
+from tests.support.cli_runner import CommandLine
+from tests.support.cloud_batches import append, event
+from tests.support.cloud_fixture import LiveCloud
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "commands.md"
 LARGE = b'{"data": "' + b"x" * (1200 * 1024) + b'"}\n'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.cli_runner import CommandLine, last_lines
+from tests.support.cli_runner import CommandLine, last_lines
 
 SECRET = "gh" + "p_" + "a1B2" * 9
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gradata import Brain
 from tests.acceptance.world import paced
-from tests.cli_runner import CommandLine, last_lines
-from tests.cloud_fixture import LiveCloud, StartCloud
+from tests.support.cli_runner import CommandLine, last_lines
+from tests.support.cloud_fixture import LiveCloud, StartCloud
 
 KEYS = {
     "state", "trouble", "log_bytes", "offset", "size", "backlog_bytes", "backlog_records", "last_event_at",

@@ -14,9 +14,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.cloud_batches import event
-from tests.cloud_client import Agent, problem
-from tests.cloud_fixture import LiveCloud, StartCloud
+from tests.support.cloud_batches import event
+from tests.support.cloud_client import Agent, problem
+from tests.support.cloud_fixture import LiveCloud, StartCloud
 
 DEEP = 1_000_000
 HOSTILE = [

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.cloud_batches import event
-from tests.cloud_client import Agent, problem
-from tests.cloud_fixture import LiveCloud
+from tests.support.cloud_batches import event
+from tests.support.cloud_client import Agent, problem
+from tests.support.cloud_fixture import LiveCloud
 
 ERASE = "/admin/brains/erase"
 

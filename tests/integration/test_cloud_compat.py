@@ -12,9 +12,9 @@ import pytest
 from gradata.cloud.service import deletion
 from gradata.cloud.store.open import open_store
 from gradata.cloud.store.values import EventQuery
-from tests.cloud_app import App, open_app
-from tests.cloud_batches import append, body, event
-from tests.cloud_client import problem
+from tests.support.cloud_app import App, open_app
+from tests.support.cloud_batches import append, body, event
+from tests.support.cloud_client import problem
 
 BRAIN = "3f0a1c52-5a60-4d0e-9a0a-6b8f0f3f2c11"
 DEVICE = "dev_" + "0123456789abcdef" * 2

@@ -26,8 +26,8 @@ from gradata.cloud.http.sse import SEND_BUFFER_BYTES
 from gradata.cloud.service.api_keys import create_key
 from gradata.cloud.store.sqlite.store import SqliteStore
 from gradata.cloud.store.values import StoreUnavailableError
-from tests.cloud_batches import body, event
-from tests.express_corpus import corpus, posted
+from tests.support.cloud_batches import body, event
+from tests.support.express_corpus import corpus, posted
 
 WITHIN_S = 30.0
 VARYING = (b"date: ", b"x-request-id: ", b"ratelimit: ")

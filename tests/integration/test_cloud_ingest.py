@@ -10,9 +10,9 @@ import pytest
 from backports import zstd
 
 from replicator.proof import leaf_hash
-from tests.cloud_batches import OTHER_LOG, event, tree
-from tests.cloud_client import Agent, problem
-from tests.cloud_fixture import LiveCloud
+from tests.support.cloud_batches import OTHER_LOG, event, tree
+from tests.support.cloud_client import Agent, problem
+from tests.support.cloud_fixture import LiveCloud
 
 LOG = [event("a"), event("b"), event("c")]
 NDJSON = "application/x-ndjson"

@@ -18,9 +18,9 @@ from gradata.cloud.http.session_cookie import COOKIE
 from gradata.cloud.service.api_keys import revoke_key, rotate_key
 from gradata.cloud.store.open import open_store
 from gradata.cloud.store.values import EventQuery
-from tests.cloud_app import App, open_app
-from tests.cloud_batches import OTHER_LOG, append, body, event
-from tests.cloud_client import problem
+from tests.support.cloud_app import App, open_app
+from tests.support.cloud_batches import OTHER_LOG, append, body, event
+from tests.support.cloud_client import problem
 
 BRAIN = "their-secret-brain"
 LOG_ID = "11111111-1111-4111-8111-111111111111"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from gradata.cloud.service.api_keys import revoke_key, rotate_key
 from gradata.cloud.store.open import open_store
-from tests.cloud_batches import event
-from tests.cloud_client import Agent, problem
-from tests.cloud_fixture import LiveCloud
+from tests.support.cloud_batches import event
+from tests.support.cloud_client import Agent, problem
+from tests.support.cloud_fixture import LiveCloud
 
 LOG = [event("a"), event("b")]
 

@@ -16,10 +16,10 @@ from backports import zstd
 
 from gradata.cloud.http import connection as protocol
 from gradata.cloud.store.open import open_store
-from tests.cloud_app import open_app
-from tests.cloud_batches import BATCH, body, event
-from tests.cloud_client import Agent, problem
-from tests.cloud_fixture import LiveCloud, StartCloud
+from tests.support.cloud_app import open_app
+from tests.support.cloud_batches import BATCH, body, event
+from tests.support.cloud_client import Agent, problem
+from tests.support.cloud_fixture import LiveCloud, StartCloud
 
 MIB = 1024 * 1024
 

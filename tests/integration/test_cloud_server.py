@@ -22,9 +22,9 @@ from gradata.cloud.service.integrity import check
 from gradata.cloud.store.open import open_store
 from gradata.cloud.store.values import StoreError
 from replicator.errors import ConfigurationError
-from tests.cloud_batches import event, tree
-from tests.cloud_client import Agent
-from tests.cloud_fixture import LiveCloud
+from tests.support.cloud_batches import event, tree
+from tests.support.cloud_client import Agent
+from tests.support.cloud_fixture import LiveCloud
 
 
 def test_the_first_start_makes_an_admin_key(live_cloud: LiveCloud) -> None:

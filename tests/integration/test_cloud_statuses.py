@@ -25,9 +25,9 @@ from gradata.cloud.store.open import open_store
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.sqlite.store import SqliteStore
 from gradata.cloud.store.values import StoreUnavailableError
-from tests.cloud_app import App, open_app
-from tests.cloud_batches import LOG, OTHER_LOG, append, body, event, tree
-from tests.cloud_client import problem
+from tests.support.cloud_app import App, open_app
+from tests.support.cloud_batches import LOG, OTHER_LOG, append, body, event, tree
+from tests.support.cloud_client import problem
 
 BATCH = "application/vnd.gradata.batch"
 GOOD = [event("a"), event("b"), b"garbage\n", event("c")]

@@ -22,10 +22,10 @@ import pytest
 
 from replicator.model import Identity
 from replicator.sink import HttpSink
-from tests.cli_runner import CommandLine
-from tests.cloud_batches import event
-from tests.cloud_client import Agent, problem
-from tests.cloud_fixture import LiveCloud, StartCloud
+from tests.support.cli_runner import CommandLine
+from tests.support.cloud_batches import event
+from tests.support.cloud_client import Agent, problem
+from tests.support.cloud_fixture import LiveCloud, StartCloud
 
 STATUS = {"state": "live", "log_bytes": 9, "backlog_bytes": 0, "last_event_at": None, "dead_letters": 0, "version": "1"}
 HERE = {"Sec-Fetch-Site": "same-origin"}

@@ -19,7 +19,7 @@ from gradata.replicate.metrics_exporter import parse_address
 from gradata.replicate.systemd_notify import STILL_S, Supervisor
 from replicator.errors import ConfigurationError
 from tests.acceptance.world import CLI, World, eventually, line
-from tests.cloud_fixture import LiveCloud
+from tests.support.cloud_fixture import LiveCloud
 
 HEARD_S = 30.0
 

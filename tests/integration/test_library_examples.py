@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.cloud_fixture import LiveCloud
+from tests.support.cloud_fixture import LiveCloud
 from tests.tidy.examples import ROOT, examples
 
 DOCUMENT = "docs/library.md"

@@ -1,4 +1,4 @@
-"""The cloud answers as its own document says: the short form of `python -m tests.openapi --cases 2000`."""
+"""The cloud answers as its own document says: the short form of `python -m tests.campaigns openapi --cases 2000`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from gradata.cloud.store.open import open_store
-from tests.cloud_app import open_app
+from tests.support.cloud_app import open_app
 
 PROBLEM = "application/problem+json"
 
@@ -15,7 +15,10 @@ PROBLEM = "application/problem+json"
 def test_no_answer_that_is_not_in_the_document() -> None:
     """100 requests made of the document: no 5xx, no other status, no other media type, no other form."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.openapi", "--cases", "100"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.campaigns", "openapi", "--cases", "100"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 

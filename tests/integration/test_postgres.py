@@ -26,8 +26,8 @@ from gradata.cloud.store.port import Store
 from gradata.cloud.store.postgres.facts import gather
 from gradata.cloud.store.postgres.migrate import migrate_url, newest
 from gradata.cloud.store.values import EventQuery, StoreError, StoreUnavailableError
-from tests.cloud_batches import LOG, append, body, counted, event, lines, tree
-from tests.postgres_fixture import Postgres
+from tests.support.cloud_batches import LOG, append, body, counted, event, lines, tree
+from tests.support.postgres_fixture import Postgres
 
 NOW = 1_764_000_000_000_000
 BATCH = "application/vnd.gradata.batch"

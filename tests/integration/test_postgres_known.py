@@ -12,7 +12,7 @@ from gradata.cloud.service.deletion import Target
 from gradata.cloud.service.integrity import check
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import StoreUnavailableError
-from tests.cloud_batches import LOG, OTHER_LOG, append, counted, event, tree
+from tests.support.cloud_batches import LOG, OTHER_LOG, append, counted, event, tree
 
 NOW = 1_764_000_000_000_000
 RECORDS = [event(f"{number:03d}") for number in range(40)]

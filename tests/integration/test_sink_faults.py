@@ -43,7 +43,7 @@ from replicator.sink import HttpSink, Timeouts
 from replicator.sink.carrier import Order
 from replicator.testing import chaos as chaotic
 from replicator.testing.chaos import Chaos, Kind, ProxyFault
-from tests.scripted import Scripted, Seen, answer
+from tests.support.scripted import Scripted, Seen, answer
 
 CANARY = "gk_live_canary_7f3a9c"
 LOG = "9b2d7c1e-0f4a-4c53-8d5e-2a6b7c8d9e0f"

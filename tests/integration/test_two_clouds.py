@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from tests.acceptance.world import eventually
-from tests.cloud_batches import event
-from tests.cloud_client import Agent
-from tests.cloud_fixture import LiveCloud
 from tests.integration.test_cloud_watch import STATUS, Hook, beat, events_of, following
+from tests.support.cloud_batches import event
+from tests.support.cloud_client import Agent
+from tests.support.cloud_fixture import LiveCloud
 
 TOLD_S = 40
 

@@ -16,7 +16,7 @@ from gradata.cloud.store.open import open_store
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.postgres.migrate import migrate_url, newest
 from gradata.cloud.store.values import EventQuery, StoreError
-from tests.cloud_batches import append, event
+from tests.support.cloud_batches import append, event
 
 NOW = 1_764_000_000_000_000
 FROZEN = 2

@@ -1,8 +1,8 @@
 """Bugs seeded on purpose, and after how many seeds the simulation finds each: the proof that it can fail.
 
-`python -m tests.simulation.mutants [--seeds 300] [--only NAME] [--jobs 2] [--write]` prints the table; `--write` puts
-it into docs/reliability-mutants.md, once every bug was hunted. Each mutant is one replacement in a copy of the sources;
-a text that is not there exactly once is an error, so that a mutant never silently becomes none.
+`python -m tests.campaigns seeded_bugs [--seeds 300] [--only NAME] [--jobs 2] [--write]` prints the table; `--write`
+puts it into docs/reliability-mutants.md, once every bug was hunted. Each mutant is one replacement in a copy of the
+sources; a text that is not there exactly once is an error, so that a mutant never silently becomes none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COPIED = ("replicator", "gradata", "tests/simulation")
 SEEDS = 300
 SECONDS_MAX = 1_800.0
 DOCUMENT = ROOT / "docs" / "reliability-mutants.md"
-BEGIN, END = "<!-- seeded bugs: written by tests.simulation.mutants --write -->", "<!-- end of the seeded bugs -->"
+BEGIN, END = "<!-- seeded bugs: written by tests.campaigns seeded_bugs --write -->", "<!-- end of the seeded bugs -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +293,7 @@ def hunt(mutant: Mutant, seeds: int = SEEDS) -> Found:
             shutil.copytree(ROOT / folder, Path(place, folder), ignore=shutil.ignore_patterns("__pycache__"))
         Path(place, mutant.file).write_text(mutated, encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, "-m", "tests.simulation.run", "--seeds", f"1..{seeds}", "--until-found"],
+            [sys.executable, "-m", "tests.campaigns", "simulation", "--seeds", f"1..{seeds}", "--until-found"],
             cwd=place,
             env={**os.environ, "PYTHONPATH": place, "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
@@ -331,7 +331,7 @@ def write(hunted: Sequence[Found], document: Path = DOCUMENT) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """0: every mutant was found; 1: some were not."""
-    parser = argparse.ArgumentParser(prog="tests.simulation.mutants")
+    parser = argparse.ArgumentParser(prog="tests.campaigns seeded_bugs")
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--only", help="the name of one mutant")
     parser.add_argument("--jobs", type=int, default=1)

@@ -1,4 +1,4 @@
-"""Run seeds and print figures: `python -m tests.simulation.run --seeds 1..300 [--hours H] [--trace SEED]`.
+"""Run seeds and print figures: `python -m tests.campaigns simulation --seeds 1..300 [--hours H] [--trace SEED]`.
 
 A seed that fails prints what does not hold, the end of its trace, and the command that replays it. Ctrl-C or SIGTERM
 ends it behind the seeds that are under way, with the figures of all that were run.
@@ -134,7 +134,7 @@ def run_seeds(
 
 def command(seed: int, hours: float | None = None) -> str:
     """What replays a seed."""
-    return f"python -m tests.simulation.run --trace {seed}" + (f" --hours {hours}" if hours else "")
+    return f"python -m tests.campaigns simulation --trace {seed}" + (f" --hours {hours}" if hours else "")
 
 
 def told(failure: Failure, *, hours: float | None = None) -> str:
@@ -169,7 +169,7 @@ def figures(campaign: Campaign, wall_s: float) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """0: everything held; 1: something did not, or was never seen; 2: wrong usage; 130: stopped before its end."""
-    parser = argparse.ArgumentParser(prog="tests.simulation.run")
+    parser = argparse.ArgumentParser(prog="tests.campaigns simulation")
     parser.add_argument("--seeds", default="1..300", help="A..B, both included")
     parser.add_argument("--hours", type=float, help="simulated hours with faults a seed (default: each seed draws)")
     parser.add_argument("--trace", type=int, metavar="SEED", help="run one seed and print everything that happens")

@@ -62,7 +62,18 @@ def test_a_seed_names_a_run(seed: int) -> None:
 @pytest.mark.parametrize(("number", "jobs"), [(signal.SIGINT, "1"), (signal.SIGTERM, "1"), (signal.SIGTERM, "2")])
 def test_a_run_that_is_stopped_prints_its_sums(number: signal.Signals, jobs: str) -> None:
     """Hours of simulation are not lost to an impatient person: what was run is counted, and the exit code says 130."""
-    command = [sys.executable, "-m", "tests.simulation.run", "--seeds", "1..100000", "--jobs", jobs, "--hours", "0.02"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.campaigns",
+        "simulation",
+        "--seeds",
+        "1..100000",
+        "--jobs",
+        jobs,
+        "--hours",
+        "0.02",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         assert running.stderr.readline() == "100000 seeds, from 1 on\n"

@@ -6,8 +6,11 @@ import ast
 import re
 from pathlib import Path
 
+from tests.campaigns.__main__ import CAMPAIGNS
+
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "reliability.md"
+DOCUMENTS = (DOCUMENT, ROOT / "docs" / "testing.md", ROOT / "docs" / "scaling.md")
 NAMED = re.compile(r"`(tests/[\w/.]+\.py)::(test_\w+)`")
 GUARANTEE = re.compile(r"^(\d+)\. (.*?)(?=^\d+\. |^## |\Z)", re.MULTILINE | re.DOTALL)
 
@@ -41,10 +44,12 @@ def test_guarantees_are_numbered_without_a_gap() -> None:
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_every_command_of_the_document_is_a_program_that_exists() -> None:
-    """`python -m x.y` of the document is a module or package of this repository that can be run."""
-    modules = set(re.findall(r"python -m ([\w.]+)", DOCUMENT.read_text(encoding="utf-8")))
+def test_every_command_of_the_documents_is_a_program_that_exists() -> None:
+    """`python -m x.y` of a document is a module or package of this repository that can be run, or a campaign."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    modules = set(re.findall(r"python -m ([\w.]+)(?: (\w+))?", text))
     assert modules
-    for module in modules:
+    for module, name in modules:
         place = ROOT.joinpath(*module.split("."))
         assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
+        assert module != "tests.campaigns" or name in ("", *CAMPAIGNS), name
