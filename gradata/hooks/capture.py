@@ -135,7 +135,7 @@ class _Following:
             elif held.text == written.text:
                 self._kept.keep(written, held.mark, self._now)
             elif not any(_is_being_written(each, path, held.text) for each in running):
-                changes.append(_change(written, held))
+                changes.append(_change(written, held, self._kept.files[path].at))
                 marks[path] = held.mark
         for verdict in decide(changes):
             self._take(verdict)
@@ -286,10 +286,11 @@ class _Following:
         return path
 
 
-def _change(written: WrittenFile, held: FileText) -> FileChange:
+def _change(written: WrittenFile, held: FileText, seen_at: float) -> FileChange:
+    """The change, and whether HEAD moved with it since the file was seen last."""
     changed_at = held.mark.mtime_ns / 1e9
-    moved_at = head_moved_at(written.path)
-    return FileChange(written, held.text, changed_at, moved_at is not None and abs(moved_at - changed_at) <= AT_ONCE_S)
+    moved_at = head_moved_at(written.path) or 0.0
+    return FileChange(written, held.text, changed_at, moved_at > seen_at and abs(moved_at - changed_at) <= AT_ONCE_S)
 
 
 def _is_being_written(running: RunningCall, path: str, text: str) -> bool:

@@ -23,7 +23,9 @@ AT_ONCE_S = 2.0
 GAP_LINES = 1
 """Hunks with so few equal lines between them are one correction."""
 SHORT_CHARACTERS = 2_000
-"""Texts up to here have a common region if they share a word; longer ones must share lines."""
+"""Texts up to here have a common region if they share SHARED_PIECES_MIN of their pieces of three characters; longer
+ones if they share SHARED_LINES_MIN of their lines."""
+SHARED_PIECES_MIN = 0.2
 SHARED_LINES_MIN = 0.1
 RECORDED_MAX = 200
 
@@ -148,15 +150,18 @@ def _is_code(path: str) -> bool:
 def _has_common_region(before: str, after: str) -> bool:
     """Whether enough of a text stands in the other for a person to have edited the one into the other."""
     if len(before) <= SHORT_CHARACTERS and len(after) <= SHORT_CHARACTERS:
-        shared = _words(before) & _words(after)
-        return bool(shared) or not (_words(before) and _words(after))
-    old = {line.strip() for line in before.split("\n") if _WORD.search(line)}
-    new = {line.strip() for line in after.split("\n") if _WORD.search(line)}
-    return bool(old & new) and len(old & new) >= SHARED_LINES_MIN * min(len(old), len(new))
+        old, new, share = _pieces(before), _pieces(after), SHARED_PIECES_MIN
+    else:
+        old = {line.strip() for line in before.split("\n") if _WORD.search(line)}
+        new = {line.strip() for line in after.split("\n") if _WORD.search(line)}
+        share = SHARED_LINES_MIN
+    return not old or not new or len(old & new) >= share * min(len(old), len(new))
 
 
-def _words(text: str) -> set[str]:
-    return {word.lower() for word in _WORD.findall(text)}
+def _pieces(text: str) -> set[str]:
+    """Pieces of three characters: words would not do, since not every language puts spaces between them."""
+    plain = " ".join(text.lower().split())
+    return {plain[at : at + 3] for at in range(len(plain) - 2)}
 
 
 def _touches(hunk: Hunk, owned: Sequence[bool]) -> bool:

@@ -90,8 +90,12 @@ def _quoted(text: object) -> str:
 
 
 def stays_in_context(agent: str) -> bool:
-    """Whether a host keeps what it was given for the rest of its session. The others ask anew each turn."""
-    return agent not in ("hermes", "opencode")
+    """Whether a host keeps what it was given for the rest of its session.
+
+    OpenCode makes its system prompt anew for each request. Hermes sends old messages as it sent them first (by the
+    source of 0.19.0).
+    """
+    return agent != "opencode"
 
 
 def answer(agent: str, event: str, said: str) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -182,11 +183,11 @@ def test_each_host_gets_its_own_form_where_it_takes_one(
     assert (set(json.loads(done.stdout)) if done.stdout else None) == (None if answer is None else {answer})
 
 
-def test_hosts_that_forget_what_they_were_given_are_told_each_turn(home: Path, run: Run) -> None:
-    """Hermes and OpenCode ask for context anew for each request."""
+def test_a_host_that_forgets_what_it_was_given_is_told_each_turn(home: Path, run: Run) -> None:
+    """OpenCode makes its system prompt anew for each request."""
     run("correct", "--draft", PERSON["draft"], "--final", PERSON["final"])
-    said = {"session_id": "s", "hook_event_name": "pre_llm_call"}
-    outputs = [run("hook", "recall", "--entry", entry(home, "hermes"), said=said).stdout for _ in range(2)]
+    said = {"sessionID": "s", "hook_event_name": "chat.message"}
+    outputs = [run("hook", "recall", "--entry", entry(home, "opencode"), said=said).stdout for _ in range(2)]
     assert outputs[0] == outputs[1] != b""
 
 
@@ -232,6 +233,55 @@ def test_a_prompt_records_what_a_person_changed_and_recalls_it(home: Path, run: 
     (event,) = rows(home)
     assert event["data"]["source_kind"] == "user_edit"
     assert fired.last(str(home), entry(home), "recall")["captured_at"] > 0
+
+
+def start(home: Path, kind: str, said: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """A hook that runs beside others."""
+    mine = {k: v for k, v in os.environ.items() if not k.startswith(("GRADATA_", "BRAIN_"))}
+    command = [sys.executable, "-m", "gradata", "hook", kind, "--entry", entry(home)]
+    hook = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=home,
+        env=mine | {"HOME": str(home), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert hook.stdin is not None
+    hook.stdin.write(json.dumps(said).encode())
+    hook.stdin.close()
+    return hook
+
+
+@pytest.fixture
+def note(home: Path, run: Run) -> Path:
+    """A file in which the agent wrote a line."""
+    path = home / "note.txt"
+    path.write_text("Dear all,\nWe shipped it.\n")
+    given = {"file_path": str(path), "old_string": "We are pleased", "new_string": "We shipped it."}
+    run("hook", "capture", "--entry", entry(home), said={**EDIT, "cwd": str(home), "tool_input": given})
+    return path
+
+
+def test_hooks_that_run_at_once_record_an_edit_once(home: Path, note: Path) -> None:
+    """Several sessions of one person, each at a prompt."""
+    note.write_text("Dear all,\nWe shipped it today.\n")
+    prompts = [{"session_id": f"s{n}", "hook_event_name": "UserPromptSubmit"} for n in range(6)]
+    hooks = [start(home, "recall", prompt) for prompt in prompts]
+    assert [hook.wait(60) for hook in hooks] == [0] * len(hooks)
+    assert [row["data"]["final_text"] for row in rows(home)] == ["We shipped it today."]
+
+
+def test_hooks_that_are_killed_double_nothing_and_the_next_one_finds_the_edit(home: Path, run: Run, note: Path) -> None:
+    """Killed at whatever place they have reached."""
+    prompt = {"session_id": "s", "hook_event_name": "UserPromptSubmit"}
+    for number in range(8):
+        note.write_text(f"Dear all,\nWe shipped it {number} times.\n")
+        hook = start(home, "recall", prompt)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            hook.wait(0.02 + 0.04 * number)
+        hook.kill()
+        hook.wait(60)
+    run("hook", "recall", "--entry", entry(home), said=prompt)
+    finals = [row["data"]["final_text"] for row in rows(home)]
+    assert len(finals) == len(set(finals))
+    assert finals[-1] == "We shipped it 7 times."
 
 
 def test_a_home_that_cannot_be_written_is_said_once_a_session(home: Path, run: Run) -> None:

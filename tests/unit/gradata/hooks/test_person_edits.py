@@ -118,6 +118,21 @@ def test_a_whole_file_without_a_common_region_is_no_persons() -> None:
 
 
 @pytest.mark.parametrize(
+    ("mine", "now"),
+    [
+        ("We shipped it.", "Shipped on Friday."),
+        ("我们很高兴地通知您，产品已经发布。", "我们高兴地告诉您，产品已经发布。"),
+        ("hi", "ho"),
+        ("def f(x):\n    return x", "def f(x, y):\n    return x + y"),
+    ],
+)
+def test_a_small_file_that_was_rewritten_has_a_common_region(mine: str, now: str) -> None:
+    """In any language."""
+    (verdict,) = decide([changed(now + "\n", written(mine + "\n", 0, 1))])
+    assert verdict.corrections == (Edit(mine, now),)
+
+
+@pytest.mark.parametrize(
     ("path", "mine", "now"),
     [
         ("/w/a.py", "x = f('a', 1)", 'x = f("a", 1)'),
