@@ -38,7 +38,7 @@ def main() -> None:
     secrets = [json.loads(line) for line in (root / "fixtures/secrets/goes.jsonl").read_text("utf-8").splitlines()]
     texts = {
         "prose (README.md)": (root / "README.md").read_text("utf-8"),
-        "code (gradata/events.py)": (root / "gradata/events.py").read_text("utf-8"),
+        "code (gradata/brain/events.py)": (root / "gradata/brain/events.py").read_text("utf-8"),
         "innocents": (root / "fixtures/secrets/stays.txt").read_text("utf-8"),
         "nothing but secrets": "\n".join("".join(each["secret"]) for each in secrets),
         **{repr(unit): unit for unit in hostile},

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 import rapidfuzz.distance  # noqa: F401  here, not in `correction`: a Brain's first correct() need not pay its 40 ms
 
 from gradata.brain import correction_diff, correction_event, events
+from gradata.brain.append_once import KEY_FIELD, RecentCorrections, append_once, key_field
 from gradata.brain.projection.projection import Projection
 from gradata.brain.replicator_handle import Link
 from gradata.config import brain_dir as directory
@@ -79,6 +80,7 @@ class Brain:
         self._ports = ports
         self._ulids = events.Ulids()
         self._writer = LogWriter(self._directory.log, ports.disk)
+        self._recent = RecentCorrections()
         self._projection = Projection(self._directory.db, self._directory.log, brain_id=self.identity.brain_id)
         self._session: int | None = None
         self._closed = False
@@ -116,6 +118,8 @@ class Brain:
         scope: str | None = None,
         applies_to: str | None = None,
         auto_heal: bool = False,
+        *,
+        idempotency_key: str | None = None,
     ) -> dict[str, Any]:
         """Record that a draft became a final text. Returns the event, and whether the disk has it (`durable`).
 
@@ -123,6 +127,10 @@ class Brain:
         for texts of more than 100,000 characters together; the first 2,000 of each are kept, without their secrets.
         AppendError if the log could not take it, and then nothing of it is anywhere. If the disk took it but would
         not confirm it, `durable` is False and an ERROR is logged: do not repeat it, it stands and is replicated.
+        The same content in the same session is the same event: the first is returned, with `duplicate` True, and
+        nothing is appended. An `idempotency_key` (1 to 200 characters) names the correction instead, in whatever
+        session; one that names a correction of other texts is a ValueError. Both hold across threads, processes and
+        crashes, for what stands in the last 8 MiB of the log.
         `dry_run` writes nothing. `min_severity`, `auto_heal` and `approval_required` concern learning: the first two
         are taken and have no effect, since each correction is recorded; the third is recorded with it.
         """
@@ -139,8 +147,10 @@ class Brain:
             applies_to=applies_to,
             options={"context": context, "agent_type": agent_type, "approval_required": approval_required},
         )
+        if idempotency_key is not None:
+            said[KEY_FIELD] = key_field(idempotency_key)
         event = self._event("CORRECTION", "brain.correct", said, [f"category:{said['category']}"], session)
-        return {**event, "dry_run": True} if dry_run else self._record(event)
+        return {**event, "dry_run": True} if dry_run else self._record_once(event)
 
     def emit(
         self,
@@ -299,19 +309,28 @@ class Brain:
             return None
 
     def _record(self, event: events.Event) -> dict[str, Any]:
-        """Append it; what follows the append cannot fail the caller."""
         line = events.line_of(event)
-        durable = True
+        not_durable = None
         try:
             self._writer.append(line)
         except NotDurableError as error:
-            durable = False
-            log.error("%s: event %s: %s; %s", self._directory.path, event["event_id"], error, error.hint)
+            not_durable = error
+        return self._appended(event, not_durable)
+
+    def _record_once(self, event: events.Event) -> dict[str, Any]:
+        found = append_once(self._writer, self._recent, event)
+        return {**self._appended(found.event, found.not_durable), "duplicate": found.duplicate}
+
+    def _appended(self, event: events.Event, not_durable: NotDurableError | None) -> dict[str, Any]:
+        """What follows the append: it cannot fail the caller."""
+        if not_durable is not None:
+            hint = not_durable.hint
+            log.error("%s: event %s: %s; %s", self._directory.path, event["event_id"], not_durable, hint)
         if not self._closed:
             self._link.wake()
             self._project(APPEND_LIMIT_S)
         self._let_go_if_closed()
-        return {**event, "durable": durable}
+        return {**event, "durable": not_durable is None}
 
     def _project(self, limit_s: float) -> None:
         try:

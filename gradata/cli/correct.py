@@ -31,6 +31,7 @@ class Options:
     category: str | None
     session: int | None
     scope: str | None
+    idempotency_key: str | None
     dry_run: bool
     wait_s: float
 
@@ -41,7 +42,8 @@ def add_parser(commands: Subparsers) -> None:
         NAME,
         help=HELP,
         description="Record one correction: on return it is on this machine's disk. Then it is replicated, if"
-        " replication is on, and waited for a little; what does not arrive by then is sent later by itself.",
+        " replication is on, and waited for a little; what does not arrive by then is sent later by itself. The same"
+        " content in the same session is recorded once.",
         epilog="Exit codes: 0 recorded (replicated or not), 1 not recorded, 2 wrong usage.",
     )
     add_brain(parser)
@@ -54,6 +56,9 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument("--category", metavar="NAME", help="what kind of correction (default: found by the diff)")
     parser.add_argument("--session", type=int, metavar="N", help="the session that it belongs to")
     parser.add_argument("--scope", metavar="NAME", help="domain (default), one_off, universal or project")
+    parser.add_argument(
+        "--idempotency-key", metavar="TEXT", help="what names this correction, instead of its content in its session"
+    )
     parser.add_argument("--dry-run", action="store_true", help="analyse, and record nothing")
     parser.add_argument(
         "--wait", type=float, default=WAIT_S, metavar="S", help=f"wait for the cloud at most S seconds ({WAIT_S:g})"
@@ -64,7 +69,7 @@ def add_parser(commands: Subparsers) -> None:
 def _options(chosen: argparse.Namespace) -> Options:
     return Options(
         chosen.brain, chosen.endpoint, chosen.json, chosen.draft, chosen.draft_file, chosen.final, chosen.final_file,
-        chosen.category, chosen.session, chosen.scope, chosen.dry_run, chosen.wait,
+        chosen.category, chosen.session, chosen.scope, chosen.idempotency_key, chosen.dry_run, chosen.wait,
     )  # fmt: skip
 
 
@@ -80,7 +85,13 @@ def run(options: Options, terminal: Terminal) -> int:
     brain = Brain(settings.brain_dir, endpoint=options.endpoint)
     try:
         event = brain.correct(
-            draft, final, options.category, session=options.session, scope=options.scope, dry_run=options.dry_run
+            draft,
+            final,
+            options.category,
+            session=options.session,
+            scope=options.scope,
+            dry_run=options.dry_run,
+            idempotency_key=options.idempotency_key,
         )
     except ValueError as error:
         brain.close(timeout_s=0)
@@ -114,6 +125,7 @@ def _show(options: Options, event: dict[str, Any], remaining_bytes: int | None, 
         "edit_distance": said["edit_distance"],
         "summary": said["summary"],
         "dry_run": options.dry_run,
+        "duplicate": event.get("duplicate", False),
         "durable": event.get("durable"),
         "replication": "off" if remaining_bytes is None else "waiting" if remaining_bytes else "acknowledged",
         "remaining_bytes": remaining_bytes,
@@ -121,7 +133,7 @@ def _show(options: Options, event: dict[str, Any], remaining_bytes: int | None, 
     if options.json:
         terminal.json(answer)
         return
-    verb = "would be recorded" if options.dry_run else "recorded"
+    verb = "would be recorded" if options.dry_run else "recorded before" if answer["duplicate"] else "recorded"
     terminal.out(f"{verb}: {answer['event_id']}  {said['category']}, {said['severity']}: {said['summary']}")
     if event.get("durable") is False:
         terminal.warn("the disk did not confirm it: look at the disk; do not repeat the correction, it stands")

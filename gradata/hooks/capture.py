@@ -78,13 +78,13 @@ def _record(brain: brain_dir.Directory, kept: KeptState, found: Sequence[Capture
 
     made = list(recording.lines_for(brain, found))
     left = [line.encode() for line in kept.pending]
-    lines = [*recording.missing(brain.log, left), *(line for _, line in made)] if left else [line for _, line in made]
+    lines = [*recording.missing(brain.log, left), *made] if left else made
     kept.pending = [line.decode() for line in lines]
     kept.save(durable=True)
-    recording.append(brain.log, lines)
+    event_ids = recording.append(brain.log, lines)
     kept.pending = []
     kept.save(durable=True)
-    return tuple(event_id for event_id, _ in made)
+    return tuple(event_ids[len(lines) - len(made) :])
 
 
 class _Following:

@@ -111,7 +111,9 @@ def _called(params: Mapping[str, Any], brain: Brain | None, agent: str, brain_di
         )
     except (ValueError, ReplicatorError) as error:
         return _said(f"Not recorded: {error}", failed=True)
-    return _said(f"Recorded: {event['data']['summary'] or event['data']['category']}")
+    return _said(
+        f"Recorded{' before' if event['duplicate'] else ''}: {event['data']['summary'] or event['data']['category']}"
+    )
 
 
 def _said(text: str, *, failed: bool = False) -> dict[str, Any]:

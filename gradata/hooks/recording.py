@@ -7,7 +7,7 @@ process replicates for at most DRAIN_S. Events name no session: sessions are cou
 
 from __future__ import annotations
 
-import contextlib
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +15,11 @@ from itertools import zip_longest
 from typing import Any
 
 from gradata.brain import correction_event, events
+from gradata.brain.append_once import RecentCorrections, append_once
 from gradata.brain.redaction.redaction import redact
 from gradata.config import brain_dir
 from gradata.config.settings import Settings, why_local
 from gradata.hooks.host_call import CapturedEdit, Edit
-from replicator.errors import NotDurableError
 from replicator.lease import Lease, lease_path
 from replicator.log import LogWriter
 
@@ -32,17 +32,16 @@ CONTEXT_CHARACTERS = 400
 TAIL_BYTES = 1024 * 1024
 
 
-def lines_for(brain: brain_dir.Directory, edits: Sequence[CapturedEdit]) -> Iterator[tuple[str, bytes]]:
-    """The event id and the line of each edit. One that changes nothing but a secret makes none."""
+def lines_for(brain: brain_dir.Directory, edits: Sequence[CapturedEdit]) -> Iterator[bytes]:
+    """The line of each edit. One that changes nothing but a secret makes none."""
     brain_id, device_id = brain_dir.ids(brain)
     ulids = events.Ulids()
     for captured in edits:
         edit = bounded(captured.edit)
         if edit.draft == edit.final:
             continue
-        event_id = ulids.next()
-        event = events.signed(_event(captured, edit), brain_id=brain_id, device_id=device_id, event_id=event_id)
-        yield event_id, events.line_of(event)
+        event = events.signed(_event(captured, edit), brain_id=brain_id, device_id=device_id, event_id=ulids.next())
+        yield events.line_of(event)
 
 
 def _event(captured: CapturedEdit, edit: Edit) -> events.Event:
@@ -96,13 +95,15 @@ def fits(edit: Edit) -> bool:
     return len(cut.draft) + len(cut.final) <= TEXT_CHARACTERS_MAX
 
 
-def append(log: str, lines: Sequence[bytes]) -> None:
-    """Append the lines to the log. Raises AppendError if the log could not take one."""
-    writer = LogWriter(log)
+def append(log: str, lines: Sequence[bytes]) -> list[str]:
+    """Append the lines to the log, but for what the log has already; the ids of their events, in their order.
+
+    Raises AppendError if the log could not take one. Where the disk does not confirm a line, it is in the log all the
+    same, and is replicated.
+    """
+    writer, recent = LogWriter(log), RecentCorrections()
     try:
-        for line in lines:
-            with contextlib.suppress(NotDurableError):  # it is in the log all the same, and is replicated
-                writer.append(line)
+        return [str(append_once(writer, recent, json.loads(line)).event["event_id"]) for line in lines]
     finally:
         writer.close()
 

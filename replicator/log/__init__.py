@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from replicator.log.appending import Appended, LogWriter
+from replicator.log.appending import Appended, LogTail, LogWriter
 from replicator.log.disk import POSIX, Disk, FileFacts, PosixDisk
 
 if TYPE_CHECKING:
     from replicator.log.reading import LogReader as LogReader
     from replicator.log.replacing import replace_log as replace_log
 
-__all__ = ["POSIX", "Appended", "Disk", "FileFacts", "LogReader", "LogWriter", "PosixDisk", "replace_log"]
+__all__ = ["POSIX", "Appended", "Disk", "FileFacts", "LogReader", "LogTail", "LogWriter", "PosixDisk", "replace_log"]
 
 
 def __getattr__(name: str) -> object:

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from replicator.errors import AppendError, LogError, NotDurableError
@@ -36,6 +37,23 @@ class Appended:
     offset: int
     length: int
     ended_torn_tail: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogTail:
+    """The log while its writer holds the lock: its size in bytes, which file it is (device, inode), and what it holds:
+    `read(offset, length)`, which raises OSError."""
+
+    size: int
+    identity: tuple[int, int]
+    read: Callable[[int, int], bytes]
+
+
+Unless = Callable[[LogTail], bool]
+
+
+def _never(_: LogTail) -> bool:
+    return False
 
 
 @dataclass(slots=True)
@@ -71,17 +89,29 @@ class LogWriter:
         disk refused to say that it is durable; do not append it again. LogError: this path is no log. ValueError: it
         is no record, which has exactly one newline, at its end; nothing was written.
         """
+        appended = self.append_unless(record, _never)
+        assert appended is not None
+        return appended
+
+    def append_unless(self, record: bytes, unless: Unless) -> Appended | None:
+        """As `append`, but first ask `unless`, under the log's lock, whether to leave the record out.
+
+        None: it was left out, and what the log holds is durable. A torn tail is ended then, too, since that may be
+        what was found. What `unless` raises is raised on, and nothing is appended.
+        """
         if record.find(b"\n") != len(record) - 1 or not record:
             raise ValueError("a record has exactly one newline, at its end")
-        return self._append(record)
+        return self._append(record, unless)
 
     def append_run(self, records: bytes) -> Appended:
         """Append whole records, one behind the other, in one piece: as `append`, all of them or none."""
         if not records.endswith(b"\n"):
             raise ValueError("whole records end with a newline")
-        return self._append(records)
+        appended = self._append(records, _never)
+        assert appended is not None
+        return appended
 
-    def _append(self, record: bytes) -> Appended:
+    def _append(self, record: bytes, unless: Unless) -> Appended | None:
         if self._pid != os.getpid():
             self._begin_anew_in_child()
         opened = None
@@ -90,7 +120,11 @@ class LogWriter:
                 opened, held = self._locked()
                 opened.users += 1
                 try:
-                    appended = self._write(opened.fd, record)
+                    appended = None
+                    if unless is _never or not unless(self._tail(opened)):
+                        appended = self._write(opened.fd, record)
+                    elif self._ends_torn(opened.fd):
+                        self._write(opened.fd, b"")
                 finally:
                     self._unlock(opened, held)
             # Outside the lock, so that writers who wait for the disk share one flush.
@@ -182,6 +216,12 @@ class LogWriter:
             return Appended(self._disk.tell(fd) - len(record), len(record), torn)
         except OSError as error:
             raise self._not_durable(error) from error
+
+    def _tail(self, opened: _Opened) -> LogTail:
+        def read(offset: int, length: int) -> bytes:
+            return self._disk.pread(opened.fd, length, offset)
+
+        return LogTail(self._disk.fstat(opened.fd).size, (opened.device, opened.inode), read)
 
     def _ends_torn(self, fd: int) -> bool:
         size = self._disk.fstat(fd).size

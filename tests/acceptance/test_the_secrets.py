@@ -145,19 +145,25 @@ def test_f110_no_secret_of_the_corpus_reaches_a_file_or_the_cloud(world: World) 
     cases = [json.loads(row) for row in corpus.read_text("utf-8").splitlines()]
     texts = [case["before"] + "".join(case["secret"]) + case["after"] for case in cases]
     with world.brain() as brain:
-        for text in texts:
-            brain.correct(f"We say {text}", f"They said {text} 12 times", context={"from": text, text: [text]})
+        for number, text in enumerate(texts):
+            context = {"from": text, text: [text], "number": number}
+            brain.correct(f"We say {text}", f"They said {text} 12 times", context=context)
             brain.emit("NOTE", "a test", {"patch": f"-{text}\n+none"})
     for text in texts[:: len(texts) // 8]:
-        if "\0" not in text:
-            world.run("correct", "--draft", f"old {text}", "--final", f"new {text} twice")
-    edit = {"file_path": "a", "old_string": "\n".join(texts), "new_string": "none"}
-    said = json.dumps({"tool_name": "Edit", "session_id": "s", "tool_input": edit, "tool_response": {}})
-    done = world.run("hook", "capture", "--entry", f"gradata:claude-code:{world.directory}", brain=False, stdin=said)
+        done = world.run("correct", "--draft", f"old {text}", "--final", f"new {text} twice")
+        assert done.returncode == 0, done.stderr
+    # A file with a private key is not captured at all.
+    captured = "\n".join(text for case, text in zip(cases, texts, strict=True) if case["kind"] != "PRIVATE_KEY")
+    edit = {"file_path": "a", "old_string": captured, "new_string": "none"}
+    told = {"hook_event_name": "PostToolUse", "tool_name": "Edit", "session_id": "s", "cwd": str(world.home)}
+    said = json.dumps({**told, "tool_use_id": "t", "tool_input": edit})
+    entry = f"gradata:claude-code:{world.directory}"
+    done = world.run("hook", "capture", "--entry", entry, brain=False, stdin=said, GRADATA_CAPTURE="all")
     assert (done.returncode, done.stdout) == (0, "")
+    assert b'"host_session": "s"' in world.whole
     with world.brain():
         world.settle()
-    assert len(world.event_ids()) >= 2 * len(texts) + 9
+    assert len(world.event_ids()) >= 2 * len(texts)
     held = b"\n".join([*files_of(world).values(), *(p.read_bytes() for p in world.cloud.directory.glob("cloud.db*"))])
     for case, text in zip(cases, texts, strict=True):
         secret = "".join(case["secret"])

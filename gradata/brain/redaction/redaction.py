@@ -18,11 +18,12 @@ from gradata.brain.redaction.secret_forms import HOST, MAILBOX, NUMERIC, PREFIXE
 SHORTEST_CHARACTERS = 6
 """The shortest thing that is found: a@b.io."""
 _CARD = "CC"
-_WORD_CHARACTERS = 16
-"""A text of letters alone, and shorter than this, is a word."""
+_NAME_CHARACTERS = 16
+"""What is shorter, and has letters and underscores alone, is a word or a name: the most of an event's keys."""
 _REPOSITORY_USER = "git"
 """`git@host.com:owner/name` is the address of a repository."""
-_DIGITS = re.compile(r"[0-9]{3}")
+_NINE_DIGITS = re.compile(r"[0-9](?:[ .()-]{0,2}[0-9]){8}")
+"""Part of every number that is looked for."""
 _PLACEHOLDER = re.compile(r"\[REDACTED_[A-Z]{1,20}(?:_[A-Z]{1,20}){0,3}\]")
 
 
@@ -59,12 +60,12 @@ def redact_integer(value: int) -> int | str:
 
 def findings(text: str) -> list[Finding]:
     """The secrets in a text, in its order. What overlaps is one finding, of the kind whose place begins first."""
-    if len(text) < SHORTEST_CHARACTERS or (len(text) < _WORD_CHARACTERS and text.isalpha()):
+    if len(text) < _NAME_CHARACTERS and (len(text) < SHORTEST_CHARACTERS or text.replace("_", "").isalpha()):
         return []
-    found = _found(PREFIXED, text)
-    if "+" in text or _DIGITS.search(text):
+    found = [each for form in _possible(text) for each in _matches(form, text)]
+    if _NINE_DIGITS.search(text):
         found += [Finding(_CARD, start, end) for start, end in card_numbers(text)]
-        found += _found(NUMERIC, text)
+        found += [each for form in NUMERIC if _may_hold(text, form) for each in _matches(form, text)]
     found = _merged(found)
     if "@" in text:
         # `token@host.com` is no address: the host behind a secret stays.
@@ -77,8 +78,27 @@ def without_placeholders(text: str) -> str:
     return _PLACEHOLDER.sub(" ", text) if "[REDACTED_" in text else text
 
 
-def _found(forms: tuple[SecretForm, ...], text: str) -> list[Finding]:
-    return [each for form in forms if _may_hold(text, form) for each in _matches(form, text)]
+def _by_mark() -> tuple[tuple[str, list[tuple[str, SecretForm]]], ...]:
+    """The literals of the forms by a character that they have in common: most texts lack it, and are spared them."""
+    groups: dict[str, list[tuple[str, SecretForm]]] = {"_": [], "-": [], "": []}
+    for form in PREFIXED:
+        for literal in form.literals:
+            groups[next(mark for mark in groups if mark in literal)].append((literal, form))
+    return tuple(groups.items())
+
+
+_BY_MARK = _by_mark()
+
+
+def _possible(text: str) -> list[SecretForm]:
+    """The forms that the text may hold, each once."""
+    possible: list[SecretForm] = []
+    for mark, pairs in _BY_MARK:
+        if mark in text:
+            for literal, form in pairs:
+                if literal in text and form not in possible:
+                    possible.append(form)
+    return possible
 
 
 def _may_hold(text: str, form: SecretForm) -> bool:

@@ -75,7 +75,7 @@ _NO_HYPHEN_BEHIND_ONE = r"(?<! [A-Za-z0-9_.-]. ) | (?<= \\[nrt]. ) | (?<= ^-. ) 
 _PRIVATE_KEY = r"(?: [A-Z0-9]{1,20}[ ] ){0,3} PRIVATE[ ]KEY (?: [ ]BLOCK )? -----"
 _AWS_NAMES = r"""(?: [Ss]ecret[ _-]?[Aa]ccess[ _-]?[Kk]ey | SECRET_ACCESS_KEY | [Ss]ession[_-]?[Tt]oken | SESSION_TOKEN
     | aws_?[Ss]ecret(?: _?[Kk]ey )? | AWS_SECRET(?: _KEY )? )"""
-_GITLAB_NAMES = "pat|ptt|dt|rt|rtr|cbt|ft|soat|imt|agent|ffct|oas"
+_GITLAB_MARKS = ("pat", "ptt", "dt", "rt", "rtr", "cbt", "ft", "soat", "imt", "agent", "ffct", "oas")
 
 PREFIXED = (
     # To the end mark. Where that is cut off, as far as it looks like a key.
@@ -102,7 +102,11 @@ PREFIXED = (
     ),
     SecretForm("GITHUB_TOKEN", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), rf"gh[oprsu]_{_WORD}{{20,}}+"),
     SecretForm("GITHUB_TOKEN", ("github_pat_",), r"github_pat_[A-Za-z0-9_]{20,}+"),
-    SecretForm("GITLAB_TOKEN", ("gl",), rf"gl(?: {_GITLAB_NAMES} )-{_KEY}{{20,}}+ (?: \.{_KEY}{{2,}}+ ){{0,2}}+"),
+    SecretForm(
+        "GITLAB_TOKEN",
+        tuple(f"gl{mark}-" for mark in _GITLAB_MARKS),
+        rf"gl(?: {'|'.join(_GITLAB_MARKS)} )-{_KEY}{{20,}}+ (?: \.{_KEY}{{2,}}+ ){{0,2}}+",
+    ),
     SecretForm("SLACK_TOKEN", ("xox",), r"xox[a-z](?: \.xox[a-z] )?-[A-Za-z0-9-]{10,}+"),
     SecretForm("SLACK_TOKEN", ("xapp-",), r"xapp-[A-Za-z0-9-]{10,}+"),
     SecretForm(
