@@ -240,7 +240,7 @@ def _mismatch(fields: Fields) -> Mismatch:
 
 
 def _failure(answer: _Answer, now_wall: float) -> Failure:
-    """By status first: a proxy's page keeps the class of its status (FAILURES.md, F33 to F37)."""
+    """By status first: a proxy's page keeps the class of its status (docs/failures.md, F33 to F37)."""
     status, problem = answer.status, answer.problem()
     detail = _detail(answer, problem)
     match status:

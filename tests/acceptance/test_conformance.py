@@ -1,6 +1,6 @@
 """What embedded senders of others do in these scenarios is published; this is what we do: everything arrives.
 
-The column "here" of the table in FAILURES.md: 50 events each, the documented policy but for shorter waits, and
+The column "here" of the table in docs/reliability.md: 50 events each, the documented policy but for shorter waits, and
 outages that last until the client has met them several times, instead of half a minute.
 """
 

@@ -1,4 +1,4 @@
-"""What the cloud and the way there do to a live brain: FAILURES.md F29 to F40."""
+"""What the cloud and the way there do to a live brain: docs/failures.md F29 to F40."""
 
 from __future__ import annotations
 

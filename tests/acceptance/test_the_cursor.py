@@ -1,4 +1,4 @@
-"""What happens to the cursor and its sidecar, with everything else real: FAILURES.md F23 to F28."""
+"""What happens to the cursor and its sidecar, with everything else real: docs/failures.md F23 to F28."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key that comes, changes and goes under running processes: FAILURES.md F33, F51."""
+"""A key that comes, changes and goes under running processes: docs/failures.md F33, F51."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to the log on a user's disk, with everything else real: FAILURES.md F01 to F21."""
+"""What happens to the log on a user's disk, with everything else real: docs/failures.md F01 to F21."""
 
 from __future__ import annotations
 

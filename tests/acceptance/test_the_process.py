@@ -1,4 +1,4 @@
-"""What processes do to a brain and to each other: FAILURES.md F43 to F53."""
+"""What processes do to a brain and to each other: docs/failures.md F43 to F53."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Back to hooks and cron, and forth again: FAILURES.md F50, with real processes."""
+"""Back to hooks and cron, and forth again: docs/failures.md F50, with real processes."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from gradata.cli.service_units import Kind, Wanted, service
 from replicator.actions import Action, Outcome
 from replicator.progress import OUTCOMES_OF
 from replicator.progress.table import FAILURES
+from tests.tidy import failures
 
 ROOT = Path(__file__).parents[2]
 _PART = re.compile(r"(?<=<!-- generated: )(?P<name>[\w.-]+)( -->\n)(?P<text>.*?)(?=<!-- /generated -->)", re.DOTALL)
@@ -211,3 +212,4 @@ def documents() -> list[Path]:
 if __name__ == "__main__":
     for document in documents():
         document.write_text(renewed(document.read_text(encoding="utf-8")), encoding="utf-8")
+    failures.CATALOGUE.write_text(failures.with_tests(failures.CATALOGUE.read_text(encoding="utf-8")), encoding="utf-8")
