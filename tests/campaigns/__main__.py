@@ -18,6 +18,7 @@ CAMPAIGNS = {
     "exhaustive": ("tests.exhaustive.run", "the whole state space of replicator.progress in a small world"),
     "fleet": ("tests.campaigns.fleet", "a fleet of agents moved from hooks to write-through"),
     "fuzz": ("tests.campaigns.fuzz.run", "arbitrary bytes for everything that reads bytes"),
+    "hosts": ("tests.campaigns.hosts.run", "the real agent hosts: installed, trusted, editing, recalling, uninstalled"),
     "kills": ("tests.campaigns.kills", "kill -9 of brains and servers at random, then every record is counted"),
     "mutation": ("tests.campaigns.mutation.run", "the mutation score of the pure core"),
     "openapi": ("tests.campaigns.openapi", "requests made from the cloud's own OpenAPI document"),

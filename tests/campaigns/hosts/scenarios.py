@@ -1,0 +1,152 @@
+"""What one host must show, step by step in one home, from the first start to the start after uninstalling."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.campaigns.hosts.fake_model import FakeModel
+from tests.campaigns.hosts.programs import HostProgram, OpenCode
+from tests.campaigns.hosts.world import AGENTS_TEXT, PERSONS_TEXT, HostWorld
+
+
+class HostStep(NamedTuple):
+    """One row of the result. `held` None: it does not apply to this host."""
+
+    name: str
+    held: bool | None
+    detail: str = ""
+
+
+def story(program: HostProgram, world: HostWorld) -> Iterator[HostStep]:
+    """All steps of one host; the ones behind a failed one run all the same."""
+    with FakeModel() as model:
+        program.configure(world, model.port)
+        yield starts("starts before", program, world, model)
+        before = files_of(world)
+        yield from installs(program, world)
+        yield from edits(program, world, model)
+        yield from a_person_edits(program, world, model)
+        yield from captures_all(program, world, model)
+        yield uninstalls(program, world, before)
+        yield starts("starts after uninstalling", program, world, model)
+
+
+def starts(name: str, program: HostProgram, world: HostWorld, model: FakeModel) -> HostStep:
+    """One prompt reaches the model, and the host ends well."""
+    model.play()
+    began = time.monotonic()
+    done = program.session(world, model.port)
+    held = done.returncode == 0 and len(model.requests) >= 1
+    why = "" if held else f": {(done.stderr or done.stdout).strip()[-200:]}"
+    return HostStep(name, held, f"exit {done.returncode}, {time.monotonic() - began:.0f} s{why}")
+
+
+def installs(program: HostProgram, world: HostWorld) -> Iterator[HostStep]:
+    """`gradata install`, a person's trust where the host wants it, and what doctor says of both."""
+    done = world.gradata("install", "--agent", program.agent, "--yes")
+    yield HostStep("install", done.returncode == 0, done.stderr.strip().splitlines()[-1] if done.stderr else "")
+    status, detail = world.check(program.agent)
+    waits = type(program).trust is not HostProgram.trust
+    yield HostStep("doctor tells that trust is missing", "not trusted yet" in detail if waits else None, status)
+    program.trust(world)
+    status, detail = world.check(program.agent)
+    yield HostStep("doctor after that", status == "ok", detail)
+    if not program.lists:
+        yield HostStep("lists our hooks", None)
+        return
+    yield HostStep("lists our hooks", (count := program.listed(world)) >= 4, f"{count}")
+
+
+def edits(program: HostProgram, world: HostWorld, model: FakeModel) -> Iterator[HostStep]:
+    """The model reads, edits, fails to edit, patches, writes and runs a command: none is a person's correction."""
+    calls = program.calls(world)
+    model.play(*calls.values())
+    done = program.session(world, model.port)
+    made = AGENTS_TEXT in world.note.read_text() and len(model.requests) > len(calls)
+    yield HostStep(f"edits ({', '.join(calls)})", done.returncode == 0 and made, f"exit {done.returncode}")
+    found = world.corrections()
+    yield HostStep("no edit of the agent is recorded", not found, f"{len(found)} recorded")
+    status, detail = world.check(program.agent)
+    yield HostStep("hooks ran and understood all", status == "ok" and "last fired never" not in detail, detail)
+
+
+def a_person_edits(program: HostProgram, world: HostWorld, model: FakeModel) -> Iterator[HostStep]:
+    """What a person changed meanwhile is recorded once at the next prompt, and recalled in the next session."""
+    text = world.note.read_text()
+    line = next(line for line in text.splitlines() if line.startswith(AGENTS_TEXT))
+    world.note.write_text(text.replace(line, PERSONS_TEXT))
+    model.play()
+    program.session(world, model.port)
+    found = world.corrections()
+    right = [each for each in found if line in each["draft_text"] and PERSONS_TEXT in each["final_text"]]
+    yield HostStep("a person's edit is recorded once", len(found) == len(right) == 1, f"{len(found)} recorded")
+    model.play()
+    program.session(world, model.port)
+    first = json.dumps(model.requests[0]) if model.requests else ""
+    yield HostStep("recall stands in the first request", PERSONS_TEXT in first, f"{len(model.requests)} requests")
+    status, detail = world.check(program.agent)
+    yield HostStep("doctor names capture and recall", status == "ok" and detail.count("never") == 0, detail)
+
+
+def captures_all(program: HostProgram, world: HostWorld, model: FakeModel) -> Iterator[HostStep]:
+    """With `capture = "all"` each edit of the agent is recorded once, a failing one never."""
+    before = len(world.corrections())
+    world.note.write_text(world.note.read_text().replace(PERSONS_TEXT, "We are pleased to inform you."))
+    calls = program.calls(world)
+    model.play(calls["edit"], calls["failing"])
+    world.environ["GRADATA_CAPTURE"] = "all"
+    program.session(world, model.port)
+    del world.environ["GRADATA_CAPTURE"]
+    found = world.corrections()[before:]
+    by_agent = [each for each in found if each.get("source_kind") == "agent_edit"]
+    right = [each for each in by_agent if AGENTS_TEXT in each["final_text"]]
+    yield HostStep('capture = "all": each edit once', len(by_agent) == len(right) == 1, f"{len(by_agent)} of agents")
+
+
+def uninstalls(program: HostProgram, world: HostWorld, before: dict[Path, bytes]) -> HostStep:
+    """The user's files have their bytes again, and nothing of ours is left in the host's folders."""
+    accepted = world.home / ".codex" / "config.toml"
+    if accepted in before:
+        before = {**before, accepted: accepted.read_bytes()}  # what a person accepted stays
+    done = world.gradata("uninstall", "--agent", program.agent, "--yes")
+    after = files_of(world)
+    changed = [path.name for path, content in before.items() if after.get(path) != content]
+    ours = [path.name for path, content in after.items() if b"gradata hook" in content or b"gradata:" in content]
+    held = done.returncode == 0 and not changed and not [name for name in ours if name != accepted.name]
+    return HostStep("uninstall gives the bytes of before", held, f"changed: {changed}" if changed else "")
+
+
+CONFIGURATIONS = (
+    ".claude/settings.json", ".codex/config.toml", ".codex/hooks.json", ".gemini/settings.json", ".hermes/config.yaml",
+    ".config/opencode/opencode.json",
+)  # fmt: skip
+
+
+def files_of(world: HostWorld) -> dict[Path, bytes]:
+    """The hosts' configurations and plugins, as they are."""
+    plugins = (world.home / ".config" / "opencode" / "plugins").glob("*")
+    paths = [*(world.home / name for name in CONFIGURATIONS), *plugins]
+    return {path: path.read_bytes() for path in paths if path.exists()}
+
+
+def older_opencode(program: OpenCode, world: HostWorld) -> Iterator[HostStep]:
+    """One version: what an earlier release wrote stopped some; after installing and uninstalling it starts."""
+    config = world.home / ".config" / "opencode" / "config.json"
+    with FakeModel() as model:
+        program.configure(world, model.port)
+        command = f"gradata hook capture --entry gradata:opencode:{world.home}/.gradata/brain"
+        config.write_text(json.dumps({"hooks": {"postTool": [{"command": command}]}}))
+        started = program.call(world, ["debug", "config"]).returncode == 0
+        yield HostStep("starts with a `hooks` key", None, "yes" if started else "no")
+        done = world.gradata("install", "--agent", "opencode", "--yes")
+        yield HostStep("install", done.returncode == 0)
+        yield starts("starts after installing", program, world, model)
+        fired = "last fired never" not in world.check("opencode")[1]
+        yield HostStep("the plugin ran", fired)
+        done = world.gradata("uninstall", "--agent", "opencode", "--yes")
+        yield HostStep("uninstall", done.returncode == 0)
+        yield starts("starts after uninstalling", program, world, model)
