@@ -104,6 +104,15 @@ def test_f53_a_hook_that_never_fired_is_told_from_one_that_did(tmp_path: Path) -
     assert record.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_capture_at_a_prompt_is_a_capture_too(tmp_path: Path) -> None:
+    """The hook that recalls also looks for what a person changed, so either record may hold the later time."""
+    installed(tmp_path, "opencode")
+    fired.note(str(tmp_path), entry_id("opencode", "/b"), "capture", captured_at=5.0)
+    fired.note(str(tmp_path), entry_id("opencode", "/b"), "recall", captured_at=7.0, recalled_at=8.0)
+    (found,) = findings(str(tmp_path), "/b").agents
+    assert (found.last_capture_at, found.last_recall_at) == (7.0, 8.0)
+
+
 def test_a_host_without_our_hooks_is_named(tmp_path: Path) -> None:
     """It is on the machine, and nothing captures there."""
     put(tmp_path, "claude-code", "{}")
