@@ -16,8 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from gradata.cloud.dashboard.pages import Pages, add_pages
 from gradata.cloud.http.context import AppContext, Options
-from gradata.cloud.http.fast_path import Express
-from gradata.cloud.http.middleware import Edge, add_error_answers
+from gradata.cloud.http.middleware import RequestMiddleware, add_error_answers
 from gradata.cloud.http.openapi import BASE, complete
 from gradata.cloud.http.request_log import note_answer, route_of
 from gradata.cloud.http.responses import Answered
@@ -64,7 +63,7 @@ def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     add_error_answers(app, context.limits)
-    direct = add_ingest(app, context)
+    plain_routes = add_ingest(app, context)
     add_compat_views(app, context)
     add_views(app, context)
     add_admin_views(app, context, sweeping.soon)
@@ -72,29 +71,27 @@ def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
     add_fleet_views(app, context, fleets, visitors, pages.correction)
     add_pages(app, pages)
     complete(app)
-    app.edge = Edge(
+    app.outermost = RequestMiddleware(
         app.framework,
-        direct={f"{BASE}/{name}": route for name, route in direct.items()},
+        plain_routes={f"{BASE}/{name}": route for name, route in plain_routes.items()},
         limits=context.limits,
         rate=context.options.rate,
         answered=_answered(fleets),
     )
-    app.express = Express(f"{BASE}/ingest", direct["ingest"], context, app.edge)
     return app
 
 
 class Cloud(FastAPI):
-    """The framework's application, behind our edge."""
+    """The framework's application, behind our own outermost layer."""
 
-    edge: Edge
-    express: Express
+    outermost: RequestMiddleware
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request, or the server's life."""
-        await self.edge(scope, receive, send)
+        await self.outermost(scope, receive, send)
 
     async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What the edge does not answer itself."""
+        """What the outermost layer does not answer itself."""
         await super().__call__(scope, receive, send)
 
 

@@ -12,12 +12,17 @@ import multiprocessing
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+
+from prometheus_client import multiprocess
+
+from gradata.cloud.service.metrics import SHARED_DIRECTORY
 
 READY_S = 30.0
 AGAIN_S = 1.0
@@ -60,6 +65,8 @@ class _Worker:
             self.process.kill()
             self.process.join()
         self.line.close()
+        if self.process.pid is not None:
+            multiprocess.mark_process_dead(self.process.pid)  # type: ignore[no-untyped-call]
 
 
 class Supervisor:
@@ -82,6 +89,8 @@ class Supervisor:
         wakeup_before = signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)
         handled = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
         before = {number: signal.signal(number, self._on_signal) for number in handled}
+        counts = tempfile.TemporaryDirectory(prefix="gradata-metrics-")
+        os.environ[SHARED_DIRECTORY] = counts.name  # the workers inherit it, and count there
         try:
             self._workers = [self._start() for _ in range(self._count)]
             while self._ending is None:
@@ -94,6 +103,8 @@ class Supervisor:
                 worker.end()
             for worker in self._workers:
                 worker.gone()
+            del os.environ[SHARED_DIRECTORY]
+            counts.cleanup()
             for number, handler in before.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(wakeup_before)

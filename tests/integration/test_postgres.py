@@ -371,6 +371,31 @@ def test_f33_a_rolling_restart_under_load_loses_no_request(postgres_url: str, tm
         serving.process.wait()
 
 
+def test_f98_a_scrape_adds_up_what_every_worker_counted(postgres_url: str, tmp_path: Path) -> None:
+    """Whichever worker is asked, the counters are those of all, of one that was killed included, and never go back."""
+    serving = Serving(postgres_url, tmp_path)
+    try:
+        headers = {"Authorization": f"Bearer {serving.key}", "Connection": "close"}
+
+        def scraped() -> float:
+            with httpx.Client(trust_env=False, verify=False, timeout=30, headers=headers) as client:
+                text = client.get(serving.url + "/metrics").text
+            lines = [line for line in text.splitlines() if line.startswith('gradata_events_total{outcome="accepted"}')]
+            return float(lines[0].split()[1])
+
+        for number in range(8):  # each on a connection of its own: the workers share them
+            with httpx.Client(trust_env=False, verify=False, timeout=30, headers=headers) as client:
+                sent = body([event(f"e{number}")], brain_id=f"brain {number}")
+                answer = client.post(serving.url + "/ingest", content=sent, headers={"Content-Type": BATCH})
+                assert answer.status_code == 200
+        assert {scraped() for _ in range(8)} == {8.0}
+        os.kill(min(serving.workers()), signal.SIGKILL)
+        while len(serving.workers()) < 2:
+            assert scraped() == 8.0
+    finally:
+        serving.end()
+
+
 def test_f30_the_server_says_when_its_store_is_away(own_postgres: Postgres, tmp_path: Path) -> None:
     """503 with Retry-After, not ready but healthy; after the database's return it is ready, and takes what waited."""
     serving = Serving(own_postgres.url("postgres"), tmp_path)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import sys
 import zlib
-from collections.abc import AsyncIterator
 from typing import Protocol
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from replicator.errors import WireError
 
@@ -111,31 +113,38 @@ def too_large(bytes_max: int) -> WireError:
     return WireError(f"the body is larger than {bytes_max} bytes", status=413, code="body_too_large")
 
 
-def whole_body(body: bytes, *, encoding: str | None, bytes_max: int) -> bytes:
-    """As `read_body`, of a body that is all there: nothing to wait for, and mostly nothing to decompress."""
-    if encoding is None:
-        if len(body) > bytes_max:
-            raise too_large(bytes_max)
-        return body
-    inflater = Inflater(encoding, bytes_max=bytes_max)
-    inflater.feed(body)
-    return inflater.body()
-
-
 async def read_body(
-    chunks: AsyncIterator[bytes], *, encoding: str | None, declared: str | None, bytes_max: int, seconds: float = BODY_S
+    receive: Receive,
+    *,
+    encoding: str | None,
+    declared: str | None,
+    bytes_max: int,
+    seconds: float | None = BODY_S,
 ) -> bytes:
-    """The decompressed body, of at most `bytes_max` bytes, received within `seconds`.
+    """The decompressed body, of at most `bytes_max` bytes, received within `seconds` (None: it is there already).
 
-    Raises WireError: 413, 415, 408 for a body that does not come, 400 for one that does not decompress.
+    Raises WireError: 413, 415, 408 for a body that does not come, 400 for one that does not decompress. And
+    ClientDisconnect.
     """
     if declared is not None and declared.isdecimal() and int(declared[:20]) > bytes_max:
         raise too_large(bytes_max)
     inflater = Inflater(encoding, bytes_max=bytes_max)
+    if seconds is None:
+        await _feed(inflater, receive)
+        return inflater.body()
     try:
         async with asyncio.timeout(seconds):
-            async for chunk in chunks:
-                inflater.feed(chunk)
+            await _feed(inflater, receive)
     except TimeoutError:
         raise WireError(f"the body did not arrive within {seconds:g} s", status=408, code="body_too_slow") from None
     return inflater.body()
+
+
+async def _feed(inflater: Inflater, receive: Receive) -> None:
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientDisconnect
+        inflater.feed(message.get("body", b""))
+        if not message.get("more_body"):
+            return

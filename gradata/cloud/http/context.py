@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fastapi import Request, Response
+from fastapi import Response
 
 from gradata.cloud.clock import now_us
 from gradata.cloud.domain import requests
@@ -19,8 +19,8 @@ from gradata.cloud.domain.principal import Principal, Unknown
 from gradata.cloud.domain.rate_claim import Claim
 from gradata.cloud.domain.rate_limit import Rate, RateLimiter, Verdict
 from gradata.cloud.domain.thresholds import Alerting
-from gradata.cloud.http.body import BODY_S, ENCODINGS, read_body, whole_body
-from gradata.cloud.http.raw_request import WHOLE, Asked
+from gradata.cloud.http.body import BODY_S, ENCODINGS, read_body
+from gradata.cloud.http.raw_request import BODY_IS_THERE, AnyRequest
 from gradata.cloud.http.responses import response
 from gradata.cloud.protocol import answers
 from gradata.cloud.service.api_keys import Authenticator, credential_of
@@ -78,7 +78,7 @@ class AppContext:
         self._noted: dict[tuple[str, str], float] = {}
         self._body_bytes = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._settled: deque[tuple[Callable[[Outcome], None], Outcome]] = deque()
+        self._settled: deque[tuple[asyncio.Future[Outcome], Outcome]] = deque()
         self._submitted: list[Job] = []
         self._waking = False
         self.scrubbing = asyncio.Semaphore(1)
@@ -95,7 +95,7 @@ class AppContext:
             self._writer.close()
         self.store.close()
 
-    async def principal(self, request: Request | Asked, *scopes: str) -> Principal:
+    async def principal(self, request: AnyRequest, *scopes: str) -> Principal:
         """Who asks, with one of the scopes. Raises WireError 401, SpentError for too many guesses, DeniedError."""
         authorization = request.headers.get("authorization")
         found: Principal | Unknown | None = self.keys.remembered(credential_of(authorization))
@@ -109,7 +109,7 @@ class AppContext:
             raise answers.DeniedError("scope_missing", f"the key needs the scope {' or '.join(scopes)}")
         return found
 
-    def _count_guess(self, request: Request | Asked, unknown: Unknown) -> None:
+    def _count_guess(self, request: AnyRequest, unknown: Unknown) -> None:
         """A working key passes whatever others do from its address; one that was revoked is told so."""
         verdict = None
         if not unknown.prefix:
@@ -133,30 +133,25 @@ class AppContext:
         except StoreUnavailableError as error:
             log.warning("a refusal could not be noted: %s", error)
 
-    async def body(self, request: Request | Asked, bytes_max: int) -> bytes:
+    async def body(self, request: AnyRequest, bytes_max: int) -> bytes:
         """The request's body. Raises WireError."""
         headers = request.headers
-        if isinstance(request, Asked) and WHOLE in request.scope:
-            return whole_body(await request.whole(), encoding=headers.get("content-encoding"), bytes_max=bytes_max)
         return await read_body(
-            request.stream(),
+            request.receive,
             encoding=headers.get("content-encoding"),
             declared=headers.get("content-length"),
             bytes_max=bytes_max,
-            seconds=self.options.body_s,
+            seconds=None if BODY_IS_THERE in request.scope else self.options.body_s,
         )
 
-    def take_room(self, request: Request | Asked, bytes_max: int) -> int:
+    def take_room(self, request: AnyRequest, bytes_max: int) -> int:
         """Hold room for a body while its request is at work; how much, to be given back with `give_room`.
 
         Raises StoreUnavailableError when there is none.
         """
         declared = request.headers.get("content-length", "")
         plain = "content-encoding" not in request.headers and declared.isdecimal()
-        return self.hold(min(int(declared[:20]), bytes_max) if plain else bytes_max)
-
-    def hold(self, wanted: int) -> int:
-        """As `take_room`, for a body of this size."""
+        wanted = min(int(declared[:20]), bytes_max) if plain else bytes_max
         if self._body_bytes + wanted > BODIES_BYTES_MAX:
             raise StoreUnavailableError("too many large bodies at one time")
         self._body_bytes += wanted
@@ -166,7 +161,7 @@ class AppContext:
         """The counterpart of `take_room`."""
         self._body_bytes -= taken
 
-    def spend(self, request: Request | Asked, workspace: str, brain_id: str, *, beat: bool = False) -> Response | None:
+    def spend(self, request: AnyRequest, workspace: str, brain_id: str, *, beat: bool = False) -> Response | None:
         """As `charge`; the 429 if the budget is spent."""
         try:
             self.charge(request, workspace, brain_id, beat=beat)
@@ -174,7 +169,7 @@ class AppContext:
             return response(error.answer)
         return None
 
-    def charge(self, request: Request | Asked, workspace: str, brain_id: str, *, beat: bool = False) -> None:
+    def charge(self, request: AnyRequest, workspace: str, brain_id: str, *, beat: bool = False) -> None:
         """Count a request against its brain's budget in this process. Raises SpentError if that is spent.
 
         `commit` counts it once more where several servers share the budget.
@@ -191,41 +186,20 @@ class AppContext:
             raise SpentError(verdict)
         request.state.claim = Claim(f"beat\n{name}", limiter.rate) if beat else Claim(name, limiter.rate, request.state)
 
-    async def commit(self, asked: Request | Asked, request: requests.Request) -> Decision:
+    async def commit(self, asked: AnyRequest, request: requests.Request) -> Decision:
         """Have what was asked for committed; returns when it is durable.
 
         Raises StoreUnavailableError; SpentError when the brain's budget is spent at the other servers.
         """
-        waiting: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        begun = time.monotonic()
-
-        def settled(outcome: Outcome) -> None:
-            if not waiting.done():
-                waiting.set_result(outcome)
-
-        self.submit(asked, request, settled)
-        return self.decided(await waiting, begun)
-
-    def submit(self, asked: Request | Asked, request: requests.Request, settled: Callable[[Outcome], None]) -> None:
-        """Have it committed, with all that is submitted in this turn of the loop; `settled` is called on the loop.
-
-        Handed over one by one, the first would have a commit of its own, and each would wake the writing thread.
-        """
         assert self._writer is not None
-        if not self._submitted:
-            if self._loop is None:
-                self._loop = asyncio.get_running_loop()
+        self._loop = self._loop or asyncio.get_running_loop()
+        waiting: asyncio.Future[Outcome] = self._loop.create_future()
+        begun = time.monotonic()
+        if not self._submitted:  # handed over one by one, the first would have a commit of its own
             self._loop.call_soon(self._hand_in)
         claim: Claim | None = getattr(asked.state, "claim", None)
-        self._submitted.append(Job(request, functools.partial(self._settle, settled), claim))
-
-    def _hand_in(self) -> None:
-        assert self._writer is not None
-        submitted, self._submitted = self._submitted, []
-        self._writer.submit_all(submitted)
-
-    def decided(self, outcome: Outcome, begun: float) -> Decision:
-        """What became of a request that was submitted then. Raises as `commit`."""
+        self._submitted.append(Job(request, functools.partial(self._settle, waiting), claim))
+        outcome = await waiting
         if isinstance(outcome, StoreUnavailableError):
             raise outcome
         if isinstance(outcome, Spent):
@@ -235,9 +209,14 @@ class AppContext:
         self.committed(outcome, time.monotonic() - begun, now_us())
         return outcome
 
-    def _settle(self, settled: Callable[[Outcome], None], outcome: Outcome) -> None:
+    def _hand_in(self) -> None:
+        assert self._writer is not None
+        submitted, self._submitted = self._submitted, []
+        self._writer.submit_all(submitted)
+
+    def _settle(self, waiting: asyncio.Future[Outcome], outcome: Outcome) -> None:
         """On the writer's thread. The loop is woken once for all that were settled before it came to look."""
-        self._settled.append((settled, outcome))
+        self._settled.append((waiting, outcome))
         if self._waking:
             return
         self._waking = True
@@ -249,14 +228,10 @@ class AppContext:
 
     def _hand_over(self) -> None:
         self._waking = False  # first: what is settled from here on wakes the loop again
-        try:
-            while self._settled:
-                settled, outcome = self._settled.popleft()
-                settled(outcome)
-        finally:
-            if self._settled:  # one of them raised: a bug, which is not the others'
-                assert self._loop is not None
-                self._loop.call_soon(self._hand_over)
+        while self._settled:
+            waiting, outcome = self._settled.popleft()
+            if not waiting.done():
+                waiting.set_result(outcome)
 
 
 class SpentError(answers.AnswerError):

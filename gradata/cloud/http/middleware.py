@@ -17,55 +17,37 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gradata.cloud.domain.rate_limit import Rate, Verdict, policy_field, state_field
-from gradata.cloud.http.raw_request import Asked, Direct
+from gradata.cloud.http.raw_request import PlainRoute, RawRequest
 from gradata.cloud.http.request_log import REQUEST_ID, request_id_of
-from gradata.cloud.http.responses import CODES, ERRORS, Answered, _send, answer_to, bug, busy, joined, response
-from gradata.cloud.protocol.answers import problem
+from gradata.cloud.http.responses import CODES, ERRORS, Answered, answer_to, bug, busy, response, send_answer
+from gradata.cloud.protocol.answers import Answer, problem
 from replicator.model import Limits
-
-"""Told of every answer: its request, status and seconds (None for feeds)."""
 
 REQUESTS_AT_WORK_MAX = 512
 
 
-"""What a route may raise, and `answer_to` has an answer to. Everything else is a bug."""
-
-
-class Edge:
+class RequestMiddleware:
     """Wraps the application."""
 
     def __init__(
         self,
         app: ASGIApp,
         *,
-        direct: Mapping[str, Direct],
+        plain_routes: Mapping[str, PlainRoute],
         limits: Limits,
         rate: Rate | None,
         answered: Answered,
         requests_max: int = REQUESTS_AT_WORK_MAX,
     ) -> None:
-        """`direct`: routes for POST that need no framework, by path."""
+        """`plain_routes`: routes for POST that need no framework, by path."""
         self._app = app
-        self._direct = direct
+        self._plain_routes = plain_routes
         self._limits = limits
-        self.answered = answered
+        self._answered = answered
         self._rate = rate
         self._fixed = [] if rate is None else [(b"ratelimit-policy", policy_field(rate).encode())]
-        self._fixed_block = joined(self._fixed)
         self._requests_max = requests_max
         self._at_work = 0
-
-    def has_room(self) -> bool:
-        """Whether one more request may be at work."""
-        return self._at_work < self._requests_max
-
-    def begin(self) -> None:
-        """One more request is at work."""
-        self._at_work += 1
-
-    def end(self) -> None:
-        """One fewer is."""
-        self._at_work -= 1
 
     def fields(self, name: str, verdict: Verdict | None) -> list[tuple[bytes, bytes]]:
         """What every answer has beside its own fields: the request's id, and the budget of its brain."""
@@ -74,64 +56,65 @@ class Edge:
             fields.append((b"ratelimit", state_field(self._rate, verdict).encode()))
         return fields
 
-    def block(self, name: str, verdict: Verdict | None) -> bytes:
-        """`fields` as they stand in a head."""
-        if self._rate is None:
-            return b"x-request-id: %b\r\n" % name.encode()
-        budget = state_field(self._rate, verdict).encode()
-        return b"x-request-id: %b\r\n%bratelimit: %b\r\n" % (name.encode(), self._fixed_block, budget)
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-
-        direct = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
-        begun = time.monotonic()
         name = request_id_of(scope)
-        mark = REQUEST_ID.set(name)
+        REQUEST_ID.set(name)  # each request is a task of its own, with a context of its own
+        is_feed = scope["path"].endswith("/feed")  # it stays for hours, and has its own bound
+        refused: Answer | None = None
+        if not is_feed and self._at_work >= self._requests_max:
+            refused = busy()
+        elif b"%00" in scope["query_string"] or "\0" in scope["path"]:  # no store's texts can hold it
+            refused = problem(400, "malformed", "a NUL in the address")
+        if refused is not None:
+            await send_answer(refused, self.fields(name, None), send)
+            self._answered(scope, refused.status, 0.0)
+            return
+        route = self._plain_routes.get(scope["path"]) if scope["method"] == "POST" else None
+        self._at_work += not is_feed
+        try:
+            if route is None:
+                await self._framework(name, scope, receive, send, is_feed=is_feed)
+            else:
+                scope["endpoint"] = route
+                await self._plain(name, route, RawRequest(scope, receive), send)
+        finally:
+            self._at_work -= not is_feed
+
+    async def _plain(self, name: str, route: PlainRoute, request: RawRequest, send: Send) -> None:
+        """A route that is called as it is."""
+        begun = time.monotonic()
+        try:
+            answer = await route(request)
+        except ERRORS as error:
+            answer = answer_to(error, self._limits)
+        except BaseException as error:  # a bug: answered like every error, and raised on, to be recorded
+            if isinstance(error, Exception):
+                await send_answer(bug(), self.fields(name, request.verdict), send)
+                self._answered(request.scope, 500, time.monotonic() - begun)
+            raise
+        await send_answer(answer, self.fields(name, request.verdict), send)
+        self._answered(request.scope, answer.status, time.monotonic() - begun)
+
+    async def _framework(self, name: str, scope: Scope, receive: Receive, send: Send, *, is_feed: bool) -> None:
+        """A route of the framework."""
+        begun = time.monotonic()
         status = 499  # nobody heard an answer
-        asked = None if direct is None else Asked(scope, receive)
 
         async def send_with_fields(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                verdict = scope.get("state", {}).get("verdict") if asked is None else asked.verdict
+                verdict = scope.get("state", {}).get("verdict")
                 message["headers"] = [*message["headers"], *self.fields(name, verdict)]
             await send(message)
 
-        is_feed = direct is None and scope["path"].endswith("/feed")  # it stays for hours, and has its own bound
         try:
-            if not is_feed and not self.has_room():
-                await _send(busy(), send_with_fields)
-                return
-            if b"%00" in scope["query_string"] or "\0" in scope["path"]:  # no store's texts can hold it
-                await _send(problem(400, "malformed", "a NUL in the address"), send_with_fields)
-                return
-            self._at_work += not is_feed
-            try:
-                if direct is None or asked is None:
-                    await self._app(scope, receive, send_with_fields)
-                else:
-                    scope["endpoint"] = direct
-                    await self._answer(direct, asked, send_with_fields)
-            finally:
-                self._at_work -= not is_feed
+            await self._app(scope, receive, send_with_fields)
         finally:
-            self.answered(scope, status, None if is_feed else time.monotonic() - begun)
-            REQUEST_ID.reset(mark)
-
-    async def _answer(self, direct: Direct, asked: Asked, send: Send) -> None:
-        try:
-            answer = await direct(asked)
-        except ERRORS as error:
-            answer = answer_to(error, self._limits)
-        except BaseException as error:  # a bug: answered like every error, and raised on, to be recorded
-            if isinstance(error, Exception):
-                await _send(bug(), send)
-            raise
-        await _send(answer, send)
+            self._answered(scope, status, None if is_feed else time.monotonic() - begun)
 
 
 def add_error_answers(app: FastAPI, limits: Limits) -> None:

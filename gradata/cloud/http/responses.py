@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from fastapi import Response
 from starlette.requests import ClientDisconnect
@@ -19,6 +19,7 @@ CODES = {404: "not_found", 405: "method_not_allowed"}
 UNAVAILABLE_RETRY_S = 2
 log = logging.getLogger("gradata.cloud")
 Answered = Callable[[Scope, int, float | None], None]
+"""Told of every answer: its request, status and seconds (None for feeds)."""
 
 
 def response(answer: Answer) -> Response:
@@ -31,19 +32,6 @@ def own_fields(answer: Answer) -> list[tuple[bytes, bytes]]:
     own = [(b"content-length", b"%d" % len(answer.body)), (b"content-type", answer.media_type.encode("latin-1"))]
     own += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
     return own
-
-
-def own_block(answer: Answer) -> bytes:
-    """`own_fields` as they stand in a head."""
-    if answer.headers:
-        return joined(own_fields(answer))
-    length, media_type = len(answer.body), answer.media_type.encode("latin-1")
-    return b"content-length: %d\r\ncontent-type: %b\r\n" % (length, media_type)
-
-
-def joined(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Fields as they stand in a head."""
-    return b"".join(b"%b: %b\r\n" % field for field in fields)
 
 
 def busy() -> Answer:
@@ -79,6 +67,7 @@ def answer_to(error: BaseException, limits: Limits) -> Answer:
             raise AssertionError("not one of ERRORS")
 
 
-async def _send(answer: Answer, send: Send) -> None:
-    await send({"type": "http.response.start", "status": answer.status, "headers": own_fields(answer)})
+async def send_answer(answer: Answer, fields: list[tuple[bytes, bytes]], send: Send) -> None:
+    """Send it as ASGI messages, with these fields beside its own."""
+    await send({"type": "http.response.start", "status": answer.status, "headers": own_fields(answer) + fields})
     await send({"type": "http.response.body", "body": answer.body})

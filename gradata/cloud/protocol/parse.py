@@ -1,7 +1,9 @@
-"""Between the wire and the store: bodies become requests, decisions become answers.
+"""Between the wire and the store: bodies become requests. Partner: `answers`, the way out.
 
-Pure: whoever reads bodies and awaits commits (`app`, or a simulation without sockets) calls these. What is malformed
-raises `WireError`, which names the status; what a key may not do raises `DeniedError`.
+Pure: whoever reads bodies and awaits commits (the routes, or a simulation without sockets) calls these. What is
+malformed raises `WireError`, which names the status; what a key may not do raises `DeniedError`. The envelope has one
+parser, `replicator.wire.parse_batch`, field by field: 18 µs of CPU for a batch of one event, all included (a decoder
+of typed structs beside it took 8, and had begun to differ).
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ import orjson
 from gradata.cloud.domain.principal import Principal
 from gradata.cloud.domain.requests import Append, Beat, Claim, Lines, Loose
 from gradata.cloud.protocol.answers import require_brain
-from gradata.cloud.protocol.envelope_fast import quick_envelope
 from gradata.cloud.protocol.interpret import correction_line, read_lines, with_holes
 from replicator.errors import WireError
 from replicator.framing import split
@@ -29,16 +30,11 @@ from replicator.wire import (
     parse_correction,
     parse_heartbeat,
 )
-from replicator.wire.common import ENVELOPE_BYTES_MAX, report_json
-
-# ---------------------------------------------------------------- bodies become requests
+from replicator.wire.common import report_json
 
 
 def read_batch(principal: Principal, body: bytes, limits: Limits) -> Append:
     """A batch of schema 2."""
-    quick = _read_plain_batch(principal, body, limits)
-    if quick is not None:
-        return quick
     parsed = parse_batch(body, limits)
     envelope, load = parsed.envelope, parsed.load
     require_brain(principal, envelope.brain_id)
@@ -59,37 +55,6 @@ def read_batch(principal: Principal, body: bytes, limits: Limits) -> Append:
 def _lines(batch: Batch, holes: Sequence[RecordPlace]) -> Lines:
     lines = read_lines(bytes(batch.data), batch.ends)
     return with_holes(lines, [(hole.first - batch.first, hole.length, hole.leaf) for hole in holes]) if holes else lines
-
-
-def _read_plain_batch(principal: Principal, body: bytes, limits: Limits) -> Append | None:
-    """A batch of records whose envelope has nothing special; None if `parse_batch` must look at it."""
-    end = body.find(b"\n", 0, ENVELOPE_BYTES_MAX)
-    said = quick_envelope(body[:end]) if end > 0 else None
-    if said is None or len(body) > limits.body_bytes or said.count > limits.records:
-        return None
-    data, root = body[end + 1 :], said.root_bytes()
-    if root is None or not _is_lines(data, said.count):
-        return None
-    require_brain(principal, said.brain_id)
-    return Append(
-        principal.workspace,
-        said.brain_id,
-        said.device_id,
-        said.log_id,
-        said.parent,
-        said.first,
-        said.offset,
-        root,
-        read_lines(data, split(data) if said.count > 1 else (len(data),)),
-        said.report(),
-    )
-
-
-def _is_lines(data: bytes, count: int) -> bool:
-    """Whether these are so many lines, each with its newline."""
-    if count == 1:
-        return 0 < len(data) == data.find(b"\n") + 1
-    return data.endswith(b"\n") and data.count(b"\n") == count
 
 
 def read_beat(principal: Principal, body: bytes) -> Beat:
@@ -128,9 +93,3 @@ def _status(report: Report | None) -> bytes | None:
 
 def _canonical(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
-
-
-# ---------------------------------------------------------------- decisions become answers
-
-
-# ---------------------------------------------------------------- errors

@@ -14,7 +14,7 @@ from gradata.cloud.domain.principal import Principal
 from gradata.cloud.domain.requests import Append, Loose
 from gradata.cloud.http.context import INLINE_BYTES, AppContext
 from gradata.cloud.http.openapi import BASE, heartbeat_document, ingest_document
-from gradata.cloud.http.raw_request import Asked, Direct
+from gradata.cloud.http.raw_request import PlainRoute, RawRequest
 from gradata.cloud.http.responses import response
 from gradata.cloud.protocol import answers, parse
 from gradata.cloud.protocol.answers import Answer
@@ -24,7 +24,7 @@ from replicator.wire import BATCH_TYPE, JSON_TYPE, LOOSE_TYPE
 HEARTBEAT_BYTES_MAX = 64 * 1024
 
 
-async def _store(context: AppContext, asked: Asked, principal: Principal, media_type: str) -> Answer:
+async def _store(context: AppContext, asked: RawRequest, principal: Principal, media_type: str) -> Answer:
     """Read, interpret, commit and answer one request that brings records."""
     limits = context.limits
     bytes_max = limits.record_bytes if media_type == JSON_TYPE else limits.body_bytes
@@ -51,10 +51,10 @@ async def _store(context: AppContext, asked: Asked, principal: Principal, media_
     return answer(work, decision, cloud_id, limits)
 
 
-def add_ingest(app: FastAPI, context: AppContext) -> dict[str, Direct]:
+def add_ingest(app: FastAPI, context: AppContext) -> dict[str, PlainRoute]:
     """The routes that `http.middleware` calls itself. The framework knows them for its document only."""
 
-    async def ingest(asked: Asked) -> Answer:
+    async def ingest(asked: RawRequest) -> Answer:
         principal = await context.principal(asked, "ingest")
         media_type = asked.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type not in (BATCH_TYPE, LOOSE_TYPE, JSON_TYPE):
@@ -62,7 +62,7 @@ def add_ingest(app: FastAPI, context: AppContext) -> dict[str, Direct]:
             raise WireError(detail, status=415, code="media_type_unsupported")
         return await _store(context, asked, principal, media_type)
 
-    async def heartbeat(asked: Asked) -> Answer:
+    async def heartbeat(asked: RawRequest) -> Answer:
         principal = await context.principal(asked, "ingest")
         beat = parse.read_beat(principal, await context.body(asked, HEARTBEAT_BYTES_MAX))
         context.charge(asked, beat.workspace, f"{beat.brain_id}\n{beat.device_id}\n{beat.log_id}", beat=True)
@@ -72,11 +72,11 @@ def add_ingest(app: FastAPI, context: AppContext) -> dict[str, Direct]:
     @app.post(f"{BASE}/ingest", openapi_extra=ingest_document(), name="ingest")
     async def document_of_ingest(request: Request) -> Response:
         """Store a batch of a log (schema 2), loose events, or one correction (schema 1)."""
-        return response(await ingest(Asked(request.scope, request.receive)))
+        return response(await ingest(RawRequest(request.scope, request.receive)))
 
     @app.post(f"{BASE}/heartbeat", openapi_extra=heartbeat_document(), name="heartbeat")
     async def document_of_heartbeat(request: Request) -> Response:
         """Say that a log's replicator is alive, and learn the log's head."""
-        return response(await heartbeat(Asked(request.scope, request.receive)))
+        return response(await heartbeat(RawRequest(request.scope, request.receive)))
 
     return {"ingest": ingest, "heartbeat": heartbeat}

@@ -79,9 +79,9 @@ def _add_metrics(app: FastAPI, context: AppContext, fleets: FleetReader) -> None
     @app.get(f"{BASE}/metrics", response_class=Response, responses=metrics_document)
     @app.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
-        """Prometheus: counters of this process, states of the key's brains."""
+        """Prometheus: counters of all workers, states of the key's brains."""
         principal = await context.principal(request, "read")
-        text = fleets.metrics.text(await fleets.fleet(principal), fleets.hub.clients)
+        text = fleets.metrics.text(await fleets.fleet(principal))
         return Response(text, 200, {"Cache-Control": "no-store"}, CONTENT_TYPE_LATEST)
 
 

@@ -31,7 +31,7 @@ class FleetReader:
         self.store = store
         self.alerting = alerting
         self.metrics = Metrics()
-        self.hub = Hub(store)
+        self.hub = Hub(store, clients_told=self.metrics.feeds.set)
         self._fleets = Single(fresh_s=FRESH_S)
         self._habits = Single(fresh_s=HABITS_S)
         self.started = time.monotonic()

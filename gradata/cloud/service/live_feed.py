@@ -105,8 +105,10 @@ class Gathered:
 class Hub:
     """Wakes the clients of this process. Lives on its event loop; only `_told` is called by other threads."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, clients_told: Callable[[int], None] = lambda _: None) -> None:
+        """`clients_told` is called with their number whenever it changes."""
         self._store = store
+        self._clients_told = clients_told
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: Callable[[], None] | None = None
         self._watched: dict[str, tuple[int, asyncio.Event]] = {}
@@ -145,16 +147,20 @@ class Hub:
         clients, event = self._watched.get(name, (0, asyncio.Event()))
         self._watched[name] = (clients + 1, event)
         self._versions.setdefault(name, next(self._numbers))  # never an old one: pages are kept under it
-        self.clients += 1
+        self._count(1)
         try:
             yield
         finally:
-            self.clients -= 1
+            self._count(-1)
             clients, event = self._watched[name]
             self._watched[name] = (clients - 1, event)
             if clients == 1:
                 del self._watched[name]
                 self._versions.pop(name, None)
+
+    def _count(self, more: int) -> None:
+        self.clients += more
+        self._clients_told(self.clients)
 
     async def changed(self, name: str, seen: int, seconds: float) -> int:
         """Wait until the version of `name` is not `seen`, or for so long; the version."""

@@ -1,4 +1,4 @@
-"""The edge of the server: answers without the framework, and heads that travel with their bodies."""
+"""The outermost layer of the server: answers without the framework, and heads that travel with their bodies."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from gradata.cloud.domain.rate_limit import Rate, Verdict
-from gradata.cloud.http.connection import Joining, Outbox
-from gradata.cloud.http.middleware import Edge
-from gradata.cloud.http.raw_request import Asked
-from gradata.cloud.http.responses import joined, own_block, own_fields
-from gradata.cloud.protocol.answers import Answer, problem
+from gradata.cloud.domain.rate_limit import Rate
+from gradata.cloud.http.connection import JoiningTransport, Outbox
+from gradata.cloud.http.middleware import RequestMiddleware
+from gradata.cloud.http.raw_request import RawRequest
+from gradata.cloud.protocol.answers import Answer
 from replicator.errors import WireError
 from replicator.model import Limits
 
@@ -50,7 +49,7 @@ class Wire:
 
 def written(*parts: bytes) -> list[bytes]:
     wire, turn = Wire(), cast("Any", Turn())
-    joining = Joining(cast("asyncio.Transport", wire), Outbox(turn))
+    joining = JoiningTransport(cast("asyncio.Transport", wire), Outbox(turn))
     for part in parts:
         joining.write(part)
     turn.next()
@@ -61,19 +60,19 @@ def test_answers_of_one_turn_are_sent_together_in_their_order() -> None:
     """Nothing before the turn is over; then all; and at once when more of an answer, or the connection's end, comes."""
     one, other, turn = Wire(), Wire(), cast("Any", Turn())
     outbox = Outbox(turn)
-    first, second = (Joining(cast("asyncio.Transport", wire), outbox) for wire in (one, other))
+    first, second = (JoiningTransport(cast("asyncio.Transport", wire), outbox) for wire in (one, other))
     for joining in (first, second):
         joining.write(HEAD)
         joining.write(b"body")
     assert one.writes == other.writes == []
     turn.next()
     assert one.writes == other.writes == [HEAD + b"body"]
-    third = Joining(cast("asyncio.Transport", one), outbox)
+    third = JoiningTransport(cast("asyncio.Transport", one), outbox)
     third.write(HEAD)
     third.write(b"bo")
     third.write(b"dy")
     assert one.writes[1:] == [HEAD + b"bo", b"dy"]
-    last = Joining(cast("asyncio.Transport", other), outbox)
+    last = JoiningTransport(cast("asyncio.Transport", other), outbox)
     last.write(HEAD)
     last.write(b"body")
     last.close()
@@ -91,15 +90,15 @@ def test_a_head_travels_with_its_body() -> None:
     assert written(b"HTTP/1.1 200 OK\r\n\r\n", b"chunk") == [b"HTTP/1.1 200 OK\r\n\r\n", b"chunk"]
 
 
-async def fine(asked: Asked) -> Answer:
+async def fine(asked: RawRequest) -> Answer:
     return Answer(200, json.dumps([asked.headers["x-a"], asked.query_params["q"]]).encode())
 
 
-async def malformed(_: Asked) -> Answer:
+async def malformed(_: RawRequest) -> Answer:
     raise WireError("no such field", code="malformed")
 
 
-async def broken(_: Asked) -> Answer:
+async def broken(_: RawRequest) -> Answer:
     raise KeyError("a bug")
 
 
@@ -107,7 +106,7 @@ ROUTES = {"/fine": fine, "/malformed": malformed, "/broken": broken}
 
 
 def asked_at(path: str, method: str = "POST") -> tuple[dict[bytes, bytes], Any, list[tuple[str, int]]]:
-    """Headers and JSON of the answer, and what the edge told of it."""
+    """Headers and JSON of the answer, and what the middleware told of it."""
     sent: list[Any] = []
     told: list[tuple[str, int]] = []
 
@@ -122,7 +121,9 @@ def asked_at(path: str, method: str = "POST") -> tuple[dict[bytes, bytes], Any, 
         assert seconds is not None
         told.append((getattr(scope.get("endpoint"), "__name__", "none"), status))
 
-    edge = Edge(framework, direct=ROUTES, limits=Limits(), rate=Rate(600, burst=10), answered=answered)
+    middleware = RequestMiddleware(
+        framework, plain_routes=ROUTES, limits=Limits(), rate=Rate(600, burst=10), answered=answered
+    )
     headers = [(b"x-a", b"first"), (b"x-a", b"second")]
     scope = {"type": "http", "method": method, "path": path, "headers": headers, "query_string": b"q=1", "state": {}}
 
@@ -130,7 +131,7 @@ def asked_at(path: str, method: str = "POST") -> tuple[dict[bytes, bytes], Any, 
         raise AssertionError("nobody wants the body")
 
     try:
-        asyncio.run(edge(scope, receive, send))
+        asyncio.run(middleware(scope, receive, send))
     except KeyError:
         told.append(("raised on", 0))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
@@ -156,22 +157,3 @@ def test_errors_of_a_route_are_problems(path: str, status: int, code: str) -> No
     assert (document["status"], document["code"]) == (status, code)
     assert fields[b"content-type"] == b"application/problem+json"
     assert told == [(path[1:], status)] + [("raised on", 0)] * (status == 500)
-
-
-@pytest.mark.parametrize("rate", [None, Rate(600, burst=10)])
-@pytest.mark.parametrize("verdict", [None, Verdict(True, 7, 2.5, 0.0, 9.0), Verdict(False, 0, 61.0, 1.5, 9.0)])
-def test_fields_are_the_same_as_a_block(rate: Rate | None, verdict: Verdict | None) -> None:
-    """What goes into a head in one piece is what the general way puts there one by one."""
-    edge = Edge(cast("Any", None), direct={}, limits=Limits(), rate=rate, answered=lambda *_: None)
-    assert edge.block("a-name", verdict) == joined(edge.fields("a-name", verdict))
-    for answer in (Answer(200, b"{}"), problem(429, "rate_limited", "words", headers={"Retry-After": "2"})):
-        assert own_block(answer) == joined(own_fields(answer))
-
-
-def test_how_heads_begin_is_said_anew_with_each_date() -> None:
-    """The server's own fields follow the status; with other ones, the next head begins with those."""
-    outbox = Outbox(cast("Any", Turn()))
-    first, second = [(b"date", b"today")], [(b"date", b"tomorrow"), (b"x", b"y")]
-    assert outbox.begin(200, first) == outbox.begin(200, first) == b"HTTP/1.1 200 OK\r\ndate: today\r\n"
-    assert outbox.begin(409, first) == b"HTTP/1.1 409 Conflict\r\ndate: today\r\n"
-    assert outbox.begin(200, second) == b"HTTP/1.1 200 OK\r\ndate: tomorrow\r\nx: y\r\n"

@@ -1,6 +1,7 @@
-"""Requests for the two ways through the server: what clients send, what they should not, and how it may be cut.
+"""Requests to the ingest: what clients send, what they should not, and how it may be odd.
 
-Each is (name, bytes of the whole request). They are sent one after the other, on a log that grows with them.
+Each is (name, bytes of the whole request). They are sent one after the other, on a log that grows with them;
+`fixtures/cloud/ingest-answers.json` has the answer to each, as the first version of the server gave it.
 """
 
 from __future__ import annotations
