@@ -428,7 +428,8 @@ def test_f33_a_refused_key_shows_at_its_brain(live_cloud: LiveCloud) -> None:
     agent = Agent(live_cloud)
     agent.send([event("a")], status=STATUS)
     wrong = agent.cloud.key[:-4] + "0000"
-    sink = HttpSink(endpoint=live_cloud.url, key=lambda: wrong, identity=Identity(agent.brain, "device"))
+    identity = Identity(agent.brain, "device")
+    sink = HttpSink(endpoint=live_cloud.url, key=lambda: wrong, identity=identity, name_header="Gradata-Brain")
     sink.recall()
     sink.close()
     deadline = time.monotonic() + 10
