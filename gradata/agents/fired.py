@@ -63,7 +63,7 @@ def write(home: str, entry: str, kind: str, said: dict[str, Any]) -> bool:
 
 
 def left_out(home: str, entry: str) -> dict[str, int]:
-    """How many changes of files were not taken for a person's, by reason, since the brain's first hook ran.
+    """How many changes of the agent's files were not taken for a person's, by reason, since its first hook ran.
 
     The reasons: `many_files`, `version_control`, `reverted`, `whole_file`, `formatting`, `too_large`, and `unclear`: a
     tool may have made the change.

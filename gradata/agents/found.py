@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gradata.agents import editing, fired, install_record
@@ -46,7 +46,8 @@ class AgentFact:
     """One host on this machine, for one brain. Times in seconds since the epoch; None: never, or not known.
 
     `missing`: events that have no entry of ours, with their file. `trouble`: what a hook could not do when it ran
-    last. `unknown_forms`: how often the host's words were not understood. `command` writes the entries anew.
+    last. `unknown_forms`: how often the host's words were not understood. `left_out`: by reason, how many changes of
+    the agent's files were not taken for a person's. `command` writes the entries anew.
     """
 
     agent: str
@@ -62,6 +63,7 @@ class AgentFact:
     last_recall_at: float | None = None
     trouble: str | None = None
     unknown_forms: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
     command: str = ""
 
 
@@ -195,6 +197,7 @@ def _fact(home: str, agent: Agent, brain: str, looked: list[_Looked]) -> AgentFa
         last_recall_at=_latest(said_of.values(), "recalled_at"),
         trouble=next((trouble for trouble in troubles if isinstance(trouble, str)), None),
         unknown_forms=unknown if isinstance(unknown, int) else 0,
+        left_out=fired.left_out(home, entry),
         command=f"gradata install --agent {agent.name} --brain {brain}",
     )
 

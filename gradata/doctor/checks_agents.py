@@ -66,7 +66,9 @@ def _standing(facts: Facts, fact: AgentFact) -> str:
     trust = {"trusted": ", the host runs it", "untrusted": ", not trusted yet", "off": ", switched off"}
     times = (("fired", fact.last_fired_at), ("capture", fact.last_capture_at), ("recall", fact.last_recall_at))
     said = ", ".join(f"last {name} {'never' if at is None else ago(facts, at)}" for name, at in times)
-    return f"{installed}{trust.get(fact.trust.state, '')}; {said}"
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(fact.left_out.items()))
+    left_out = f"; changes that were not taken for a person's: {reasons}" if reasons else ""
+    return f"{installed}{trust.get(fact.trust.state, '')}; {said}{left_out}"
 
 
 def _trouble(facts: Facts, fact: AgentFact) -> str | None:

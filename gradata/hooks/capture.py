@@ -41,7 +41,8 @@ SAME_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """What a call came to: the ids of the events it made, all that was ever left out by reason, and any trouble."""
+    """What a call came to: the ids of the events it made, any trouble, and by reason how often something was ever left
+    out of what this agent's files became."""
 
     event_ids: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
@@ -60,7 +61,7 @@ def capture(settings: Settings, agent: str, call: HostCall | CallNotUnderstood) 
         with written_files.locked(settings.home, brain.path) as kept:
             following = _Following(settings, agent, kept)
             following.follow(call)
-            return Captured(_record(brain, kept, following.found), dict(kept.left_out))
+            return Captured(_record(brain, kept, following.found), dict(kept.left_out.get(agent, {})))
     except (WrittenFilesError, OSError) as error:
         if not isinstance(call, HostCall) or (call.moment == "after_tool" and call.may_write):
             written_files.abandon(settings.home, brain.path)
@@ -71,14 +72,13 @@ def capture(settings: Settings, agent: str, call: HostCall | CallNotUnderstood) 
 
 def _record(brain: brain_dir.Directory, kept: KeptState, found: Sequence[CapturedEdit]) -> tuple[str, ...]:
     """Append what was found, and what a process that died left: each line is durable in `kept` before it is in the log,
-    and leaves it after, so that none is lost and none is there twice."""
+    and leaves it after, so that none is lost. Appending is idempotent, so that none is there twice."""
     if not found and not kept.pending:
         return ()
     from gradata.hooks import recording  # analysis and redaction, which most calls do not need
 
     made = list(recording.lines_for(brain, found))
-    left = [line.encode() for line in kept.pending]
-    lines = [*recording.missing(brain.log, left), *made] if left else made
+    lines = [*(line.encode() for line in kept.pending), *made]
     kept.pending = [line.decode() for line in lines]
     kept.save(durable=True)
     event_ids = recording.append(brain.log, lines)
@@ -146,7 +146,7 @@ class _Following:
         for edit in verdict.corrections:
             self._add(CapturedEdit(edit, "user_edit", written.agent, written.tool, written.file, written.session))
         for reason in verdict.left_out:
-            self._kept.count(reason)
+            self._kept.count(written.agent, reason)
 
     # ------------------------------------------------------------ what a tool did
 
@@ -184,15 +184,15 @@ class _Following:
             paths.append(path)
             proposed, before = began.get(path, (None, None))
             if call.outcome == "done" and not write.removed:
-                self._wrote(call, _with_persons_part(call, write, proposed)._replace(path=path), before)
+                self._wrote(call, _with_persons_part(call, write, proposed)._replace(path=path), before, proposed)
             elif call.outcome == "failed":
                 self._taken_for_a_tools([path], counted=False)
             else:
                 self._kept.forget(path)
         self._look(without=paths)
 
-    def _wrote(self, call: HostCall, write: FileWrite, seen_before: str | None) -> None:
-        """A tool of the agent wrote this file."""
+    def _wrote(self, call: HostCall, write: FileWrite, seen_before: str | None, proposed: FileWrite | None) -> None:
+        """A tool of the agent wrote this file; `proposed`: what it was about to write before it ran."""
         held = read_text(write.path)
         if _holds_key(write, held):
             self._kept.forget(write.path)
@@ -221,7 +221,8 @@ class _Following:
             session=call.session,
             file=_short(write.path, call.cwd),
         )
-        self._kept.keep(after_write(known, before, held.text, write), held.mark, self._now)
+        agents = None if write.by_person is None else _agents_file(write, before, proposed)
+        self._kept.keep(after_write(known, before, held.text, write, agents), held.mark, self._now)
 
     def _found(self, call: HostCall, write: FileWrite, edits: Sequence[Edit], kind: SourceKind) -> None:
         file = _short(write.path, call.cwd)
@@ -234,7 +235,7 @@ class _Following:
         if len(self.found) < EDITS_MAX and recording.fits(captured.edit):
             self.found.append(captured)
         else:
-            self._kept.count("too_large")
+            self._kept.count(captured.agent, "too_large")
 
     def _taken_for_a_tools(self, paths: Sequence[str], *, counted: bool) -> None:
         """What changed in these files is a tool's, or may be."""
@@ -247,8 +248,9 @@ class _Following:
                 self._kept.forget(path)
             elif held.text != written.text:
                 if counted:
-                    self._kept.count("unclear")
-                self._kept.keep(after_other_tool(written, held.text), held.mark, self._now)
+                    self._kept.count(written.agent, "unclear")
+                after = after_other_tool(written, held.text, agents_own=not counted)
+                self._kept.keep(after, held.mark, self._now)
 
     def _end_calls(self, call: HostCall) -> None:
         """A turn is over: its calls that nothing followed were refused, failed, or are not told of."""
@@ -316,6 +318,13 @@ def _holds_key(write: FileWrite, held: FileText | None) -> bool:
     edits = [*write.edits, *([] if write.by_person is None else [write.by_person])]
     texts = [write.content, write.before, None if held is None else held.text, *(text for e in edits for text in e[:2])]
     return any(text is not None and holds_private_key(text) for text in texts)
+
+
+def _agents_file(write: FileWrite, before: str | None, proposed: FileWrite | None) -> str | None:
+    """The file as the agent would have left it, had no person changed its call; None if that cannot be told."""
+    if write.content is not None and not write.edits and write.by_person is not None:
+        return write.by_person.draft
+    return None if proposed is None or before is None else applied(before, proposed)
 
 
 def _put_in(write: FileWrite) -> str:

@@ -206,12 +206,19 @@ def _remembering(written: WrittenFile, *digests: str) -> WrittenFile:
 # ------------------------------------------------------------------------ what the agent wrote, after its tool
 
 
-def after_write(written: WrittenFile, before: str | None, now: str, write: FileWrite) -> WrittenFile:
+def after_write(
+    written: WrittenFile, before: str | None, now: str, write: FileWrite, agents: str | None = None
+) -> WrittenFile:
     """The file after a tool of the agent wrote to it; `written.text` is what was known of it, "" if nothing.
 
     `before`: the file as the tool found it. Where nobody knows, the agent's lines are those of the texts that it put
-    in. A text that a person changed before accepting it is not the agent's.
+    in. Of a text that a person changed before accepting it, the lines are the agent's that stand in `agents`, too: the
+    file as the agent would have left it. None: nobody knows.
     """
+    if agents is not None:
+        proposed = after_write(written, before, agents, write._replace(by_person=None))
+        owned = _moved(proposed.owned, hunks(lines_of(agents), lines_of(now)), lambda _: False)
+        return replace(proposed, text=now, owned=owned)
     lines, owned = lines_of(written.text), written.owned
     if before is not None:
         found = lines_of(before)
@@ -224,10 +231,13 @@ def after_write(written: WrittenFile, before: str | None, now: str, write: FileW
     return replace(written, text=now, owned=owned, recorded=())
 
 
-def after_other_tool(written: WrittenFile, now: str) -> WrittenFile:
-    """The file after a tool that is no edit, such as a shell, changed it: whose a line is stays as it was."""
+def after_other_tool(written: WrittenFile, now: str, *, agents_own: bool = True) -> WrittenFile:
+    """The file after a tool that is no edit, such as a shell, changed it: whose a line is stays as it was.
+
+    `agents_own` False: nobody knows whether it was a tool, so the changed lines are nobody's.
+    """
     changed = hunks(lines_of(written.text), lines_of(now))
-    owned = _moved(written.owned, changed, lambda hunk: _touches(hunk, written.owned))
+    owned = _moved(written.owned, changed, lambda hunk: agents_own and _touches(hunk, written.owned))
     return replace(written, text=now, owned=owned, recorded=())
 
 

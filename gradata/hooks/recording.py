@@ -8,7 +8,6 @@ process replicates for at most DRAIN_S. Events name no session: sessions are cou
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
@@ -29,7 +28,6 @@ LATE_AGAIN_S = 3.0
 """After a drain that did not get through, the hooks of this long do not try: each would cost the host DRAIN_S. The
 shorter one: nothing was wrong but the time."""
 CONTEXT_CHARACTERS = 400
-TAIL_BYTES = 1024 * 1024
 
 
 def lines_for(brain: brain_dir.Directory, edits: Sequence[CapturedEdit]) -> Iterator[bytes]:
@@ -106,17 +104,6 @@ def append(log: str, lines: Sequence[bytes]) -> list[str]:
         return [str(append_once(writer, recent, json.loads(line)).event["event_id"]) for line in lines]
     finally:
         writer.close()
-
-
-def missing(log: str, lines: Sequence[bytes]) -> list[bytes]:
-    """Those lines that are not in the last TAIL_BYTES of the log: a process died before it appended them."""
-    try:
-        with open(log, "rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-            tail = file.read(TAIL_BYTES)
-    except FileNotFoundError:
-        tail = b""
-    return [line for line in lines if line not in tail]
 
 
 def replicate(settings: Settings, known: Mapping[str, Any], *, drain_s: float = DRAIN_S) -> dict[str, Any]:

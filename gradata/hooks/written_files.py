@@ -86,7 +86,8 @@ class KeptState:
     calls: dict[str, dict[str, Any]] = field(default_factory=dict)
     followed: dict[str, float] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
-    left_out: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By agent, by reason."""
     dirty: bool = False
     _fresh: dict[str, bytes] = field(default_factory=dict)
     """Records to write, by name."""
@@ -185,9 +186,10 @@ class KeptState:
 
     # ------------------------------------------------------------ all of it
 
-    def count(self, reason: str) -> None:
-        """Something was left out, for this reason."""
-        self.left_out[reason] = self.left_out.get(reason, 0) + 1
+    def count(self, agent: str, reason: str) -> None:
+        """Something that became of this agent's file was left out, for this reason."""
+        counts = self.left_out.setdefault(agent, {})
+        counts[reason] = counts.get(reason, 0) + 1
         self.dirty = True
 
     def save(self, *, durable: bool = False) -> None:
@@ -230,8 +232,8 @@ def locked(home: str, brain_dir: str) -> Iterator[KeptState]:
     Raises WrittenFilesError if it can be neither kept nor locked within LOCK_S.
     """
     directory = directory_of(home, brain_dir)
-    if sys.platform == "win32":
-        raise WrittenFilesError("there is no way yet to keep what agents write on this system", hint="none")
+    if sys.platform == "win32" or not os.path.isabs(home):
+        raise WrittenFilesError("there is no home where what agents write can be kept", hint="set HOME")
     try:
         _make_directories(home, directory)
         descriptor = os.open(os.path.join(directory, _LOCK), os.O_RDWR | os.O_CREAT | _NOFOLLOW, 0o600)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gradata.config import brain_dir
 from gradata.config.settings import Settings
@@ -259,6 +263,23 @@ def test_claudes_user_modified_is_exact(desk: Desk) -> None:
     assert desk.corrections == [TODAY], "the person's own text is no draft of the agent's"
 
 
+def test_the_rest_of_a_proposal_that_a_person_changed_is_the_agents(desk: Desk) -> None:
+    """The lines that the person left as they were can be corrected later."""
+    path = desk.file("new.md")
+    given = {"file_path": str(path), "content": "first line\nsecond line\nthird line\n"}
+    desk.told("PreToolUse", tool_name="Write", tool_use_id="t1", tool_input=given)
+    text = "first line\nsecond line by a person\nthird line\n"
+    path.write_text(text)
+    answer = {"type": "create", "userModified": True, "originalFile": None}
+    desk.told(
+        "PostToolUse", tool_name="Write", tool_use_id="t1", tool_input={**given, "content": text}, tool_response=answer
+    )
+    assert desk.corrections == [(given["content"], text)]
+    path.write_text(text.replace("third line", "third and last line").replace("by a person", "by the person"))
+    desk.prompt()
+    assert desk.corrections[1:] == [("third line", "third and last line")]
+
+
 def test_geminis_modified_by_user_is_exact(desk: Desk) -> None:
     """Both texts stand in one call."""
     path = desk.file(text=NOTE)
@@ -500,6 +521,73 @@ def test_where_nothing_can_be_kept_nothing_is_captured_wrongly(desk: Desk, edite
         desk.prompt()
         assert desk.rows == []
         desk.edits(edited, "We shipped it at last.", NEW)
+
+
+TOKEN = re.compile(r"(?:base|agent|tool|person)-\d+")
+ACTS = (
+    "edit",
+    "edit",
+    "write",
+    "shell",
+    "person",
+    "person",
+    "insert",
+    "delete",
+    "turn",
+    "stop",
+    "look",
+    "fail",
+    "refuse",
+)
+
+
+def act(desk: Desk, path: Path, does: str, number: int, place: int) -> None:
+    """One thing that happens to a file; every word that somebody writes says who it was, and when."""
+    lines = path.read_text().splitlines()
+    at = place % len(lines)
+
+    def put(changed: list[str]) -> None:
+        path.write_text("".join(f"{line}\n" for line in changed))
+        os.utime(path, (number * 10, number * 10))
+
+    given = {"file_path": str(path), "old_string": lines[at], "new_string": f"agent-{number}"}
+    match does:
+        case "edit":
+            desk.edits(path, lines[at], f"{lines[at]} agent-{number}")
+        case "write":
+            desk.writes(path, "".join(f"agent-{number}{n} line of words here\n" for n in range(1 + at)))
+        case "shell":
+            desk.runs(lambda: put([*lines[:at], f"{lines[at]} tool-{number}", *lines[at + 1 :]]))
+        case "person":
+            put([*lines[:at], f"{lines[at]} person-{number}", *lines[at + 1 :]])
+        case "insert":
+            put([*lines[:at], f"person-{number} new line", *lines[at:]])
+        case "delete":
+            put(lines[:at] + lines[at + 1 :] or lines)
+        case "turn" | "stop" | "look":
+            desk.told({"turn": "UserPromptSubmit", "stop": "Stop", "look": "FileChanged"}[does])
+        case "fail":
+            desk.told("PostToolUseFailure", tool_name="Edit", tool_use_id=f"f{number}", tool_input=given)
+        case "refuse":
+            desk.told("PreToolUse", tool_name="Edit", tool_use_id=f"r{number}", tool_input=given)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 1), st.integers(0, 9)), min_size=3, max_size=25))
+def test_whatever_happens_only_a_persons_words_correct_an_agents(acts: list[tuple[str, int, int]]) -> None:
+    """What is new in a final is a person's, what stands in a draft is an agent's, and nothing is recorded twice."""
+    with tempfile.TemporaryDirectory() as home:
+        desk = Desk(Path(home))
+        base = "".join(f"base-{n} line of words here\n" for n in range(6))
+        files = [desk.file(f"{n}.txt", base) for n in range(2)]
+        for number, (does, file, place) in enumerate(acts, start=1):
+            act(desk, files[file], does, number, place)
+        desk.prompt()
+        corrections = desk.corrections
+    assert len(set(corrections)) == len(corrections)
+    for draft, final in corrections:
+        assert "agent-" in draft
+        assert all(word.startswith("person-") for word in set(TOKEN.findall(final)) - set(TOKEN.findall(draft)))
 
 
 def test_two_brains_are_told_apart(desk: Desk, tmp_path: Path) -> None:

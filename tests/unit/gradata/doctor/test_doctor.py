@@ -429,6 +429,14 @@ def test_f53_hooks_that_never_fired_name_agent_file_and_cure() -> None:
     assert detail.endswith("run: gradata install --agent claude-code --brain /brain")
 
 
+def test_what_was_not_taken_for_a_persons_edit_is_counted() -> None:
+    """By reason; it is nothing to mend."""
+    agent = replace(AGENT, left_out={"many_files": 3, "formatting": 1})
+    said = finding(replace(HEALTHY, agents=AgentsFound(agents=(agent,))), "agent_claude_code")
+    assert said.status == "ok"
+    assert said.detail.endswith("changes that were not taken for a person's: formatting 1, many_files 3")
+
+
 def test_each_host_says_when_it_last_ran_recorded_and_recalled() -> None:
     """One line for each host, with nothing to do where nothing is wrong."""
     detail = finding(HEALTHY, "agent_claude_code").detail
