@@ -126,7 +126,8 @@ def write(plan: InstallPlan) -> InstallOutcome:
             raise UnsureError(f"{real} was changed by someone else meanwhile", hint="run it again")
         _remember(plan, edited)
         if outcome.action == "changed":
-            backup = files.back_up(real, plan.before) if plan.file.format != "plugin" else None
+            only_ours = plan.file.format == "plugin" or edited.text is None
+            backup = None if only_ours else files.back_up(real, plan.before)
             files.replace(real, edited.text)
         if plan.installing and plan.file.hooks:
             _note_installed(home, plan, edited)

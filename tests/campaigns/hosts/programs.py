@@ -9,12 +9,22 @@ import subprocess
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from tests.campaigns.hosts.fake_model import ToolCall
 from tests.campaigns.hosts.world import AGENTS_TEXT, COMMAND_S, NO_NETWORK, HostWorld
 
 INSTALL_S = 600
+
+
+class MovedHome(NamedTuple):
+    """How a host's home is moved: the variable, the usual folder, and what the variable names it below."""
+
+    variable: str
+    usual: str
+    inner: str = ""
+
+
 OLD = "We are pleased to inform you."
 PATCH = f"""*** Begin Patch
 *** Update File: note.txt
@@ -38,6 +48,7 @@ class HostProgram:
     version: ClassVar[str]
     registry: ClassVar[Literal["npm", "pypi"]] = "npm"
     binary: ClassVar[str]
+    moves: ClassVar[MovedHome]
     lists: ClassVar[bool] = False
     """Whether it has a way to list its hooks."""
 
@@ -79,6 +90,19 @@ class HostProgram:
             cwd=world.project, env={**world.environ, **environ}, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
+    def folder(self, world: HostWorld) -> Path:
+        """The host's own folder, wherever it was moved."""
+        moved = world.environ.get(self.moves.variable)
+        return world.home / self.moves.usual if moved is None else Path(moved) / self.moves.inner
+
+    def move(self, world: HostWorld) -> None:
+        """Take its folder elsewhere, and say so in its variable."""
+        elsewhere = world.root / "elsewhere"
+        usual = world.home / self.moves.usual
+        (elsewhere / self.moves.inner).parent.mkdir(parents=True, exist_ok=True)
+        usual.rename(elsewhere / self.moves.inner)
+        world.environ[self.moves.variable] = str(elsewhere)
+
     def configure(self, world: HostWorld, port: int) -> None:
         """Write the user's own configuration."""
         raise NotImplementedError(f"{self.agent} says it")
@@ -103,6 +127,7 @@ class ClaudeCode(HostProgram):
     """Claude Code, without a person: edits are accepted."""
 
     agent, package, version, binary = "claude-code", "@anthropic-ai/claude-code", "2.1.332", "claude"
+    moves = MovedHome("CLAUDE_CONFIG_DIR", ".claude")
 
     def configure(self, world: HostWorld, port: int) -> None:
         """A user's settings."""
@@ -130,6 +155,7 @@ class Codex(HostProgram):
     """Codex; a person trusts hooks in its /hooks, here by what /hooks writes."""
 
     agent, package, version, binary = "codex", "@openai/codex", "0.171.0", "codex"
+    moves = MovedHome("CODEX_HOME", ".codex")
     lists = True
 
     def configure(self, world: HostWorld, port: int) -> None:
@@ -182,7 +208,7 @@ class Codex(HostProgram):
 
     def trust(self, world: HostWorld) -> None:
         """The accepted hashes, where Codex keeps them."""
-        path = world.home / ".codex" / "config.toml"
+        path = self.folder(world) / "config.toml"
         rows = [
             f"[hooks.state.{json.dumps(hook['key'])}]\ntrusted_hash = {json.dumps(hook['currentHash'])}\n"
             for hook in self.hooks(world)
@@ -201,6 +227,7 @@ class GeminiCli(HostProgram):
     """Gemini CLI, without a person: tools are accepted."""
 
     agent, package, version, binary = "gemini", "@google/gemini-cli", "0.61.0", "gemini"
+    moves = MovedHome("GEMINI_CLI_HOME", ".gemini", ".gemini")
 
     def configure(self, world: HostWorld, port: int) -> None:
         """With comments, which it allows."""
@@ -230,6 +257,7 @@ class Hermes(HostProgram):
     """Hermes; a person consents in a terminal, here by its own option for that."""
 
     agent, package, version, binary = "hermes", "hermes-agent", "0.19.0", "hermes"
+    moves = MovedHome("HERMES_HOME", ".hermes")
     registry = "pypi"
     lists = True
 
@@ -271,6 +299,7 @@ class OpenCode(HostProgram):
     """OpenCode: the program alone, from the package for this machine."""
 
     agent, package, version, binary = "opencode", "opencode-linux-x64", "1.18.33", "opencode"
+    moves = MovedHome("XDG_CONFIG_HOME", ".config/opencode", "opencode")
     older: ClassVar[tuple[str, ...]] = ("1.2.4", "1.15.13", "1.17.0", "1.18.3")
 
     @property

@@ -13,13 +13,16 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from tests.campaigns.hosts.programs import PROGRAMS, HostProgram, OpenCode, missing_tools
-from tests.campaigns.hosts.scenarios import HostStep, older_opencode, story
+from tests.campaigns.hosts.programs import PROGRAMS, Hermes, HostProgram, OpenCode, missing_tools
+from tests.campaigns.hosts.scenarios import HostStep, moved_home, older_opencode, profile, story
 from tests.campaigns.hosts.world import HostWorld
+from tests.support.cloud_fixture import LiveCloud
 
+Story = Callable[[Any, HostWorld], Iterator[HostStep]]
 MARKS = {True: "held", False: "FAILED", None: "-"}
 
 
@@ -37,28 +40,46 @@ def main() -> int:
     if lacking := missing_tools():
         parser.error(f"this machine lacks {', '.join(lacking)}")
     failed = 0
-    for kind in PROGRAMS:
-        if asked.hosts and kind.agent not in asked.hosts:
-            continue
-        program = kind(asked.cache, "latest" if asked.newest else None)
-        failed += _run(program, story, asked.record)
-        if isinstance(program, OpenCode) and not asked.newest:
-            for version in program.older:
-                failed += _run(OpenCode(asked.cache, version), older_opencode, None)
+    with tempfile.TemporaryDirectory(prefix="hosts-cloud-") as folder:
+        cloud = LiveCloud(Path(folder), {"limits": {}})
+        try:
+            for program in _programs(asked):
+                for steps in _stories(program, newest=asked.newest):
+                    failed += _run(program, steps, cloud, asked.record)
+        finally:
+            cloud.close()
     print(f"{failed} steps failed" if failed else "all steps held")
     return 1 if failed else 0
 
 
-def _run(program: HostProgram, steps: object, record: Path | None) -> int:
+def _programs(asked: argparse.Namespace) -> Iterator[HostProgram]:
+    for kind in PROGRAMS:
+        if asked.hosts and kind.agent not in asked.hosts:
+            continue
+        yield kind(asked.cache, "latest" if asked.newest else None)
+        if kind is OpenCode and not asked.newest:
+            yield from (OpenCode(asked.cache, version) for version in OpenCode.older)
+
+
+def _stories(program: HostProgram, *, newest: bool) -> Iterator[Story]:
+    if isinstance(program, OpenCode) and program.version_run != program.version and not newest:
+        yield older_opencode
+        return
+    yield story
+    yield moved_home
+    if isinstance(program, Hermes):
+        yield profile
+
+
+def _run(program: HostProgram, steps: Story, cloud: LiveCloud, record: Path | None) -> int:
     program.install()
     with tempfile.TemporaryDirectory(prefix="hosts-") as folder:
         root = Path(folder).resolve()
-        world = HostWorld(root, root / "records" if record is not None else None)
-        print(f"\n{program.agent} {program.version_run}: {program.found_version(world)}", flush=True)
+        world = HostWorld(root, cloud, root / "records" if record is not None else None)
+        name = steps.__name__.replace("_", " ")
+        print(f"\n{program.agent} {program.version_run} ({program.found_version(world)}), {name}", flush=True)
         failed = 0
-        assert callable(steps)
-        found: Iterator[HostStep] = steps(program, world)
-        for step in found:
+        for step in steps(program, world):
             failed += step.held is False
             print(f"  {MARKS[step.held]:7} {step.name:45} {step.detail}", flush=True)
         if record is not None:

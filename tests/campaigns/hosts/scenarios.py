@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.campaigns.hosts.fake_model import FakeModel
-from tests.campaigns.hosts.programs import HostProgram, OpenCode
+from tests.campaigns.hosts.programs import Hermes, HostProgram, OpenCode
 from tests.campaigns.hosts.world import AGENTS_TEXT, PERSONS_TEXT, HostWorld
+
+CLOUD_S = 5.0
 
 
 class HostStep(NamedTuple):
@@ -84,6 +86,8 @@ def a_person_edits(program: HostProgram, world: HostWorld, model: FakeModel) -> 
     found = world.corrections()
     right = [each for each in found if line in each["draft_text"] and PERSONS_TEXT in each["final_text"]]
     yield HostStep("a person's edit is recorded once", len(found) == len(right) == 1, f"{len(found)} recorded")
+    taken = world.in_cloud(1, CLOUD_S)
+    yield HostStep("it is in the cloud", taken is not None, "" if taken is None else f"{taken:.1f} s after the turn")
     model.play()
     program.session(world, model.port)
     first = json.dumps(model.requests[0]) if model.requests else ""
@@ -118,6 +122,42 @@ def uninstalls(program: HostProgram, world: HostWorld, before: dict[Path, bytes]
     ours = [path.name for path, content in after.items() if b"gradata hook" in content or b"gradata:" in content]
     held = done.returncode == 0 and not changed and not [name for name in ours if name != accepted.name]
     return HostStep("uninstall gives the bytes of before", held, f"changed: {changed}" if changed else "")
+
+
+def moved_home(program: HostProgram, world: HostWorld) -> Iterator[HostStep]:
+    """The host's home is where its variable says; doctor finds the hooks without the variable, too."""
+    with FakeModel() as model:
+        program.configure(world, model.port)
+        program.move(world)
+        variable = program.moves.variable
+        done = world.gradata("install", "--agent", program.agent, "--yes")
+        yield HostStep(f"install with {variable}", done.returncode == 0)
+        program.trust(world)
+        model.play(program.calls(world)["edit"])
+        done = program.session(world, model.port)
+        yield HostStep("a session", done.returncode == 0, f"exit {done.returncode}")
+        fired = "last fired never" not in world.check(program.agent)[1]
+        yield HostStep("hooks ran", fired)
+        del world.environ[variable]
+        status, detail = world.check(program.agent)
+        yield HostStep("doctor without the variable", status == "ok", detail)
+        done = world.gradata("uninstall", "--agent", program.agent, "--yes")
+        yield HostStep("uninstall without the variable", done.returncode == 0 and "changed:" in done.stderr)
+
+
+def profile(program: Hermes, world: HostWorld) -> Iterator[HostStep]:
+    """A profile's own file has the hooks, and they run there."""
+    with FakeModel() as model:
+        program.configure(world, model.port)
+        done = program.call(world, ["profile", "create", "worker", "--clone"])
+        yield HostStep("profile create", done.returncode == 0, (done.stdout + done.stderr).strip()[-80:])
+        done = world.gradata("install", "--agent", "hermes", "--yes")
+        yield HostStep("install", done.returncode == 0 and done.stderr.count("hermes: changed:") == 2)
+        yield HostStep("hooks wait for consent there", "config.yaml wait" in world.check("hermes")[1])
+        model.play()
+        done = program.call(world, ["-p", "worker", "--accept-hooks", "chat", "-q", "hello"])
+        yield HostStep("a session in the profile", done.returncode == 0, f"exit {done.returncode}")
+        yield HostStep("hooks ran", "last fired never" not in world.check("hermes")[1])
 
 
 CONFIGURATIONS = (

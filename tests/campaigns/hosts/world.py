@@ -7,9 +7,14 @@ import os
 import subprocess
 import sys
 import sysconfig
+import threading
+import time
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.support.cloud_fixture import LiveCloud
 
 ROOT = Path(__file__).resolve().parents[3]
 AGENTS_TEXT, PERSONS_TEXT = "We shipped it.", "We shipped it on Monday."
@@ -39,6 +44,7 @@ class HostWorld:
     """One host's surroundings below `root`. `records`: where the hooks' stdin is kept; None: it is not."""
 
     root: Path
+    cloud: LiveCloud
     records: Path | None = None
     environ: dict[str, str] = field(default_factory=dict)
 
@@ -48,7 +54,12 @@ class HostWorld:
         self.note.write_text(NOTE)
         self.second.write_text(SECOND)
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-        self.environ = {**kept, **QUIET, **NO_NETWORK, "HOME": str(self.home), "GRADATA_CLOUD_SYNC_DISABLE": "1"}
+        self.environ = {**kept, **QUIET, **NO_NETWORK, "HOME": str(self.home)}
+        ours = self.home / ".gradata"
+        ours.mkdir()
+        (ours / "config.toml").write_text(f'endpoint = "{self.cloud.url}"\n')
+        (ours / "key").write_text(self.cloud.key)
+        (ours / "key").chmod(0o600)
         if self.records is not None:
             self._record(self.records)
         assert self.gradata("init").returncode == 0
@@ -87,6 +98,22 @@ class HostWorld:
         log = self.home / ".gradata" / "brain" / "events.jsonl"
         events = [json.loads(line) for line in log.read_bytes().splitlines()] if log.exists() else []
         return [event["data"] for event in events if event["type"] == "CORRECTION"]
+
+    def in_cloud(self, count: int, within_s: float) -> float | None:
+        """Seconds until so many corrections are in the cloud; None: they did not come in time."""
+        brain = (self.home / ".gradata" / "brain" / ".tenant_id").read_text().strip()
+        url = f"{self.cloud.url}/events?brain={brain}&limit=1000"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {self.cloud.key}"})
+        began, pause = time.monotonic(), threading.Event()
+        while True:
+            with urllib.request.urlopen(request, timeout=within_s) as answer:
+                events = json.load(answer)["events"]
+            taken = time.monotonic() - began
+            if sum(event["type"] == "CORRECTION" for event in events) >= count:
+                return taken
+            if taken > within_s:
+                return None
+            pause.wait(0.05)
 
     def check(self, agent: str) -> tuple[str, str]:
         """Status and detail of doctor's line for this agent."""

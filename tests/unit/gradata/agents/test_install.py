@@ -177,3 +177,113 @@ def test_an_interrupted_write_leaves_the_file_as_it_was(
     assert "No space left" in (outcome.error or "")
     assert settings.read_text() == BEFORE
     assert not [name for name in os.listdir(settings.parent) if name.endswith(str(os.getpid()))]
+
+
+def test_a_home_that_cannot_be_written_changes_nothing_and_is_said_once(tmp_path: Path, settings: Path) -> None:
+    """What is remembered comes first: where it cannot be kept, the host's file is not touched."""
+    (tmp_path / ".gradata").write_text("no directory")
+    outcome = do(tmp_path)
+    assert (outcome.action, outcome.hint) == ("refused", "check the permissions")
+    assert settings.read_text() == BEFORE
+    assert [path.name for path in settings.parent.iterdir()] == ["settings.json"]
+
+
+def test_a_host_whose_folder_is_none_is_refused(tmp_path: Path) -> None:
+    """A file where the folder should be: one refusal, and it is left as it is."""
+    (tmp_path / ".claude").write_text("no directory")
+    assert do(tmp_path).action == "refused"
+    assert (tmp_path / ".claude").read_text() == "no directory"
+
+
+def test_a_configuration_that_the_host_itself_refuses_is_left_for_its_owner(tmp_path: Path) -> None:
+    """Codex does not start with it, so nothing is cleared there; the line is named, once."""
+    config = tmp_path / ".codex" / "config.toml"
+    config.parent.mkdir()
+    config.write_text("model = \n")
+    place = AgentPlace(str(tmp_path))
+    plans = install.plan_install(place, AGENTS["codex"], "/b", argv=["/usr/bin/gradata"], asked=True)
+    outcomes = [install.write(plan) for plan in plans]
+    assert [outcome.action for outcome in outcomes].count("refused") == 1
+    assert f"{config}, line 1: " in (outcomes[-1].error or "")
+    assert config.read_text() == "model = \n"
+
+
+def test_hooks_go_where_the_users_own_hooks_of_codex_are(tmp_path: Path) -> None:
+    """Hooks in both of its files load with a warning at each start."""
+    config = tmp_path / ".codex" / "config.toml"
+    config.parent.mkdir()
+    before = '[[hooks.Stop]]\n[[hooks.Stop.hooks]]\ntype = "command"\ncommand = "say done"\n'
+    config.write_text(before)
+    assert do(tmp_path, agent="codex").file == str(config)
+    assert not (tmp_path / ".codex" / "hooks.json").exists()
+    assert config.read_text().startswith(before)
+    assert do(tmp_path, agent="codex").action == "unchanged"
+    assert undo(tmp_path, "codex").action == "changed"
+    assert config.read_text() == before
+
+
+def test_every_profile_of_hermes_gets_hooks_and_loses_them(tmp_path: Path) -> None:
+    """A profile does not run the default file's hooks."""
+    homes = [tmp_path / ".hermes", tmp_path / ".hermes" / "profiles" / "worker"]
+    for home in homes:
+        home.mkdir(parents=True)
+        (home / "config.yaml").write_text("model: x\n")
+    place, brain = AgentPlace(str(tmp_path)), str(tmp_path / "brain")
+    plans = install.plan_install(place, AGENTS["hermes"], brain, argv=["/usr/bin/gradata"], asked=True)
+    assert {install.write(plan).action for plan in plans} == {"changed"}
+    assert all("pre_llm_call" in (home / "config.yaml").read_text() for home in homes)
+    assert [install.write(plan).action for plan in install.plan_uninstall(place, AGENTS["hermes"], brain)] == [
+        "changed", "changed",
+    ]  # fmt: skip
+    assert all((home / "config.yaml").read_text() == "model: x\n" for home in homes)
+
+
+def test_a_named_home_is_remembered_for_uninstalling(tmp_path: Path) -> None:
+    """`--home` once: uninstalling finds the file again without it."""
+    elsewhere = tmp_path / "srv" / "hermes"
+    elsewhere.mkdir(parents=True)
+    place, brain = AgentPlace(str(tmp_path), own=str(elsewhere)), str(tmp_path / "brain")
+    (plan,) = install.plan_install(place, AGENTS["hermes"], brain, argv=["/usr/bin/gradata"], asked=True)
+    assert install.write(plan).file == str(elsewhere / "config.yaml")
+    assert not (tmp_path / ".hermes").exists()
+    assert undo(tmp_path, "hermes").action == "changed"
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_moved_homes_are_those_of_the_hosts_own_variables(tmp_path: Path) -> None:
+    """Each host's variable, as it reads it."""
+    moved = {
+        "claude-code": {"CLAUDE_CONFIG_DIR": "/m/claude"},
+        "codex": {"CODEX_HOME": "/m/codex"},
+        "gemini": {"GEMINI_CLI_HOME": "/m/home"},
+        "hermes": {"HERMES_HOME": "/m/hermes"},
+        "opencode": {"XDG_CONFIG_HOME": "/m/config", "OPENCODE_CONFIG": "/m/mine.json"},
+    }
+    found = {
+        agent: [file.path for file in AGENTS[agent].files(AgentPlace(str(tmp_path), environ), "/b")]
+        for agent, environ in moved.items()
+    }
+    assert found["claude-code"] == ["/m/claude/settings.json"]
+    assert found["codex"] == ["/m/codex/hooks.json", "/m/codex/config.toml"]
+    assert found["gemini"] == ["/m/home/.gemini/settings.json"]
+    assert found["hermes"] == ["/m/hermes/config.yaml"]
+    assert found["opencode"][0].startswith("/m/config/opencode/plugins/gradata-")
+    assert {"/m/config/opencode/opencode.json", "/m/mine.json"} <= set(found["opencode"])
+
+
+def test_what_stops_opencode_is_taken_out_of_each_of_its_configurations(tmp_path: Path) -> None:
+    """Its plugin is written, the key of an earlier release goes, and uninstalling leaves no file of ours."""
+    folder = tmp_path / ".config" / "opencode"
+    folder.mkdir(parents=True)
+    command = "gradata hook capture --entry gradata:opencode:/b"
+    for name in ("config.json", "opencode.jsonc"):
+        (folder / name).write_text(json.dumps({"hooks": {"postTool": [{"command": command}]}, "theme": "x"}))
+    place = AgentPlace(str(tmp_path))
+    plans = install.plan_install(place, AGENTS["opencode"], "/b", argv=["/usr/bin/gradata"], asked=True)
+    outcomes = [install.write(plan) for plan in plans]
+    assert [outcome.action for outcome in outcomes] == ["changed"] * 3
+    assert all(json.loads((folder / name).read_text()) == {"theme": "x"} for name in ("config.json", "opencode.jsonc"))
+    assert (outcomes[0].backup, len(list((folder / "plugins").iterdir()))) == (None, 1)
+    for plan in install.plan_uninstall(place, AGENTS["opencode"], "/b"):
+        install.write(plan)
+    assert list((folder / "plugins").glob("*")) == []
