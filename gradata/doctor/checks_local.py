@@ -26,7 +26,7 @@ def config(facts: Facts, _: Local) -> Finding:
     return Finding("config", "ok", ", ".join(facts.config_files) or "no config files; all settings: gradata config")
 
 
-def log(_: Facts, here: Local) -> Finding:
+def log(facts: Facts, here: Local) -> Finding:
     """Whether the log is there and can be read."""
     if here.log_error is not None:
         return Finding("log", "fail", f"{here.log_error}; {hint_of(here.log_error)}")
@@ -35,6 +35,13 @@ def log(_: Facts, here: Local) -> Finding:
     trouble = here.status.log_trouble if here.status is not None and here.holder is not None else None
     if trouble is not None:
         return Finding("log", "fail", f"the replicator cannot read it: {trouble}")
+    if facts.log_lock is not None:
+        holder = facts.log_lock
+        who = "another process" if holder.pid is None else f"pid {holder.pid}"
+        state = " and is stopped" if holder.stopped else ""
+        cure = "let it go on" + (f" (kill -CONT {holder.pid})" if holder.stopped else "") + ", or end it"
+        said = f"{who} keeps its lock{state}; records are appended without the lock after a wait of 1 s"
+        return Finding("log", "warn", f"{said}; {cure}")
     return Finding("log", "ok", f"{here.log_bytes:,} bytes")
 
 

@@ -60,6 +60,10 @@ def replicator(facts: Facts, here: Local) -> Finding:
     if here.holder is not None:
         state = here.state if here.sidecar_error is None else "its state is unknown"
         who = f"pid {here.holder.pid} on {here.holder.host} since {here.holder.since}"
+        if facts.leader_stopped:
+            pid = here.holder.pid
+            cure = f"let it go on (kill -CONT {pid}), or end it: another process then takes over by itself"
+            return Finding("replicator", "fail", f"{who} leads and is stopped, so nothing is sent; {cure}")
         if here.status is not None and here.status.crash is not None:
             return Finding("replicator", "warn", f"{state}: {who} leads, after {here.status.crash}")
         return Finding("replicator", "ok", f"{state}: {who} leads")
@@ -70,6 +74,10 @@ def replicator(facts: Facts, here: Local) -> Finding:
     last = ""
     if here.status is not None:
         last = f"; last seen: pid {here.status.pid} at {short(here.status.updated_at)}"
+    if here.status is not None and here.status.crash is not None:
+        return Finding(
+            "replicator", "warn", f"no process replicates this log; the last one crashed: {here.status.crash}{last}"
+        )
     if here.backlog.bytes:
         run = "gradata replicate --follow (hosts under gevent, eventlet, or uWSGI without threads need it beside them)"
         if not facts.write_through:

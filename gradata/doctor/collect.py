@@ -7,6 +7,7 @@ at, and a cloud that does not answer is asked once, for two seconds, however man
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import sys
 import time
@@ -21,9 +22,10 @@ from gradata.doctor import DiskFact, EventsFact, Facts, KeyFact, ProjectionFact,
 from gradata.hints import hint_of
 from gradata.replicate import state
 from gradata.replicate.auth_log import auth_log_path
-from gradata.replicate.state import CloudSide
+from gradata.replicate.state import CloudSide, Local
 from replicator.errors import ConfigurationError, LogError
 from replicator.framing import interpret
+from replicator.log.lock_holder import is_stopped, lock_holder
 from replicator.sidecar import sidecar_path
 from replicator.sink import check_endpoint, check_key
 
@@ -121,9 +123,18 @@ def _local_facts(settings: Settings, environ: Mapping[str, str]) -> Facts:
         facts,
         projection=_projection(place, here.log_bytes),
         records=_records(place.log),
+        log_lock=lock_holder(place.log),
+        leader_stopped=_leader_stopped(here),
         disk=_disk(place.path),
         events=_events(place.path),
         agents=findings(settings.home, settings.brain_dir, environ=environ),
+    )
+
+
+def _leader_stopped(here: Local) -> bool:
+    holder = here.holder
+    return (
+        holder is not None and holder.pid is not None and holder.host == socket.gethostname() and is_stopped(holder.pid)
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from gradata.replicate.state import CloudSide, Local
+from replicator.log.lock_holder import LockHolder
 
 if TYPE_CHECKING:
     from gradata.agents import AgentsFound
@@ -117,6 +118,10 @@ class Facts:
     consent_by_choice: bool = True
     projection: ProjectionFact = ProjectionFact()
     records: RecordsFact = RecordsFact()
+    log_lock: LockHolder | None = None
+    """Who keeps the writers' lock of the log; None: nobody for longer than a write takes."""
+    leader_stopped: bool = False
+    """The process that holds the replicator's lease on this machine is stopped."""
     disk: DiskFact | None = None
     events: EventsFact = EventsFact()
     agents: AgentsFound | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -27,6 +28,9 @@ from replicator.log.disk import (
 )
 
 REOPENS_MAX = 100
+LOCK_WAIT_S = 1.0
+"""A writer holds the lock for one write. Whoever keeps it longer is stopped, and must not stop the others."""
+log = logging.getLogger("replicator")
 _NO_LOG_AT_ALL = frozenset({errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.ENOENT, errno.ENOTDIR})
 
 
@@ -71,12 +75,15 @@ class _Opened:
 class LogWriter:
     """Appends to one log. Safe to use from several threads, and in a forked child.
 
-    `suspect` says in words that the disk once refused to make a record durable.
+    `suspect` says in words that the disk once refused to make a record durable. `lock_missed`: another process kept
+    the writers' lock for LOCK_WAIT_S, so records are appended without it, as old writers do; from then on the lock is
+    asked for without waiting, until it can be had again.
     """
 
     def __init__(self, path: str, disk: Disk = POSIX) -> None:
         self.path = path
         self.suspect: str | None = None
+        self.lock_missed = False
         self._disk = disk
         self._mutex = threading.Lock()
         self._pid = os.getpid()
@@ -143,13 +150,14 @@ class LogWriter:
             if opened is not None:
                 self._close_if_unused(opened)
 
-    def _locked(self) -> tuple[_Opened, int]:
-        """The log that the path names now, locked."""
+    def _locked(self) -> tuple[_Opened, int | None]:
+        """The log that the path names now, and its lock, if it can be had."""
         try:
             for _ in range(REOPENS_MAX):
                 opened = self._current or self._open()
                 self._current = opened
-                held = self._disk.lock(opened.fd, self.path)
+                held = self._disk.lock(opened.fd, self.path, 0.0 if self.lock_missed else LOCK_WAIT_S)
+                self._note_lock(missed=held is None)
                 current = False
                 try:
                     current = self._is_current(opened)
@@ -168,6 +176,11 @@ class LogWriter:
             f"the log {self.path} was replaced {REOPENS_MAX} times while it was opened",
             hint="stop the program that replaces it",
         )
+
+    def _note_lock(self, *, missed: bool) -> None:
+        if missed and not self.lock_missed:
+            log.warning("the lock of the log is kept by another process, which may be stopped; appending without it")
+        self.lock_missed = missed
 
     def _is_current(self, opened: _Opened) -> bool:
         try:
@@ -258,8 +271,10 @@ class LogWriter:
             hint=hint_for(error),
         )
 
-    def _unlock(self, opened: _Opened, held: int) -> None:
+    def _unlock(self, opened: _Opened, held: int | None) -> None:
         """Give the lock back, whatever happens: what was written stands, and its caller must be told so."""
+        if held is None:
+            return
         try:
             self._disk.unlock(held)
         except OSError:

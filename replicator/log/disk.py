@@ -10,6 +10,8 @@ import errno
 import os
 import stat
 import sys
+import time
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from replicator.errors import LogError
@@ -27,6 +29,9 @@ APPEND = os.O_RDWR | os.O_APPEND | _NO_SURPRISE
 """Readable too: the last byte tells whether the log ends in a torn tail."""
 CREATE = APPEND | os.O_CREAT | os.O_EXCL
 
+LOCK_PAUSE_S_FIRST = 0.0002
+LOCK_PAUSE_S_MAX = 0.005
+"""A writer holds the lock for one write, without a sync: tens of microseconds."""
 _NO_LOCKS_HERE = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _NO_DIRECTORY_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
@@ -76,8 +81,8 @@ class Disk(Protocol):
     def sync_directory(self, path: str) -> None:
         """Make the names in a directory durable."""
 
-    def lock(self, fd: int, path: str) -> int:
-        """Wait for the writers' lock of this log; what `unlock` needs."""
+    def lock(self, fd: int, path: str, wait_s: float) -> int | None:
+        """Take the writers' lock of this log: what `unlock` needs; None if another process kept it for `wait_s`."""
 
     def unlock(self, held: int) -> None:
         """Give the lock back."""
@@ -119,10 +124,12 @@ class PosixDisk:
         def sync_directory(self, path: str) -> None:
             """Nothing to do: NTFS journals names."""
 
-        def lock(self, fd: int, path: str) -> int:  # noqa: ARG002 (a file of its own carries the lock here)
+        def lock(self, fd: int, path: str, wait_s: float) -> int | None:  # noqa: ARG002 (a file of its own is locked)
             held = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | _CLOSE_ON_EXEC, 0o600)
-            msvcrt.locking(held, msvcrt.LK_LOCK, 1)
-            return held
+            if _within(wait_s, lambda: _byte_locked(held)):
+                return held
+            os.close(held)
+            return None
 
         def unlock(self, held: int) -> None:
             os.lseek(held, 0, os.SEEK_SET)
@@ -162,21 +169,51 @@ class PosixDisk:
             finally:
                 os.close(fd)
 
-        def lock(self, fd: int, path: str) -> int:  # noqa: ARG002 (the log itself carries the lock)
+        def lock(self, fd: int, path: str, wait_s: float) -> int | None:  # noqa: ARG002 (the log carries the lock)
             # Never lockf: any close of this file anywhere in the process would drop it.
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX)
-            except OSError as error:
-                # Some network disks have no locks. Single appends do not interleave without one.
-                if error.errno not in _NO_LOCKS_HERE:
-                    raise
-            return fd
+            return fd if _within(wait_s, lambda: _flocked(fd)) else None
 
         def unlock(self, held: int) -> None:
             fcntl.flock(held, fcntl.LOCK_UN)
 
 
 POSIX = PosixDisk()
+
+
+def _within(wait_s: float, take: Callable[[], bool]) -> bool:
+    """Whether the lock was taken in time. It is asked for again and again: no call of the system waits for so long."""
+    deadline = time.monotonic() + wait_s
+    pause_s = LOCK_PAUSE_S_FIRST
+    while not take():
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            return False
+        time.sleep(min(pause_s, left_s))
+        pause_s = min(pause_s * 2, LOCK_PAUSE_S_MAX)
+    return True
+
+
+if sys.platform == "win32":
+
+    def _byte_locked(held: int) -> bool:
+        try:
+            msvcrt.locking(held, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+
+    def _flocked(fd: int) -> bool:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            # Some network disks have no locks. Single appends do not interleave without one.
+            if error.errno not in _NO_LOCKS_HERE:
+                raise
+        return True
 
 
 def _facts(found: os.stat_result) -> FileFacts:

@@ -13,6 +13,7 @@ from replicator.log.disk import APPEND, POSIX, Disk, check_regular, unusable
 
 TRIES_MAX = 100
 COPY_BYTES = 1024 * 1024
+LOCK_WAIT_S = 5.0
 
 
 def replace_log(path: str, new: str, *, expected_bytes: int, keep_as: str | None = None, disk: Disk = POSIX) -> None:
@@ -55,7 +56,12 @@ def _placed(path: str, new: str, expected_bytes: int) -> bool:
 
 
 def _replaced(path: str, new: str, fd: int, expected_bytes: int, keep_as: str | None, disk: Disk) -> bool:
-    held = disk.lock(fd, path)
+    held = disk.lock(fd, path, LOCK_WAIT_S)
+    if held is None:
+        raise LogError(
+            f"the log {path} is locked by another process for {LOCK_WAIT_S:g} s; nothing was replaced",
+            hint="let the process that holds its lock go on, or end it",
+        )
     try:
         facts = disk.fstat(fd)
         now = disk.stat(path)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -394,3 +395,38 @@ def test_f55_nothing_but_the_log_leaves_the_machine(world: World, front: Front) 
     brain.correct("a", "b")
     world.settle()
     assert not any(b"canary-of-the-twin" in seen.body for _, seen in front.seen)
+
+
+# ---------------------------------------------------------------- a lock that is kept
+
+KEEP_LOCK = """
+import fcntl, os, signal, sys
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+fcntl.flock(fd, fcntl.LOCK_EX)
+print("locked", flush=True)
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_f76_a_stopped_holder_of_the_logs_lock_stops_nobody(world: World) -> None:
+    """A process is stopped while it holds the writers' lock: correct() appends all the same, and doctor names it."""
+    brain = world.brain()
+    brain.correct("before", "before it")
+    keeper = subprocess.Popen([sys.executable, "-c", KEEP_LOCK, str(world.log)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert keeper.stdout is not None
+        assert keeper.stdout.readline() == "locked\n"
+        stuck = threading.Thread(target=lambda: [brain.correct(f"d{n}", f"final {n}") for n in range(20)], daemon=True)
+        stuck.start()
+        stuck.join(20)
+        assert not stuck.is_alive(), "correct() waits for a process that is stopped"
+        status, detail = world.doctor()["log"]
+        assert (status, f"pid {keeper.pid} keeps its lock and is stopped" in detail) == ("warn", True)
+    finally:
+        keeper.kill()
+        keeper.communicate()
+    brain.correct("after", "after it")
+    world.settle()
+    assert len(world.event_ids()) == 22
+    assert world.doctor()["log"][0] == "ok"
+    brain.close()

@@ -183,10 +183,10 @@ def test_a_log_replaced_while_waiting_for_the_lock_is_noticed() -> None:
     """The path is compared after the lock is held, so a record never goes to a file that nobody reads."""
 
     class ReplacedAtLock(SimDisk):
-        def lock(self, fd: int, path: str) -> int:
+        def lock(self, fd: int, path: str, wait_s: float) -> int | None:
             if self.calls["lock"] == 0:
                 self.replace(PATH, OTHER)
-            return super().lock(fd, path)
+            return super().lock(fd, path, wait_s)
 
     disk = ReplacedAtLock(random.Random(0))
     LogWriter(PATH, disk).append(RECORD)
@@ -198,9 +198,9 @@ def test_a_log_replaced_for_ever_is_an_error() -> None:
     """Reopening has a limit; no descriptor and no lock is left."""
 
     class AlwaysReplaced(SimDisk):
-        def lock(self, fd: int, path: str) -> int:
+        def lock(self, fd: int, path: str, wait_s: float) -> int | None:
             self.replace(PATH, OTHER)
-            return super().lock(fd, path)
+            return super().lock(fd, path, wait_s)
 
     disk = AlwaysReplaced(random.Random(0))
     with pytest.raises(LogError, match="replaced"):
