@@ -20,7 +20,7 @@ from replicator import actions as act
 from replicator import status as st
 from replicator.engine import Clock, Engine, EnginePorts, Host, SystemClock
 from replicator.errors import LogError, ReplicatorError, SidecarError
-from replicator.lease import Lease, lease_path
+from replicator.lease import Leadership, Lease, StoppedLeader, lease_path
 from replicator.lifecycle import EXIT_LINE, PROCESS
 from replicator.log import LogReader
 from replicator.model import Policy, Standing
@@ -105,7 +105,8 @@ class Replicator:
         self._thread: threading.Thread | None = None
         self._stop = False
         self._engine: Engine | None = None
-        self._lease: Lease | None = None
+        self._lease: Lease | StoppedLeader | None = None
+        self._leadership = Leadership(lease_path(self.log_path))
         self._follows = False
         self._sidecar: Sidecar | None = None
         self._waker = Waker(self.log_path, timer_s=self.policy.timer_s, watch=self._watch_events)
@@ -209,12 +210,10 @@ class Replicator:
         A request in flight is waited for at most until the deadline; the thread ends by itself when it returns.
         """
         deadline = self._clock.monotonic_s() + timeout_s
-        drained = self.drain(timeout_s) if not self._closed and self._thread is not None else None
+        drained = self.drain(timeout_s) if not self._closed and self._thread is not None else Drained(0, 0, "off")
         self._closed = True
         self.stop(max(POLL_S, deadline - self._clock.monotonic_s()))
         PROCESS.discard(self)
-        if drained is None:
-            drained = Drained(0, 0, "off")
         return drained
 
     def leave(self, timeout_s: float) -> Drained:
@@ -296,13 +295,15 @@ class Replicator:
         if not self._permitted() or not os.path.isdir(os.path.dirname(self.log_path)):
             self._waker.wait(self.policy.timer_s)
             return
-        lease = Lease(lease_path(self.log_path))
+        lease = self._leadership.take()
+        self._follows = lease is None
+        if lease is None:
+            self._waker.wait(FOLLOW_S)
+            return
+        self._lease = lease
         try:
-            self._follows = not lease.acquire()
-            if self._follows:
-                self._waker.wait(FOLLOW_S)
-                return
-            self._lease = lease
+            if news := self._leadership.news(lease):
+                self._tell(st.Notice("lease", news, grave=True))
             self._lead(lease)
         finally:
             self._engine = None
@@ -310,7 +311,7 @@ class Replicator:
             if self._pid == os.getpid():
                 lease.release()
 
-    def _lead(self, lease: Lease) -> None:
+    def _lead(self, lease: Lease | StoppedLeader) -> None:
         sidecar, standing = self._open_sidecar()
         self._sidecar = sidecar
         sink = self._open_sink()
@@ -330,6 +331,8 @@ class Replicator:
                 action = engine.next_action()
                 if (self._stop or not self._permitted()) and not isinstance(action, act.Checkpoint):
                     return  # what was acknowledged is durable first: it need not be sent again
+                if isinstance(lease, StoppedLeader) and not lease.holds():
+                    return  # the leader goes on
                 if isinstance(action, act.Send | act.Beat | act.Checkpoint) and not lease.holds():
                     self._tell(st.Notice("lease_lost", "the lease file was replaced: another replicator may lead"))
                     return

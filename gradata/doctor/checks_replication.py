@@ -62,10 +62,13 @@ def replicator(facts: Facts, here: Local) -> Finding:
         who = f"pid {here.holder.pid} on {here.holder.host} since {here.holder.since}"
         if facts.leader_stopped:
             pid = here.holder.pid
-            cure = f"let it go on (kill -CONT {pid}), or end it: another process then takes over by itself"
-            return Finding("replicator", "fail", f"{who} leads and is stopped, so nothing is sent; {cure}")
+            cure = f"let it go on (kill -CONT {pid}), or end it; another process of this brain leads meanwhile, if any"
+            return Finding("replicator", "warn", f"{who} leads and is stopped; {cure}")
         if here.status is not None and here.status.crash is not None:
             return Finding("replicator", "warn", f"{state}: {who} leads, after {here.status.crash}")
+        if here.holder.unlocked:
+            said = "this disk has no file locks, so others may replicate too: that costs requests, and loses nothing"
+            return Finding("replicator", "ok", f"{state}: {who} leads; {said}")
         return Finding("replicator", "ok", f"{state}: {who} leads")
     if local_only(facts):
         return Finding("replicator", "skip", "disabled: nothing leaves this machine")

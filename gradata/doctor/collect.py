@@ -7,7 +7,6 @@ at, and a cloud that does not answer is asked once, for two seconds, however man
 from __future__ import annotations
 
 import os
-import socket
 import sqlite3
 import sys
 import time
@@ -25,7 +24,7 @@ from gradata.replicate.auth_log import auth_log_path
 from gradata.replicate.state import CloudSide, Local
 from replicator.errors import ConfigurationError, LogError
 from replicator.framing import interpret
-from replicator.log.lock_holder import is_stopped, lock_holder
+from replicator.lease.other_processes import is_stopped, lock_holder
 from replicator.sidecar import sidecar_path
 from replicator.sink import check_endpoint, check_key
 
@@ -133,9 +132,7 @@ def _local_facts(settings: Settings, environ: Mapping[str, str]) -> Facts:
 
 def _leader_stopped(here: Local) -> bool:
     holder = here.holder
-    return (
-        holder is not None and holder.pid is not None and holder.host == socket.gethostname() and is_stopped(holder.pid)
-    )
+    return holder is not None and holder.is_here and is_stopped(holder.pid or 0)
 
 
 def _origin(origin: str) -> str:

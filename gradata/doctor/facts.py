@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from gradata.replicate.state import CloudSide, Local
-from replicator.log.lock_holder import LockHolder
+from replicator.lease.other_processes import LockHolder
 
 if TYPE_CHECKING:
     from gradata.agents import AgentsFound

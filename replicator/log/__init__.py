@@ -2,8 +2,7 @@
 
 `disk` is the port: the few calls of the operating system that a log needs. `scan` knows what one open
 log holds: records, holes, anchors. `reading` is the replicator's side (`LogReader`), `appending` that of every
-writer of ours (`LogWriter`); `replacing` puts a restored file in a log's place; `lock_holder` tells people who keeps
-the writers' lock. None decides what follows from what
+writer of ours (`LogWriter`); `replacing` puts a restored file in a log's place. None decides what follows from what
 it finds: that is `progress`.
 
 Other programs write to the same log, some without any lock: so content is trusted, never locks, inodes or times.

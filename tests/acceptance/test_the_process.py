@@ -310,6 +310,55 @@ def test_f46_a_machine_that_sleeps_and_wakes_goes_on(world: World) -> None:
     assert world.event_ids() == ["e-0", "e-1", "e-2"]
 
 
+def test_f77_a_stopped_leader_is_named_and_passed_over(world: World) -> None:
+    """The process that holds the lease is stopped: doctor names it, another one sends, and stops when it goes on."""
+    world.brain().close()
+    follower = world.follow()
+    world.append(line(0))
+    eventually(world.in_step)
+    follower.send_signal(signal.SIGSTOP)
+    status, detail = world.doctor()["replicator"]
+    assert (status, f"pid {follower.pid}" in detail, f"kill -CONT {follower.pid}" in detail) == ("warn", True, True)
+    with world.brain() as brain:
+        brain.correct("while it is stopped", "another process sends")
+        eventually(lambda: len(world.event_ids()) == 2, within_s=30)
+        assert brain.replicator is not None
+        assert brain.replicator.leads
+        follower.send_signal(signal.SIGCONT)
+        eventually(lambda: brain.replicator is not None and not brain.replicator.leads)
+        world.append(line(1))
+        eventually(lambda: len(world.event_ids()) == 3)
+        world.settle()
+    assert len(world.logs()) == 1
+
+
+WITHOUT_LOCKS = """
+import errno, fcntl, os, sys
+
+def flock(fd, operation):
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+fcntl.flock = flock
+from gradata import Brain
+
+with Brain(sys.argv[1]) as brain:
+    brain.correct("no locks here", "sent all the same")
+    print(brain.drain(20), flush=True)
+    from gradata.cli import main
+    main(["doctor", "--brain", sys.argv[1]])
+"""
+
+
+def test_f74_a_disk_without_file_locks_replicates(world: World) -> None:
+    """flock() says ENOLCK, as some network disks do: records are appended and sent, and doctor says so."""
+    world.brain().close()
+    program = world.start(WITHOUT_LOCKS)
+    said, _ = program.communicate(timeout=60)
+    assert "'caught_up'" in said
+    assert "this disk has no file locks" in said
+    assert len(world.event_ids()) == 1
+
+
 def test_f46_os_exit_loses_nothing(world: World) -> None:
     """`os._exit` right behind correct(): no exit handler runs, and the next process sends it."""
     world.brain().close()

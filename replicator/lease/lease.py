@@ -4,7 +4,8 @@ It is a kernel lock on a file beside the log, so a holder that dies in any way g
 pids. The file's text is for people. On disks that do not carry such locks between machines two may hold it: that is
 wasteful, never wrong, because the cloud decides what is appended.
 
-Asks and answers, waits for nothing. When to ask is the business of `loop`.
+Asks and answers, waits for nothing. When to ask is the business of `loop`. A leader that is stopped (SIGSTOP, a
+debugger) keeps its lock and sends nothing: then `StoppedLeader` stands in for the lease until it goes on.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ import stat
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from replicator.errors import SidecarError
+from replicator.lease.other_processes import is_stopped
 
 LEASE_NAME = ".replicator.lock"
 _TEXT_BYTES_MAX = 4096
 _PROBES_MAX = 20
 """How often an acquisition gives way to a probe (`Lease.holder`) before it says that the lease is taken."""
 _PROBE_S = 0.001
+_NO_LOCKS_HERE = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,15 @@ class Holder:
     pid: int | None = None
     host: str | None = None
     since: str | None = None
+    unlocked: bool = False
+    """Its disk has no file locks: the text alone says that it holds the lease, and its process is there."""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it wrote this machine's name: only then its pid means anything here."""
+        import socket  # for the host's name only
+
+        return self.pid is not None and self.pid > 0 and self.host == socket.gethostname()
 
 
 class LeasePort(Protocol):
@@ -56,20 +68,24 @@ def lease_path(log_path: str) -> str:
 class Lease:
     """The lease of one log, for one thread. Makes the file (0600, no symlink followed); never deletes it.
 
-    Invariant: while `holds()` is true, no other process of this machine gets True from `acquire` for this path.
+    Invariant: while `holds()` is true, no other process of this machine gets True from `acquire` for this path. With
+    `locks_optional` a disk that knows no such locks (ENOLCK, ENOSYS: some NFS and Lustre mounts) gives the lease to
+    whoever asks; `unlocked` says so.
     """
 
-    def __init__(self, path: str, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: str, *, wall: Callable[[], float] = time.time, locks_optional: bool = False) -> None:
         self.path = path
+        self.unlocked = False
         self._wall = wall
+        self._locks_optional = locks_optional
         self._descriptor: int | None = None
         self._pid = 0
 
     def acquire(self) -> bool:
         """Take the lease if it is free; True if it is ours now. Safe to repeat.
 
-        Raises SidecarError if there can be no lock here: a symlink in its place, a directory that cannot be written,
-        a disk without locks.
+        Raises SidecarError if there can be no lease here: a symlink in its place, a directory that cannot be written,
+        a disk without locks unless they are optional.
         """
         if self.holds():
             return True
@@ -78,6 +94,11 @@ class Lease:
             descriptor = _open(self.path, os.O_RDWR | os.O_CREAT)
             try:
                 taken = _lock(descriptor, self.path)
+            except NoLocksError as error:
+                if not self._locks_optional:
+                    os.close(descriptor)
+                    raise _unusable(self.path, error.cause) from error
+                self.unlocked = taken = True
             except SidecarError:
                 os.close(descriptor)
                 raise
@@ -107,7 +128,7 @@ class Lease:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None:
             return
-        if self._pid == os.getpid():
+        if self._pid == os.getpid() and not self.unlocked:
             _unlock(descriptor)  # not by closing alone: a forked child may have the descriptor still
         os.close(descriptor)
 
@@ -128,7 +149,11 @@ class Lease:
         except FileNotFoundError:
             return None
         try:
-            if _lock(descriptor, path, shared=True):
+            try:
+                free = _lock(descriptor, path, shared=True)
+            except NoLocksError:
+                return _alive(_holder(os.read(descriptor, _TEXT_BYTES_MAX)))
+            if free:
                 _unlock(descriptor)
                 return None
             return _holder(os.read(descriptor, _TEXT_BYTES_MAX))
@@ -147,6 +172,56 @@ class Lease:
             os.write(self._descriptor, text.encode())
         except OSError:
             return  # a full disk: the text is only for people, the lock holds without it
+
+
+class StoppedLeader:
+    """Stands in for the lease at `path` while the process that holds it is stopped: two leaders at worst.
+
+    Two leaders are wasteful, never wrong: the cloud decides what is appended.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.holder: Holder | None = None
+
+    def acquire(self) -> bool:
+        """Whether a process of this machine holds the lease now and is stopped. Never raises."""
+        try:
+            self.holder = Lease.holder(self.path)
+        except SidecarError:
+            self.holder = None
+        return self.holds()
+
+    def holds(self) -> bool:
+        """Whether that process is stopped still."""
+        return self.holder is not None and self.holder.is_here and is_stopped(self.holder.pid or 0)
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+    def abandon(self) -> None:
+        """Nothing is held."""
+
+
+class NoLocksError(Exception):
+    """The disk knows no such locks. Stays within this module."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _alive(holder: Holder) -> Holder | None:
+    """Without locks the text alone tells: its process must still be there."""
+    if not holder.is_here or holder.pid is None:
+        return None
+    try:
+        os.kill(holder.pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass  # there, and another user's
+    return replace(holder, unlocked=True)
 
 
 def _open(path: str, flags: int) -> int:
@@ -230,6 +305,8 @@ else:
         except BlockingIOError:
             return False
         except OSError as error:
+            if error.errno in _NO_LOCKS_HERE:
+                raise NoLocksError(error) from error
             raise _unusable(path, error) from error
         return True
 

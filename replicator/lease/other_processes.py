@@ -1,7 +1,7 @@
-"""Who keeps the writers' lock of a log. For people: the answer is old when it comes, and decides nothing.
+"""What the system tells of other processes: who keeps the writers' lock of a log, and who is stopped.
 
 A writer holds the lock for one write. A process that is stopped within it keeps it until it goes on or ends; others
-append without it after `appending.LOCK_WAIT_S`.
+append without it after `log.appending.LOCK_WAIT_S`. An answer is old when it comes.
 """
 
 from __future__ import annotations
