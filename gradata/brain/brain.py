@@ -81,7 +81,11 @@ class Brain:
         self._ulids = events.Ulids()
         self._writer = LogWriter(self._directory.log, ports.disk)
         self._recent = RecentCorrections()
-        self._projection = Projection(self._directory.db, self._directory.log, brain_id=self.identity.brain_id)
+        self._projection = Projection(
+            self._projection_path,
+            self._directory.log,
+            brain_id=self.identity.brain_id,
+        )
         self._session: int | None = None
         self._closed = False
         self._link = Link(
@@ -215,8 +219,8 @@ class Brain:
 
     @property
     def db_path(self) -> Path:
-        """system.db."""
-        return Path(self._directory.db)
+        """The projection: system.db, or a file below ~/.gradata where the SDK encrypts that."""
+        return Path(self._projection_path())
 
     @property
     def log_path(self) -> str:
@@ -282,6 +286,9 @@ class Brain:
         return f"Brain({self._directory.path!r})"
 
     # ------------------------------------------------------------ in between
+
+    def _projection_path(self) -> str:
+        return directory.projection_path(self._directory, self.settings.home)
 
     def _event(self, event_type: str, source: str, said: object, tags: list[str], session: int | None) -> events.Event:
         wanted = correction_event.checked_session(session)

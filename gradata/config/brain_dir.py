@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 LOG_NAME = "events.jsonl"
 DB_NAME = "system.db"
+ENCRYPTED_NAME = "system.db.enc"
+"""What the SDK keeps of an encrypted brain while it is closed. Beside it a plain system.db would be taken for the newer
+one, and encrypted in its place."""
+PROJECTIONS_NAME = "projections"
 BRAIN_ID_NAME = ".tenant_id"
 DEVICE_ID_NAME = ".device_id"
 ID_CHARACTERS_MAX = 128
@@ -35,8 +39,23 @@ class Directory:
 
     @property
     def db(self) -> str:
-        """The projection."""
+        """The SDK's database, which is the projection unless it is encrypted (`projection_path`)."""
         return os.path.join(self.path, DB_NAME)
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the SDK encrypts this brain's database."""
+        return os.path.lexists(os.path.join(self.path, ENCRYPTED_NAME))
+
+
+def projection_path(directory: Directory, home: str) -> str:
+    """Where the projection is now: system.db, or below the user's own directory for a brain that the SDK encrypts."""
+    if not directory.encrypted:
+        return directory.db
+    import hashlib  # here: a hook, which has no projection, does not load it
+
+    name = hashlib.sha256(os.fsencode(os.path.realpath(directory.path))).hexdigest()[:32]
+    return os.path.join(home, ".gradata", PROJECTIONS_NAME, f"{name}.db")
 
 
 def create(path: str) -> Directory:

@@ -80,16 +80,17 @@ def last_event(facts: Facts, here: Local) -> Finding:
 def projection(facts: Facts, _: Local) -> Finding:
     """How far system.db is behind the log."""
     found = facts.projection
+    where = "" if found.elsewhere is None else f"; the SDK encrypts system.db, so it is {found.elsewhere}"
     if found.trouble is not None:
-        return Finding("projection", "error", f"{found.trouble}; the log is whole, and this is rebuilt from it")
+        return Finding("projection", "error", f"{found.trouble}; the log is whole, and this is rebuilt from it{where}")
     if found.behind_bytes is None:
-        what = "system.db was made by an older version" if found.exists else "there is no system.db yet"
-        return Finding("projection", "skip", f"{what}; it is filled when the brain is opened")
+        what = "system.db was made by an older version" if found.exists else "there is no projection yet"
+        return Finding("projection", "skip", f"{what}; it is filled when the brain is opened{where}")
     if found.behind_bytes:
         count = f"{found.behind_records:,}" if found.exact else f"at least {found.behind_records:,}"
         said = f"behind by {count} records ({found.behind_bytes:,} bytes); the next opening brings them"
-        return Finding("projection", "ok", said)
-    return Finding("projection", "ok", "as far as the log")
+        return Finding("projection", "ok", said + where)
+    return Finding("projection", "ok", "as far as the log" + where)
 
 
 def sidecar(facts: Facts, here: Local) -> Finding:

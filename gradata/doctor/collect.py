@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import replace
 from urllib.parse import quote
 
-from gradata.config.brain_dir import BRAIN_ID_NAME, LOG_NAME, Directory
+from gradata.config.brain_dir import BRAIN_ID_NAME, LOG_NAME, Directory, projection_path
 from gradata.config.settings import KEY_VARIABLE, Settings, consent, stale_token
 from gradata.doctor import DiskFact, EventsFact, Facts, KeyFact, ProjectionFact, RecordsFact, Thresholds
 from gradata.hints import hint_of
@@ -120,7 +120,7 @@ def _local_facts(settings: Settings, environ: Mapping[str, str]) -> Facts:
 
     return replace(
         facts,
-        projection=_projection(place, here.log_bytes),
+        projection=_projection(place, settings.home, here.log_bytes),
         records=_records(place.log),
         log_lock=lock_holder(place.log),
         leader_stopped=_leader_stopped(here),
@@ -168,21 +168,27 @@ def _key(settings: Settings, environ: Mapping[str, str]) -> KeyFact:
     return KeyFact(source, None, conflict, stale)
 
 
-def _projection(place: Directory, log_bytes: int) -> ProjectionFact:
+def _projection(place: Directory, home: str, log_bytes: int) -> ProjectionFact:
+    path = projection_path(place, home)
+    found = _projection_at(path, place.log, log_bytes)
+    return found if path == place.db else replace(found, elsewhere=path)
+
+
+def _projection_at(path: str, log: str, log_bytes: int) -> ProjectionFact:
     """Read in one go and let go at once: an encrypted brain deletes this file when it is closed."""
-    if not os.path.exists(place.db):
+    if not os.path.exists(path):
         return ProjectionFact()
     try:
-        with closing(sqlite3.connect(f"file:{quote(place.db)}?mode=ro", uri=True, timeout=0.1)) as connection:
+        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=0.1)) as connection:
             known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'gradata_projection'").fetchone()
             if known is None:
                 return ProjectionFact(None, exists=True)
             row = connection.execute("SELECT offset FROM gradata_projection WHERE id = 1").fetchone()
     except sqlite3.Error as error:
-        return ProjectionFact(trouble=f"system.db cannot be read: {error}", exists=True)
+        return ProjectionFact(trouble=f"{os.path.basename(path)} cannot be read: {error}", exists=True)
     offset = row[0] if row is not None else 0
     try:
-        behind = state.backlog(place.log, offset, log_bytes, COUNT_BYTES_MAX)
+        behind = state.backlog(log, offset, log_bytes, COUNT_BYTES_MAX)
     except LogError:
         return ProjectionFact(max(0, log_bytes - offset), exists=True, exact=False)  # why is said by the log's check
     return ProjectionFact(max(0, log_bytes - offset), True, None, behind.records, behind.exact)

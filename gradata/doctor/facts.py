@@ -50,7 +50,8 @@ class KeyFact:
 class ProjectionFact:
     """How far system.db is behind the log, in bytes and records (at least so many, unless `exact`).
 
-    `behind_bytes` None: it has no cursor yet. `trouble`: it cannot be read.
+    `behind_bytes` None: it has no cursor yet. `trouble`: it cannot be read. `elsewhere`: its path, where the SDK
+    encrypts system.db.
     """
 
     behind_bytes: int | None = None
@@ -58,6 +59,7 @@ class ProjectionFact:
     trouble: str | None = None
     behind_records: int = 0
     exact: bool = True
+    elsewhere: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.log = path / "events.jsonl"
         self.db = path / "system.db"
-        self.projection = Projection(str(self.db), str(self.log), brain_id=BRAIN)
+        self.projection = Projection(lambda: str(self.db), str(self.log), brain_id=BRAIN)
 
     def append(self, *records: bytes) -> None:
         with self.log.open("ab") as log:
@@ -273,7 +273,7 @@ def test_f56_the_database_is_private(folder: Folder) -> None:
 
 def test_threads_and_a_second_projection_bring_each_event_once(folder: Folder) -> None:
     """Four threads and another process's projection of the same log, all catching up, do not double or lose any."""
-    other = Projection(str(folder.db), str(folder.log), brain_id=BRAIN)
+    other = Projection(lambda: str(folder.db), str(folder.log), brain_id=BRAIN)
     folder.append(*(row(n, event_id=None if n % 3 else f"{n:026d}") for n in range(900)))
     workers = [threading.Thread(target=each.catch_up) for each in (folder.projection, other) * 2]
     for worker in workers:

@@ -56,11 +56,13 @@ class Place:
 class Projection:
     """The projection of one brain's log. Thread-safe; each process gets a connection of its own, kept open.
 
+    `db_path` is asked before each use: the SDK may begin to encrypt the brain, and then the place is another one.
+
     Every method raises ProjectionError when system.db cannot be used now, and then has changed nothing.
     """
 
     def __init__(
-        self, db_path: str, log_path: str, *, brain_id: str, clock: Callable[[], float] = time.monotonic
+        self, db_path: Callable[[], str], log_path: str, *, brain_id: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._db_path = db_path
         self._log_path = log_path
@@ -192,14 +194,13 @@ class Projection:
         """This process's connection, under its lock; what fails in its use comes out as ProjectionError."""
         own = self._process.own()
         with own.lock:
+            path = self._db_path()
             try:
-                yield own.to(self._db_path)
+                yield own.to(path)
             except sqlite3.Error as error:
                 if not isinstance(error, sqlite3.OperationalError):
                     own.close()
-                raise ProjectionError(
-                    f"{self._db_path} cannot be used: {error}", hint=_mend(self._db_path, error)
-                ) from error
+                raise ProjectionError(f"{path} cannot be used: {error}", hint=_mend(path, error)) from error
             except (OSError, LogError) as error:
                 raise ProjectionError(
                     f"the log could not be projected: {error}", hint=f"check {self._log_path}; run: gradata doctor"
@@ -220,6 +221,7 @@ class _Open:
         if self._connection is not None and _identity(path) != self._file:
             self.close()
         if self._connection is None:
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             _create_private(path)
             connection = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=64
