@@ -30,6 +30,7 @@ from gradata.cli import (
     redact,
     replicate,
     restore,
+    sdk_verbs,
     serve,
     service,
     status,
@@ -69,6 +70,9 @@ def build_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Prints every expected error; anything that leaves is a bug."""
     terminal = Terminal()
+    if (told := sdk_verbs.gone(sys.argv[1:] if argv is None else argv)) is not None:
+        terminal.fail(*told)
+        return USAGE
     try:
         chosen = build_parser().parse_args(argv)
         return int(chosen.run(chosen, terminal))

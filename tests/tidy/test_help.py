@@ -30,7 +30,7 @@ IDS = [name for name, _, _ in ALL]
 LEAVES = [(name, parser) for name, parser, _ in ALL if not any(other.startswith(f"{name} ") for other in IDS)]
 
 
-NOT_COMMANDS = {"__init__", "commands", "completion_scripts", "service_units", "terminal"}
+NOT_COMMANDS = {"__init__", "__main__", "commands", "completion_scripts", "sdk_verbs", "service_units", "terminal"}
 
 
 def test_every_module_of_the_command_line_is_a_command() -> None:
