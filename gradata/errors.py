@@ -1,15 +1,15 @@
-"""The exceptions of gradata, each with a hint: what a person can run or change to mend it.
+"""The exceptions of gradata, each with a hint: what a person can run or change.
 
     ReplicatorError (replicator.errors)
     └── GradataError
         ├── BrainNotFoundError     no brain at this path; nothing was created
-        ├── BrainDirectoryError    the directory is there, but cannot be used as a brain
+        ├── BrainDirectoryError    the directory exists, but cannot be used as a brain
         ├── EventError             an event that cannot be written as one line of JSON; nothing was written
-        ├── CloudAnswerError       a cloud did not answer what was asked
-        └── ProjectionError        system.db cannot be read; the log is whole, and the projection can be rebuilt
+        ├── CloudAnswerError       a cloud did not answer, or not what was asked
+        └── ProjectionError        system.db cannot be read; the log is intact, and the projection can be rebuilt
 
-What the log itself refuses comes as `replicator.errors.LogError` and those below it; a wrong argument of
-`correct` is a ValueError, as it always was.
+Errors of the log itself are `replicator.errors.LogError` and its subclasses. A wrong argument of `correct` is a
+ValueError.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from replicator.errors import ReplicatorError
 
 
 class GradataError(ReplicatorError):
-    """Base of all errors that gradata raises on purpose."""
+    """Base class of the errors of gradata."""
 
 
 class BrainNotFoundError(GradataError):
@@ -30,12 +30,12 @@ class BrainDirectoryError(GradataError):
 
 
 class EventError(GradataError, ValueError):
-    """The event cannot become one line of JSON. Neither the log nor the projection holds any of it."""
+    """The event cannot be written as one line of JSON. Neither the log nor the projection contains any of it."""
 
 
 class CloudAnswerError(GradataError):
-    """The cloud does not answer, or not what was asked. Nothing was changed."""
+    """The cloud does not answer, or not with what was asked. Nothing was changed."""
 
 
 class ProjectionError(GradataError):
-    """system.db cannot be used now. Nothing is lost: it holds only what the log says."""
+    """system.db cannot be used now. Nothing is lost: it contains only what is in the log."""

@@ -1,8 +1,9 @@
-"""The command line: `gradata COMMAND …`. One module a command; this one finds it, and says how it ended.
+"""The command line: `gradata COMMAND …`, one module per command. This module finds the command and maps errors to exit
+codes.
 
-Exit codes: 0 fine; 1 a problem was found, or the world was in the way; 2 wrong usage: what was asked for cannot be,
-and nothing was attempted; 128 + N ended by signal N. Every error ends as `error: …` and, where there is one,
-`hint: …` on stderr. A command module imports what it needs when it runs, so that `gradata --help` is quick.
+Exit codes: 0 success; 1 a problem was found, or something external failed; 2 wrong usage, nothing was attempted; 128 +
+N ended by signal N. Every error ends with `error: …` and, if there is one, `hint: …` on stderr. A command module
+imports what it needs when it runs, so that `gradata --help` is fast.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ COMMANDS = (
     init, install, uninstall, correct, replicate, status, verify, restore, cursor, dead_letters, doctor, config, redact,
     fleet, service, serve, store, keys, brains, hook, demo, torture, completion,
 )  # fmt: skip
-"""In the order of `gradata --help`: as a person meets them."""
+"""In the order of `gradata --help`."""
 
 __all__ = ["COMMANDS", "build_parser", "main"]
 
@@ -57,8 +58,8 @@ def build_parser() -> Parser:
     """The parser of the whole command line."""
     parser = Parser(
         prog="gradata",
-        description="Every correction is on this machine's disk first, and in the cloud soon after, proven.",
-        epilog="Each command explains itself: gradata COMMAND --help",
+        description="Record corrections durably on this machine and replicate them to the cloud, with proof.",
+        epilog="Help for one command: gradata COMMAND --help",
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
@@ -68,7 +69,7 @@ def build_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code. Prints every expected error; anything that leaves is a bug."""
+    """Run one command and return its exit code. Prints every expected error; any other exception is a bug."""
     terminal = Terminal()
     if (told := sdk_verbs.gone(sys.argv[1:] if argv is None else argv)) is not None:
         terminal.fail(*told)
@@ -93,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Version(argparse.Action):
-    """Looks the version up only when it is asked for: the look-up reads the installed packages' files."""
+    """Looks up the version only when asked: that reads the metadata of installed packages."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:  # noqa: A002
         super().__init__(option_strings, dest, nargs=0, help=help)

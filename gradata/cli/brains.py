@@ -1,4 +1,4 @@
-"""`gradata brains list|delete|readmit|erase|retain`: what a cloud keeps, and what is taken away from it on purpose."""
+"""`gradata brains list|delete|readmit|erase|retain`: deletion, erasure and retention at a cloud."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gradata.cloud.store.port import Store
 
 NAME = "brains"
-HELP = "list a cloud's brains; delete one, erase a record, set how long bytes are kept"
+HELP = "list a cloud's brains; delete one, erase a record, set a retention period"
 Part = Literal["list", "delete", "readmit", "erase", "retain"]
 
 
@@ -42,29 +42,31 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="The brains of a cloud, in its store. What is taken away here does not come back by itself: a"
-        " client that sends it again is told, or acknowledged, and nothing of it is kept.",
+        description="The brains of a cloud, in its store. What is deleted here does not come back by a resend: the "
+        "client is told, or its records are acknowledged and not stored.",
     )
     parts = parser.add_subparsers(metavar="PART", required=True, parser_class=type(parser))
-    _part(parts, "list", "list the brains, deleted ones included")
-    delete = _part(parts, "delete", "delete a brain: its clients are answered 410 and stop")
+    _part(parts, "list", "list the brains, including deleted ones")
+    delete = _part(parts, "delete", "delete a brain; its clients get 410 and stop")
     _brain(delete)
     add_order(delete)
-    readmit = _part(parts, "readmit", "forget that a brain was deleted, so that its client may send it again")
+    readmit = _part(parts, "readmit", "readmit a deleted brain, so that its client may send it again")
     _brain(readmit)
     add_order(readmit)
-    erase = _part(parts, "erase", "take the bytes of one record away, from every place that holds them")
+    erase = _part(parts, "erase", "erase the bytes of one record wherever they are stored")
     _brain(erase)
     what = erase.add_mutually_exclusive_group(required=True)
-    what.add_argument("--event", metavar="ID", help="the event_id")
-    what.add_argument("--log", metavar="ID", help="the log_id; with --record, for what is no event")
-    erase.add_argument("--record", type=int, metavar="N", help="the record's number in the log, from 0")
+    what.add_argument("--event", metavar="ID", help="event_id of the record")
+    what.add_argument("--log", metavar="ID", help="log_id, together with --record, for a record that is no event")
+    erase.add_argument("--record", type=int, metavar="N", help="number of the record in the log, from 0")
     add_order(erase)
-    retain = _part(parts, "retain", "set how long a brain's bytes are kept after they were stored")
+    retain = _part(parts, "retain", "set how long a brain's records are kept")
     _brain(retain)
     time = retain.add_mutually_exclusive_group(required=True)
-    time.add_argument("--days", type=int, metavar="N", help="older bytes are taken away now, and from now on")
-    time.add_argument("--for-ever", action="store_true", help="take nothing away any more")
+    time.add_argument(
+        "--days", type=int, metavar="N", help="erase records first stored more than N days ago, now and from now on"
+    )
+    time.add_argument("--for-ever", action="store_true", help="no retention limit")
     add_order(retain)
 
 
@@ -82,7 +84,7 @@ def _part(parts: Subparsers, name: str, what: str) -> Parser:
 
 
 def _brain(part: Parser) -> None:
-    part.add_argument("brain", metavar="BRAIN", help="the brain's id, as `list` shows it")
+    part.add_argument("brain", metavar="BRAIN", help="brain id, as shown by `list`")
 
 
 def _run(chosen: argparse.Namespace, terminal: Terminal) -> int:
@@ -118,7 +120,7 @@ def run(options: Options, terminal: Terminal) -> int:
 
 
 def _check(options: Options, url: str) -> None:
-    """What cannot be, before a store is opened: opening one that is not there would make it."""
+    """Reject invalid arguments before a store is opened: opening a missing one would create it."""
     from gradata.cloud.service.deletion import RETAIN_DAYS_MAX
 
     if (options.log is None) != (options.record is None) or (options.record or 0) < 0:
@@ -173,7 +175,7 @@ def _delete(store: Store, options: Options, terminal: Terminal) -> int:
     if not options.json:
         terminal.out(
             f"from {options.brain}, {before.events:,} events and {before.offset:,} bytes in {before.logs} logs"
-            " → to nothing: its clients are answered 410 and stop"
+            " → to deleted: its clients get 410 and stop"
         )
     removed = 0
     if not options.dry_run:
@@ -196,15 +198,13 @@ def _readmit(store: Store, options: Options, terminal: Terminal) -> int:
     if deletion.standing(store, workspace, options.brain).deleted_at is None:
         raise deletion.UnknownError(f"{options.brain} was not deleted", hint="gradata brains list")
     if not options.json:
-        terminal.out(f"from {options.brain} deleted → to unknown: whoever sends it, it begins anew")
+        terminal.out(f"from {options.brain} deleted → to unknown: a client that sends it starts again")
     if not options.dry_run:
         if not _confirmed(f"readmit {options.brain}", options, terminal):
             return PROBLEM
         deletion.readmit(store, workspace, options.brain)
         if not options.json:
-            terminal.say(
-                "its client uploads it at its next start; a running one by: gradata cursor reset --to-offset 0"
-            )
+            terminal.say("its client sends it again at its next start, or after: gradata cursor reset --to-offset 0")
     if options.json:
         terminal.json({"brain_id": options.brain, "readmitted": not options.dry_run, "dry_run": options.dry_run})
     return FINE
@@ -219,9 +219,7 @@ def _erase(store: Store, options: Options, terminal: Terminal) -> int:
     target = _target(options)
     done = deletion.erase(store, workspace, options.brain, target, now=now_us(), dry_run=True)
     if not options.json:
-        terminal.out(
-            f"from {len(done.places)} records and {done.loose} loose ones with these bytes → to places without bytes"
-        )
+        terminal.out(f"from {len(done.places)} records and {done.loose} loose events with these bytes → to tombstones")
     if not options.dry_run:
         if not _confirmed("erase them for good", options, terminal):
             return PROBLEM

@@ -1,7 +1,6 @@
-"""What all commands share: how they are parsed, which brain they mean, and what their exit codes are.
+"""Shared by all commands: parser, brain and endpoint options, exit codes.
 
-Nothing heavy is imported here. Partners: the command modules, which call these functions; `config.settings`, which
-alone reads the environment.
+Imports nothing heavy. Only `config.settings` reads the environment.
 """
 
 from __future__ import annotations
@@ -21,14 +20,16 @@ FINE, PROBLEM, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, whose errors end as all of ours do. No abbreviations: an option added later must not change them."""
+    """argparse with our error format. No abbreviations: a new option must not change the meaning of an old command
+    line.
+    """
 
     def __init__(self, **settings: object) -> None:
         settings.setdefault("allow_abbrev", False)
         super().__init__(**settings)  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
-        """Wrong usage."""
+        """Print the error with a hint and exit 2."""
         from gradata.cli.terminal import Terminal
 
         Terminal().fail(message, f"{self.prog} --help")
@@ -43,7 +44,7 @@ else:
 
 
 def exit_code(error: ReplicatorError) -> int:
-    """2 where the request itself cannot be; 1 where the world was in the way."""
+    """2 if the request itself is invalid, 1 if something external failed."""
     from gradata.errors import BrainNotFoundError
 
     return USAGE if isinstance(error, ConfigurationError | CursorError | BrainNotFoundError) else PROBLEM
@@ -54,26 +55,28 @@ def add_brain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--brain",
         metavar="DIR",
-        help="the brain's directory (else BRAIN_DIR, GRADATA_BRAIN_DIR, GRADATA_BRAIN, ~/.gradata/brain)",
+        help="brain directory (default: BRAIN_DIR, GRADATA_BRAIN_DIR, GRADATA_BRAIN, ~/.gradata/brain)",
     )
 
 
 def add_endpoint(parser: argparse.ArgumentParser) -> None:
-    """`--endpoint URL`. There is no option for the key: a process list shows what stands on a command line."""
+    """`--endpoint URL`. There is no option for the key: command lines are visible in process lists."""
     parser.add_argument(
-        "--endpoint", metavar="URL", help="the cloud (else GRADATA_ENDPOINT, GRADATA_CLOUD_API_BASE, api.gradata.ai)"
+        "--endpoint",
+        metavar="URL",
+        help="cloud URL (default: GRADATA_ENDPOINT, GRADATA_CLOUD_API_BASE, api.gradata.ai)",
     )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
     """`--json`."""
-    parser.add_argument("--json", action="store_true", help="print the answer as one JSON object")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
 
 def add_order(parser: argparse.ArgumentParser) -> None:
-    """`--dry-run` and `--yes`, for whatever cannot be taken back."""
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
-    parser.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal")
+    """`--dry-run` and `--yes`, for destructive commands."""
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done, without doing it")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation; required without a terminal")
 
 
 def add_duration(parser: argparse.ArgumentParser, name: str, default: str, what: str) -> None:
@@ -90,9 +93,11 @@ def _seconds(text: str) -> float:
 
 
 def settled(brain: str | None, endpoint: str | None = None, *, only_recording: bool = False) -> Settings:
-    """The settings of a brain that exists; BrainNotFoundError if it does not, ConfigurationError if they are wrong.
+    """The settings of an existing brain.
 
-    `only_recording`: a file that is wrong is no reason to lose a correction; the brain then sends nothing, and says so.
+    BrainNotFoundError if it does not exist; ConfigurationError if the settings are invalid. With `only_recording` an
+    invalid configuration file is no error, because a correction must not be lost: the brain then sends nothing, and
+    says so.
     """
     from gradata.config.settings import Settings, checked
     from gradata.errors import BrainNotFoundError
@@ -109,7 +114,7 @@ def settled(brain: str | None, endpoint: str | None = None, *, only_recording: b
 
 @contextmanager
 def needs_server() -> Iterator[None]:
-    """Around the imports of the cloud: a missing extra is a matter of one command, not a traceback."""
+    """Wraps imports of the cloud: a missing extra is a ConfigurationError, not a traceback."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
 
 NAME = "completion"
-HELP = "print the completions for bash, zsh or fish"
+HELP = "print shell completions for bash, zsh or fish"
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -29,12 +29,12 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Print a script that lets a shell complete commands, options and directories. It is made from the"
-        " commands themselves; load it again after an upgrade.",
-        epilog="bash: source <(gradata completion bash). zsh, behind compinit: source <(gradata completion zsh). fish:"
-        " gradata completion fish | source. Exit codes: 0 fine, 2 wrong usage.",
+        description="Print a script that completes commands, options and directories in a shell. It is generated from"
+        " the commands: load it again after an upgrade.",
+        epilog="bash: source <(gradata completion bash). zsh, after compinit: source <(gradata completion zsh). "
+        "fish: gradata completion fish | source. Exit codes: 0 fine, 2 wrong usage.",
     )
-    parser.add_argument("shell", choices=SHELLS, help="which shell")
+    parser.add_argument("shell", choices=SHELLS, help="shell")
     add_json(parser)
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 

@@ -1,7 +1,7 @@
-"""Completions for shells, made from the command line's own parser, so that they never say what it does not take.
+"""Shell completions, generated from the command line's parser, so that they always match it.
 
-Pure: a parser in, a script's text out. Each script finds which command is meant from the words so far, then offers
-its commands, options and choices; directories and files where an option takes one.
+Pure: a parser in, the text of a script out. Each script finds the command from the words so far, then offers its
+commands, options and choices, and directories or files where an option takes one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _METAVARS: dict[str, Takes] = {"DIR": "directory", "FILE": "file", "PATH": "file
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One word that may come: a command, an option or a choice. `takes` is what must follow it."""
+    """One possible word: a command, an option or a choice. `takes` is the kind of value that must follow."""
 
     word: str
     help: str
@@ -28,7 +28,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One command, by the words that lead to it, and what may follow."""
+    """One command, identified by the words that lead to it, and what may follow."""
 
     path: tuple[str, ...]
     offers: tuple[Offer, ...]

@@ -1,4 +1,4 @@
-"""`gradata config`: every setting, and who says so."""
+"""`gradata config`: show every setting and its origin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
 
 NAME = "config"
-HELP = "show every setting, and where it comes from"
+HELP = "show every setting and its origin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Show every setting with its origin: an argument, a variable, a config file, or the default. Of the"
-        " key only where it is from. Changes nothing.",
-        epilog="Files: ~/.gradata/config.toml, and config.toml in the brain's directory, which is asked first. Exit"
-        " codes: 0 fine, 2 wrong usage, or a file or variable is wrong.",
+        description="Show every setting with its origin: argument, environment variable, configuration file or "
+        "default. Of the API key only the origin is shown. Changes nothing.",
+        epilog="Files: ~/.gradata/config.toml, and config.toml in the brain's directory, which takes precedence. "
+        "Exit codes: 0 fine, 2 wrong usage, or a file or variable is invalid.",
     )
     add_brain(parser)
     add_endpoint(parser)

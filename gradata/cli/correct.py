@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
 
 NAME = "correct"
-HELP = "record that a draft became a final text"
+HELP = "record one correction: a draft and its final text"
 WAIT_S = 2.0
 
 
@@ -41,9 +41,8 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Record one correction: on return it is on this machine's disk. Then it is replicated, if"
-        " replication is on, and waited for a little; what does not arrive by then is sent later by itself. The same"
-        " content in the same session is recorded once.",
+        description="Record one correction durably on this machine. If replication is on, wait a short time for the "
+        "cloud; what is not acknowledged by then is sent later.",
         epilog="Exit codes: 0 recorded (replicated or not), 1 not recorded, 2 wrong usage.",
     )
     add_brain(parser)
@@ -51,17 +50,17 @@ def add_parser(commands: Subparsers) -> None:
     add_json(parser)
     for name in ("draft", "final"):
         source = parser.add_mutually_exclusive_group(required=True)
-        source.add_argument(f"--{name}", metavar="TEXT", help=f"the {name} text; - reads it from stdin")
-        source.add_argument(f"--{name}-file", metavar="FILE", help=f"a file that holds the {name} text; - is stdin")
-    parser.add_argument("--category", metavar="NAME", help="what kind of correction (default: found by the diff)")
-    parser.add_argument("--session", type=int, metavar="N", help="the session that it belongs to")
+        source.add_argument(f"--{name}", metavar="TEXT", help=f"{name} text; - is stdin")
+        source.add_argument(f"--{name}-file", metavar="FILE", help=f"file with the {name} text; - is stdin")
+    parser.add_argument("--category", metavar="NAME", help="category (default: determined from the diff)")
+    parser.add_argument("--session", type=int, metavar="N", help="session number")
     parser.add_argument("--scope", metavar="NAME", help="domain (default), one_off, universal or project")
     parser.add_argument(
         "--idempotency-key", metavar="TEXT", help="what names this correction, instead of its content in its session"
     )
-    parser.add_argument("--dry-run", action="store_true", help="analyse, and record nothing")
+    parser.add_argument("--dry-run", action="store_true", help="analyse without recording")
     parser.add_argument(
-        "--wait", type=float, default=WAIT_S, metavar="S", help=f"wait for the cloud at most S seconds ({WAIT_S:g})"
+        "--wait", type=float, default=WAIT_S, metavar="S", help=f"wait at most S seconds for the cloud ({WAIT_S:g})"
     )
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
@@ -78,7 +77,9 @@ def run(options: Options, terminal: Terminal) -> int:
     from gradata.brain.brain import Brain
 
     if "-" in (options.draft, options.draft_file) and "-" in (options.final, options.final_file):
-        raise ConfigurationError("only one of the two texts can come from stdin", hint="put the other one into a file")
+        raise ConfigurationError(
+            "only one of the two texts can be read from stdin", hint="put the other one into a file"
+        )
     draft = _text(options.draft, options.draft_file, terminal)
     final = _text(options.final, options.final_file, terminal)
     settings = settled(options.brain, options.endpoint, only_recording=True)
@@ -140,6 +141,6 @@ def _show(options: Options, event: dict[str, Any], remaining_bytes: int | None, 
     if remaining_bytes is None:
         terminal.say("it stays on this machine; see: gradata doctor")
     elif remaining_bytes:
-        terminal.say(f"{remaining_bytes:,} bytes wait for the cloud; they are sent by themselves")
+        terminal.say(f"{remaining_bytes:,} bytes wait for the cloud; they are sent later automatically")
     else:
         terminal.say("the cloud has it")

@@ -1,4 +1,4 @@
-"""`gradata cursor show|reset`: where replication stands, and how to go back and send again."""
+"""`gradata cursor show|reset`: show the cursor, or move it back to resend records."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from replicator.recovery import ResetPlan
 
 NAME = "cursor"
-HELP = "show the cursor, or reset it to send records again"
+HELP = "show the cursor, or move it back to resend records"
 DONE_S = 5.0
-"""How long a live leader is given to carry an order out before the command returns."""
+"""How long to wait for a live leader to carry out the order, in seconds."""
 POLL_S = 0.05
 
 
@@ -47,7 +47,9 @@ class Reset:
 
 def add_parser(commands: Subparsers) -> None:
     """Declare the command and its two parts."""
-    parser = commands.add_parser(NAME, help=HELP, description="The place in the log up to which the cloud has all.")
+    parser = commands.add_parser(
+        NAME, help=HELP, description="The cursor: the position up to which the cloud has acknowledged the log."
+    )
     parts = parser.add_subparsers(metavar="PART", required=True, parser_class=type(parser))
     show = parts.add_parser("show", help="print the cursor", description="Print the cursor; changes nothing.")
     add_brain(show)
@@ -55,19 +57,19 @@ def add_parser(commands: Subparsers) -> None:
     show.set_defaults(run=lambda chosen, terminal: run_show(Show(chosen.brain, chosen.json), terminal))
     reset = parts.add_parser(
         "reset",
-        help="go back, and send again from there",
-        description="Order that the log is sent again from an earlier place. Always safe: nothing is lost or stored"
-        " twice. A live replicator carries it out at once, else the next one does. It also confirms a cloud that"
-        " replication is held for.",
-        epilog="Exit codes: 0 ordered, 1 not possible now or not confirmed, 2 no start of a record is there.",
+        help="move the cursor back and resend from there",
+        description="Order a resend from an earlier position. Always safe: nothing is lost or stored twice. A live "
+        "replicator carries the order out at once, otherwise the next one does. This also confirms a new "
+        "endpoint that replication is held for.",
+        epilog="Exit codes: 0 ordered, 1 not possible now or not confirmed, 2 no record begins there.",
     )
     add_brain(reset)
     add_json(reset)
     place = reset.add_mutually_exclusive_group(required=True)
     place.add_argument(
-        "--to-offset", "--to", type=int, metavar="N", help="the offset of a record's start; 0 is all of the log"
+        "--to-offset", "--to", type=int, metavar="N", help="offset of the start of a record; 0 is the start of the log"
     )
-    place.add_argument("--to-cloud", action="store_true", help="where the cloud stands; it is asked")
+    place.add_argument("--to-cloud", action="store_true", help="the cloud's position")
     place.add_argument("--to-event", metavar="ID", help="the first record of this event")
     add_order(reset)
     reset.set_defaults(run=lambda chosen, terminal: run_reset(_reset(chosen), terminal))
@@ -80,7 +82,7 @@ def _reset(chosen: argparse.Namespace) -> Reset:
 
 
 def run_show(options: Show, terminal: Terminal) -> int:
-    """Print where replication stands durably."""
+    """Print the durable cursor."""
     from gradata.config import brain_dir
     from replicator import recovery
 
@@ -94,7 +96,7 @@ def run_show(options: Show, terminal: Terminal) -> int:
     if options.json:
         terminal.json(answer)
     elif answer["cursor"] is None:
-        terminal.out("there is no cursor yet; replication begins one, from the cloud's word")
+        terminal.out("there is no cursor yet; replication creates one from the cloud's head")
     else:
         terminal.facts([*answer.pop("cursor").items(), *answer.items()])
     return FINE
@@ -113,7 +115,7 @@ def cursor_json(cursor: Cursor) -> dict[str, object]:
 
 
 def run_reset(options: Reset, terminal: Terminal) -> int:
-    """Say from where to where, ask, and leave the order."""
+    """Show from where to where, ask for confirmation, and leave the order in the sidecar."""
     from gradata.config import brain_dir
     from replicator import recovery
 
@@ -129,7 +131,7 @@ def run_reset(options: Reset, terminal: Terminal) -> int:
         terminal.out(_in_words(plan, has))
     order, done = None, False
     if not options.dry_run:
-        if not terminal.confirm("go back and send again", yes=options.yes):
+        if not terminal.confirm("move the cursor back and resend", yes=options.yes):
             terminal.fail("not confirmed: nothing was changed")
             return PROBLEM
         order = recovery.order_reset(log, plan, confirmed=True)
@@ -137,30 +139,30 @@ def run_reset(options: Reset, terminal: Terminal) -> int:
     if options.json:
         terminal.json(_json(plan, order, done, has))
     elif order is not None:
-        terminal.say("done" if done else "ordered; who replicates next carries it out: gradata replicate")
+        terminal.say("done" if done else "ordered; the next replicator carries it out: gradata replicate")
     return FINE
 
 
 def _cloud(settings: Settings, place: Directory) -> CloudSide:
-    """What the cloud says of this log, within two seconds: it tells what of the resending will be dropped."""
+    """The cloud's head of this log, asked within two seconds: it tells how many resent records will be dropped."""
     from gradata.replicate import state
 
     return state.cloud_side(settings, place, state.local(place, count_bytes_max=0), from_file=False)
 
 
 def _cloud_size(cloud: CloudSide, log: str) -> int:
-    """Where the cloud stands in this log, but never beyond the cursor: a reset skips nothing."""
+    """The cloud's size of this log, at most the cursor's: a reset never skips records."""
     from replicator import recovery
     from replicator.errors import CloudError, CursorError
 
     if cloud.head is None:
         raise CloudError(
             f"the cloud does not say where it stands: {cloud.reason}",
-            hint="try it later, or name a place: --to-offset N",
+            hint="try again later, or give a position: --to-offset N",
         )
     if not cloud.in_step:
         raise CursorError(
-            "where the cloud stands is no place in this log: it has other records, or more",
+            "the cloud's position is not in this log: it has other records, or more",
             hint="see which: gradata verify",
         )
     here = recovery.standing(log)
@@ -172,10 +174,10 @@ def _in_words(plan: ResetPlan, cloud_has: int | None) -> str:
     if here is None:
         return f"from no cursor → to record {there.size:,}, offset {there.offset:,}"
     if cloud_has is None:
-        drops = "what the cloud has of them it drops as duplicates"
+        drops = "the cloud drops those it already has as duplicates"
     else:
         dropped = plan.dropped(cloud_has)
-        drops = f"the cloud has {dropped:,} of them and drops these as duplicates"
+        drops = f"the cloud has {dropped:,} of them and drops those as duplicates"
     return (
         f"from record {here.cursor.size:,}, offset {here.cursor.offset:,} → to record {there.size:,},"
         f" offset {there.offset:,}: {plan.again_records:,} records ({plan.again_bytes:,} bytes) are sent again; {drops}"
@@ -197,7 +199,7 @@ def _json(plan: ResetPlan, order: int | None, done: bool, cloud_has: int | None)
 
 
 def _wait(log: str, order: int) -> bool:
-    """Whether a live leader carried the order out within DONE_S; at once False if there is none."""
+    """Whether a live leader carried the order out within DONE_S seconds. False at once if there is none."""
     from replicator import recovery
     from replicator.lease import Lease, lease_path
 

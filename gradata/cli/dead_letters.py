@@ -1,4 +1,4 @@
-"""`gradata dead-letters list|retry|drop`: records that the cloud refused for good."""
+"""`gradata dead-letters list|retry|drop`: records that the cloud rejected for good."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from replicator.sidecar import KeptDeadLetter
 
 NAME = "dead-letters"
-HELP = "list records that the cloud refused, try them again, or give them up"
+HELP = "list the records that the cloud rejected, retry them, or drop them from the list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +43,25 @@ class Options:
 def add_parser(commands: Subparsers) -> None:
     """Declare the command and its three parts."""
     parser = commands.add_parser(
-        NAME, help=HELP, description="A dead letter's bytes stay in the log; only its place is at the cloud."
+        NAME,
+        help=HELP,
+        description="Records that the cloud rejected for good. Their bytes stay in the log; the cloud has their place"
+        " and hash.",
     )
     parts = parser.add_subparsers(metavar="PART", required=True, parser_class=type(parser))
-    listing = parts.add_parser("list", help="list them", description="List the dead letters; changes nothing.")
+    listing = parts.add_parser("list", help="list dead letters", description="List the dead letters; changes nothing.")
     retry = parts.add_parser(
         "retry",
         help="send some or all of them again",
-        description="Send them again, each by itself; those that the cloud now takes are dead letters no more.",
-        epilog="Exit codes: 0 all were taken, 1 some were not, 2 wrong usage.",
+        description="Resend dead letters, each on its own. Those that the cloud accepts are removed from the list.",
+        epilog="Exit codes: 0 all were accepted, 1 some were not, 2 wrong usage.",
     )
     drop = parts.add_parser(
         "drop",
-        help="give some or all of them up",
-        description="Forget that they were refused. The log keeps their bytes; the cloud keeps their empty places.",
-        epilog="Exit codes: 0 given up, 1 not confirmed, 2 wrong usage.",
+        help="drop some or all of them from the list",
+        description="Remove dead letters from the list. The log keeps their bytes; the cloud keeps their places "
+        "without bytes.",
+        epilog="Exit codes: 0 dropped, 1 not confirmed, 2 wrong usage.",
     )
     for part in (listing, retry, drop):
         add_brain(part)
@@ -65,7 +69,7 @@ def add_parser(commands: Subparsers) -> None:
     add_endpoint(retry)
     for part in (retry, drop):
         which = part.add_mutually_exclusive_group(required=True)
-        which.add_argument("ids", nargs="*", type=int, default=[], metavar="ID", help="as `list` numbers them")
+        which.add_argument("ids", nargs="*", type=int, default=[], metavar="ID", help="number shown by `list`")
         which.add_argument("--all", action="store_true", help="all of them")
     add_order(drop)
     listing.set_defaults(part="list", run=_run)

@@ -1,4 +1,4 @@
-"""`gradata demo`: the main job, end to end, on this machine."""
+"""`gradata demo`: the main scenario, end to end, on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
 
 NAME = "demo"
-HELP = "see a correction cross, survive a killed cloud, and be proven; touches nothing of yours"
+HELP = "watch a correction survive a killed cloud, end to end, in a temporary directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Run a cloud and a brain in a temporary directory, kill the cloud, go on correcting, start it"
-        " again, and compare the replica with the log byte for byte. Real processes, real output.",
-        epilog="Exit codes: 0 all is as promised, 1 something is not.",
+        description="Run a cloud and a brain in a temporary directory, kill the cloud, record more corrections, "
+        "restart it, and compare the replica with the log byte for byte. Real processes, real output.",
+        epilog="Exit codes: 0 every step did what was promised, 1 one did not.",
     )
-    parser.add_argument("--keep", action="store_true", help="keep the directory, and say how to look at it")
+    parser.add_argument("--keep", action="store_true", help="keep the directory and print how to inspect it")
     add_json(parser)
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
@@ -42,7 +42,7 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Run the demo; 1 if any expectation fails."""
+    """Run the demo. Returns 1 if a step fails."""
     with needs_server():
         from gradata.cloud import server  # noqa: F401 -- only to see that it is there
     from gradata.trials import demo

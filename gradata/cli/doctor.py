@@ -1,4 +1,4 @@
-"""`gradata doctor`: what is wrong, since when, how much waits, and what to run."""
+"""`gradata doctor`: report what is wrong, since when, how much is waiting, and what to run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gradata.doctor import Finding, Health
 
 NAME = "doctor"
-HELP = "say what is wrong, since when, how much waits, and what to run"
+HELP = "report what is wrong, since when, how much is waiting, and what to run"
 WATCH_S = 5.0
 
 
@@ -48,26 +48,23 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Examine a brain and its replication. Changes nothing; true with the replicator dead, the cloud"
-        " away or the sidecar lost.",
-        epilog="[+] ok, [-] skipped, [!] worth a look, [X] broken. Exit codes: 0 healthy or degraded (with --strict:"
-        " healthy), 1 broken (with --strict: or degraded), 2 wrong usage. A watchdog in cron: gradata doctor --quiet"
-        " --strict || …",
+        description="Check a brain and its replication. Changes nothing. Works with the replicator dead, the cloud "
+        "down or the sidecar lost.",
+        epilog="[+] ok, [-] skipped, [!] warning, [X] failure. Exit codes: 0 healthy or degraded, 1 broken (with "
+        "--strict: or degraded), 2 wrong usage. A watchdog for cron: gradata doctor --quiet --strict || …",
     )
     add_brain(parser)
     add_endpoint(parser)
     add_json(parser)
     cloud = parser.add_mutually_exclusive_group()
-    cloud.add_argument("--cloud", action="store_true", default=True, help="ask the cloud too (the default)")
+    cloud.add_argument("--cloud", action="store_true", default=True, help="ask the cloud (the default)")
     cloud.add_argument("--no-cloud", dest="cloud", action="store_false", help="do not ask the cloud")
-    parser.add_argument("--all-brains", metavar="DIR", help="examine every brain below a directory")
-    parser.add_argument("--watch", action="store_true", help="look again every few seconds, until Ctrl-C")
+    parser.add_argument("--all-brains", metavar="DIR", help="check every brain at or below DIR")
+    parser.add_argument("--watch", action="store_true", help="check again every few seconds, until Ctrl-C")
+    parser.add_argument("--quiet", action="store_true", help="print only what causes a non-zero exit code")
+    parser.add_argument("--strict", action="store_true", help="exit 1 when degraded, too")
     parser.add_argument(
-        "--quiet", action="store_true", help="print only what decides the exit code: nothing if it is 0"
-    )
-    parser.add_argument("--strict", action="store_true", help="exit 1 when degraded, too: silence is a warning")
-    parser.add_argument(
-        "--backlog-max", type=int, metavar="N", help="fail above N pending records (else backlog_records_max, 1000)"
+        "--backlog-max", type=int, metavar="N", help="fail above N pending records (default: backlog_records_max, 1000)"
     )
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
@@ -80,7 +77,7 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Print the findings; 1 if any check failed."""
+    """Print the findings. Returns 1 if a check failed."""
     if options.backlog_max is not None and options.backlog_max < 1:
         raise ConfigurationError("--backlog-max must be above 0", hint="gradata doctor --help")
     if options.all_brains is not None and options.brain is not None:
@@ -102,7 +99,9 @@ def _examine(options: Options) -> list[Examined]:
     brains: list[str | None] = [options.brain]
     if options.all_brains is not None:
         if not os.path.isdir(options.all_brains):
-            raise ConfigurationError(f"{options.all_brains} is no directory", hint="name one that holds brains")
+            raise ConfigurationError(
+                f"{options.all_brains} is no directory", hint="name a directory that contains brains"
+            )
         brains = [*collect.find_brains(options.all_brains)]
         if not brains:
             nothing = doctor.Finding("brain", "fail", f"no brain at or below {options.all_brains}; gradata init DIR")
@@ -165,7 +164,7 @@ def _show_findings(examined: Examined, terminal: Terminal, *, only_amiss: bool) 
 
 
 def _watch(options: Options, terminal: Terminal) -> int:
-    """On a terminal the same page again and again; in a pipe whenever a finding's status changes."""
+    """Refresh one page on a terminal; in a pipe, print when the status of a finding changes."""
     code, before = FINE, None
     try:
         while True:

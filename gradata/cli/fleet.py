@@ -1,4 +1,4 @@
-"""`gradata fleet`: how every brain of a cloud is; exits 1 when somebody must be looked after, for cron."""
+"""`gradata fleet`: list every brain of a cloud; exits 1 if one needs attention, for use in cron."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
 
 NAME = "fleet"
-HELP = "show every brain of a cloud, problems first"
+HELP = "list a cloud's brains, problems first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,13 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Show how every brain is that the key reaches, seen from the cloud: silence is a finding, too.",
-        epilog="States: refused, paused, silent and quiet need somebody; forked and lagging mend themselves; live."
-        " Exit codes: 0 nobody needs you, 1 somebody does or the cloud does not answer, 2 wrong usage.",
+        description="List every brain that the key can read, as seen by the cloud. A silent brain is a problem, too.",
+        epilog="States: refused, paused, silent and quiet need attention; forked and lagging recover by "
+        "themselves; live is up to date. Exit codes: 0 no alert, 1 an alert, or the cloud does not answer,"
+        " 2 wrong usage.",
     )
     add_endpoint(parser)
-    add_duration(parser, "--silent-for", "5m", "a brain that says nothing for so long is silent")
+    add_duration(parser, "--silent-for", "5m", "a brain without a heartbeat for this long is silent")
     add_json(parser)
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
@@ -44,7 +45,7 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Print the fleet; 1 if it has an alert."""
+    """Print the fleet. Returns 1 if there is an alert."""
     from gradata.config.settings import Settings
     from gradata.replicate.fleet_client import ask_fleet
 

@@ -1,4 +1,4 @@
-"""`gradata hook`: what an agent's host runs. People run it to try out what a host would see."""
+"""`gradata hook`: the programs that agents run. Can be run by hand to see their output."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ NAME = "hook"
 HELP = "what agents run: capture a person's edits, recall corrections, close a session"
 _KINDS = {
     "capture": "record what a person changed in the texts that an agent wrote",
-    "recall": "print the corrections of late as the host's context",
-    "session-close": "graduate lessons as before; replicate if write-through is switched off",
-    "mcp": "serve corrections to a host over stdin and stdout",
+    "recall": "print recent corrections as context for the agent",
+    "session-close": "run the older SDK's graduation; replicate if write-through is off",
+    "mcp": "serve corrections to an agent over stdin and stdout",
 }
-_CAPTURE = """Read a host's JSON on stdin, keep what its agent wrote, and record what a person made of it since. With
-`capture = "all"` the agent's own edits, too. What is not understood records nothing and is noted for `gradata
-doctor`."""
-_RECALL = """Print the last corrections in the host's form, as context for its model, without any decision. First
-what a person changed is recorded, as by `capture`."""
-_SESSION_CLOSE = """Run the older SDK's graduation, if `gradata install` found one, with its cloud-sync part switched
-off. Only with GRADATA_DISABLE_WRITE_THROUGH=1 is anything replicated from here."""
+_CAPTURE = (
+    "Read the agent's JSON from stdin, remember what the agent wrote, and record what a person changed in it "
+    'since. With `capture = "all"` the agent\'s own edits are recorded, too. Input that is not understood '
+    "records nothing and is reported by `gradata doctor`."
+)
+_RECALL = (
+    "Print the last corrections as context for the model, in the agent's format and without any decision. "
+    "Records a person's changes first, as `capture` does."
+)
+_SESSION_CLOSE = (
+    "Run the older SDK's graduation, if `gradata install` found one, with its cloud sync disabled. Replicates"
+    " only with GRADATA_DISABLE_WRITE_THROUGH=1."
+)
 _MCP = "A server of the Model Context Protocol with two tools: correct and recall."
 _LONG = {"capture": _CAPTURE, "recall": _RECALL, "session-close": _SESSION_CLOSE, "mcp": _MCP}
 
@@ -41,10 +47,10 @@ def add_parser(commands: Subparsers) -> None:
             kind,
             help=short,
             description=_LONG[kind],
-            epilog="Exit codes: 0 always, so that no host is stopped, but 2 for wrong usage.",
+            epilog="Exit codes: always 0, so that no agent is blocked; 2 for wrong usage.",
         )
-        inner.add_argument("--entry", metavar="ID", help="gradata:AGENT:BRAIN, as `gradata install` writes it")
-        inner.add_argument("--agent", metavar="NAME", default="unknown", help="whose hook it is (without --entry)")
+        inner.add_argument("--entry", metavar="ID", help="gradata:AGENT:BRAIN, as written by `gradata install`")
+        inner.add_argument("--agent", metavar="NAME", default="unknown", help="agent (without --entry)")
         add_brain(inner)
         add_json(inner)
         inner.set_defaults(run=run, kind=kind)

@@ -1,4 +1,4 @@
-"""`gradata init`: make a brain."""
+"""`gradata init`: create a brain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
 
 NAME = "init"
-HELP = "make a brain, unless there is one"
+HELP = "create a brain, unless there is one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Make a brain's directory with an empty log and its ids. What is there already is kept.",
-        epilog="Exit codes: 0 there is a brain now, 1 none can be made there, 2 wrong usage.",
+        description="Create a brain directory with an empty log and its ids. Existing files are kept.",
+        epilog="Exit codes: 0 the brain exists now, 1 it cannot be created there, 2 wrong usage.",
     )
-    parser.add_argument("dir", nargs="?", metavar="DIR", help="where (default: as for --brain of other commands)")
-    parser.add_argument("--brain", metavar="DIR", help="the same as DIR")
+    parser.add_argument("dir", nargs="?", metavar="DIR", help="directory (default: as for --brain of other commands)")
+    parser.add_argument("--brain", metavar="DIR", help="same as DIR")
     add_json(parser)
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
@@ -43,7 +43,7 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Make the brain, and say whether it will replicate."""
+    """Create the brain and report whether it will be replicated."""
     from gradata.config import brain_dir
     from gradata.config.settings import Settings, why_local
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
 
 NAME = "install"
-HELP = "let agents capture corrections and recall them; older cloud-sync entries are removed"
+HELP = "let agents capture and recall corrections"
 AGENT_NAMES = ("claude-code", "codex", "gemini", "cursor", "hermes", "opencode", "all")
 
 
@@ -38,17 +38,18 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Write what captures corrections and recalls them into agents' configuration files, never anything"
-        " that syncs with the cloud: the replicator does that. Older versions' entries for this brain are removed."
-        " Shown as a diff; a backup is kept beside each file; everything else in it keeps its bytes.",
-        epilog="Exit codes: 0 done, or nothing to do; 1 a file was left as it is, because it is not certain how to"
-        " change it; 2 wrong usage.",
+        description="Add hooks that capture and recall corrections to agents' configuration files. Nothing that is "
+        "installed sends data to the cloud: the replicator does. Entries of older versions for this brain"
+        " are removed. The change is shown as a diff first, a backup is kept beside each file, and all "
+        "other bytes of the file are kept.",
+        epilog="Exit codes: 0 done, or nothing to do; 1 a file was not changed, because it is not certain how to "
+        "edit it; 2 wrong usage.",
     )
-    add_arguments(parser, "which agent; all: those that are on this machine")
+    add_arguments(parser, "agent; all: every agent found on this machine")
     parser.add_argument(
         "--session-close",
         action="store_true",
-        help="also write the hook that replicates at a session's end while write-through is switched off",
+        help="also install the hook that replicates at the end of a session while write-through is off",
     )
     parser.set_defaults(run=lambda chosen, terminal: run(options_of(chosen), terminal))
 
@@ -59,13 +60,15 @@ def add_arguments(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         "--home",
         metavar="DIR",
-        help="the agent's own folder, if it is neither the usual one nor named by the environment"
-        " (what CODEX_HOME, HERMES_HOME or CLAUDE_CONFIG_DIR would name)",
+        help="the agent's configuration folder, if it is neither the default nor named by CODEX_HOME, HERMES_HOME"
+        " or CLAUDE_CONFIG_DIR",
     )
     add_brain(parser)
     add_json(parser)
-    parser.add_argument("--dry-run", action="store_true", help="show the diff, and change nothing")
-    parser.add_argument("--yes", action="store_true", help="do not ask on a terminal; elsewhere nothing is asked")
+    parser.add_argument("--dry-run", action="store_true", help="show the diff and change nothing")
+    parser.add_argument(
+        "--yes", action="store_true", help="do not ask for confirmation on a terminal; without one, nothing is asked"
+    )
 
 
 def options_of(chosen: argparse.Namespace) -> InstallOptions:
@@ -79,7 +82,7 @@ def options_of(chosen: argparse.Namespace) -> InstallOptions:
 
 
 def run(options: InstallOptions, terminal: Terminal) -> int:
-    """Show what changes, and change it."""
+    """Show the changes and apply them."""
     from gradata.agents import install
 
     brain = settled(options.brain).brain_dir
@@ -102,7 +105,7 @@ def place_of(options: InstallOptions) -> AgentPlace:
 
 
 def carry_out(options: InstallOptions, terminal: Terminal, plans: list[InstallPlan]) -> int:
-    """Show the plans, ask where a person can be asked, write, and say what came of it."""
+    """Show the plans, ask for confirmation on a terminal, write, and report the results."""
     from gradata.agents.install import write
 
     changes = [plan for plan in plans if plan.outcome.action == "changed"]
@@ -123,7 +126,7 @@ def carry_out(options: InstallOptions, terminal: Terminal, plans: list[InstallPl
 
 
 def show(outcome: InstallOutcome, terminal: Terminal) -> None:
-    """The diff, and what is to be known about it."""
+    """The diff and its notes."""
     if outcome.diff:
         terminal.out(outcome.diff.rstrip("\n").replace("\r", ""))
     for sentence in outcome.said:

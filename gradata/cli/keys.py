@@ -1,4 +1,4 @@
-"""`gradata keys create|list|rotate|revoke`: who may speak to the cloud."""
+"""`gradata keys create|list|rotate|revoke`: manage the API keys of a cloud."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gradata.cloud.store.values import Key
 
 NAME = "keys"
-HELP = "make, list, rotate and revoke the API keys of a cloud"
+HELP = "create, list, rotate and revoke the API keys of a cloud"
 SCOPES = "ingest,read"
 GRACE_HOURS = 24.0
 
@@ -43,21 +43,28 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="The keys of a cloud, in its store. A key is shown once, when it is made; the store keeps a hash.",
+        description="The API keys of a cloud, in its store. A key is shown once, when it is created; the store keeps "
+        "a hash.",
     )
     parts = parser.add_subparsers(metavar="PART", required=True, parser_class=type(parser))
-    create = _part(parts, "create", "make a key and show it, once")
-    create.add_argument("--name", required=True, help="whose it is: for people")
+    create = _part(parts, "create", "create a key and print it, once")
+    create.add_argument("--name", required=True, help="name of its owner, for people")
     create.add_argument("--scope", default=SCOPES, metavar="A,B", help=f"ingest, read, admin ({SCOPES})")
-    create.add_argument("--brain", action="append", default=[], metavar="ID", help="only for this brain's id; repeat")
-    _part(parts, "list", "list the keys, without what would make them usable")
-    rotate = _part(parts, "rotate", "make a key with the rights of an old one, which ends after a grace period")
-    rotate.add_argument("prefix", metavar="KEY", help="the old key's public part, as `list` shows it")
-    rotate.add_argument(
-        "--grace-hours", type=float, default=GRACE_HOURS, metavar="H", help=f"how long both work ({GRACE_HOURS:g})"
+    create.add_argument(
+        "--brain", action="append", default=[], metavar="ID", help="restrict the key to this brain id; may be repeated"
     )
-    revoke = _part(parts, "revoke", "make a key worthless at once")
-    revoke.add_argument("prefix", metavar="KEY", help="the key's public part, as `list` shows it")
+    _part(parts, "list", "list the keys, without their secret parts")
+    rotate = _part(parts, "rotate", "create a key with the rights of an old one, which expires after a grace period")
+    rotate.add_argument("prefix", metavar="KEY", help="public prefix of the old key, as shown by `list`")
+    rotate.add_argument(
+        "--grace-hours",
+        type=float,
+        default=GRACE_HOURS,
+        metavar="H",
+        help=f"hours until the old key expires ({GRACE_HOURS:g})",
+    )
+    revoke = _part(parts, "revoke", "revoke a key immediately")
+    revoke.add_argument("prefix", metavar="KEY", help="public prefix of the key, as shown by `list`")
     add_order(revoke)
 
 
@@ -110,7 +117,7 @@ def run(options: Options, terminal: Terminal) -> int:
 
 
 def _check(options: Options, url: str, scopes: frozenset[str]) -> None:
-    """What cannot be, before a store is opened: opening one that is not there would make it."""
+    """Reject invalid arguments before a store is opened: opening a missing one would create it."""
     if options.grace_s < 0:
         raise ConfigurationError("a grace period cannot be negative", hint="use --grace-hours 0 to end the old key now")
     if set(options.scopes) - scopes:
@@ -121,14 +128,14 @@ def _check(options: Options, url: str, scopes: frozenset[str]) -> None:
 
 
 def default_store() -> str:
-    """Where `gradata serve` keeps everything unless it is told otherwise."""
+    """The store of `gradata serve` without --store."""
     with needs_server():
         from gradata.cloud.server import DATA_DIRECTORY  # here: it brings the web framework
     return f"sqlite:{os.path.expanduser(DATA_DIRECTORY)}/cloud.db"
 
 
 def _prefix(options: Options) -> str:
-    """The public part, also of a whole key: people paste what they have."""
+    """The public prefix, also if a whole key was pasted."""
     head, _, _secret = options.prefix.partition("gk_live_")[2].partition("_")
     return f"gk_live_{head}" if head else options.prefix
 
@@ -138,7 +145,7 @@ def _show_key(key: str, options: Options, terminal: Terminal) -> int:
         terminal.json({"key": key})
     else:
         terminal.out(key)
-        terminal.say("shown once: keep it in ~/.gradata/key (mode 0600) of who uses it")
+        terminal.say("shown once: keep it in ~/.gradata/key (mode 0600) on the machine that uses it")
     return FINE
 
 
@@ -184,7 +191,7 @@ def _revoke(store: Store, options: Options, terminal: Terminal) -> int:
     prefix = _prefix(options)
     found = store.key(prefix)
     if not options.json and found is not None:
-        terminal.out(f"from {prefix} ({found.name}) working → to revoked: requests with it are refused at once")
+        terminal.out(f"from {prefix} ({found.name}) working → to revoked: requests with it are rejected at once")
     if not options.dry_run:
         if not terminal.confirm(f"revoke {prefix}", yes=options.yes):
             terminal.fail("not confirmed: nothing was changed")

@@ -1,4 +1,4 @@
-"""`gradata redact`: what redaction takes out of a text."""
+"""`gradata redact`: show what redaction removes from a text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
 
 NAME = "redact"
-HELP = "show what would be taken out of a text before it is recorded"
+HELP = "show what would be removed from a text before it is recorded"
 BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -32,19 +32,19 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Print the kind and the place of each secret that redaction takes out of a text, as it does with"
-        " every text of an event before that is written. Never prints the secret. Changes nothing.",
-        epilog="What has no form of its own, such as a password in an assignment, is not found: docs/security.md. Exit"
-        " codes: 0 nothing found, 1 something found, 2 wrong usage.",
+        description="Print kind and position of each secret that redaction removes from a text, as it does for every "
+        "text of an event before it is written. Never prints the secret. Changes nothing.",
+        epilog="Secrets without a recognisable form, such as a password in an assignment, are not found: see "
+        "docs/security.md. Exit codes: 0 nothing found, 1 something found, 2 wrong usage.",
     )
-    parser.add_argument("file", metavar="FILE", help="a text file; - is stdin")
-    parser.add_argument("--check", action="store_true", required=True, help="look, and change nothing")
+    parser.add_argument("file", metavar="FILE", help="text file; - is stdin")
+    parser.add_argument("--check", action="store_true", required=True, help="only report; required")
     add_json(parser)
     parser.set_defaults(run=lambda chosen, terminal: run(Options(chosen.file, chosen.json), terminal))
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Print what would be taken out."""
+    """Print what would be removed."""
     from gradata.brain.redaction.redaction import findings
 
     text = terminal.read() if options.file == "-" else _read(options.file)
@@ -55,7 +55,7 @@ def run(options: Options, terminal: Terminal) -> int:
     for each in found:
         terminal.out(f"{options.file}:{each['line']}:{each['column']}: {each['kind']}, {each['characters']} characters")
     if not found:
-        terminal.say("nothing would be taken out")
+        terminal.say("nothing would be removed")
     return PROBLEM if found else FINE
 
 

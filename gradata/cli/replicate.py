@@ -1,4 +1,4 @@
-"""`gradata replicate`: replicate now, in the foreground, once or for as long as it runs."""
+"""`gradata replicate`: replicate in the foreground, once or until stopped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from replicator.status import Notice
 
 NAME = "replicate"
-HELP = "replicate now: once, or as long as it runs; or send again"
+HELP = "replicate now, once or continuously; or resend from an offset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +46,28 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Replicate what waits, and end when the cloud has acknowledged all that was in the log at the"
-        " start. Where another process replicates this log already, that one does the work and this one reports."
-        " Sending again is always safe: the cloud calls duplicates what it has.",
-        epilog="Exit codes: 0 everything is acknowledged; 1 paused, unreachable, or not in time (nothing is lost);"
-        " 2 wrong usage; 130 or 143 ended by Ctrl-C or SIGTERM with records left.",
+        description="Send what is not acknowledged yet, and exit when the cloud has acknowledged everything that was "
+        "in the log at the start. If another process replicates this log, that process sends and this one"
+        " reports. Resending is always safe: the cloud drops duplicates.",
+        epilog="Exit codes: 0 everything is acknowledged; 1 paused, unreachable or timed out (nothing is lost); 2"
+        " wrong usage; 130 or 143 ended by Ctrl-C or SIGTERM with records left.",
     )
     add_brain(parser)
     add_endpoint(parser)
     add_json(parser)
     place = parser.add_mutually_exclusive_group()
-    place.add_argument("--from-offset", type=int, metavar="N", help="send again from this offset of the log on")
-    place.add_argument("--from-event", metavar="ID", help="send again from this event on")
+    place.add_argument("--from-offset", type=int, metavar="N", help="resend from this offset of the log")
+    place.add_argument("--from-event", metavar="ID", help="resend from this event")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--once", action="store_true", help="end when all is acknowledged (the default)")
-    how.add_argument("--follow", action="store_true", help="go on until a signal; silent unless something happens")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be sent, and send nothing")
-    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    how.add_argument("--once", action="store_true", help="exit when everything is acknowledged (the default)")
+    how.add_argument("--follow", action="store_true", help="run until a signal; print only notices")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
+    parser.add_argument("--quiet", action="store_true", help="print only errors")
     parser.add_argument(
-        "--timeout", type=float, metavar="S", help="give up after S seconds (else after 60 without any progress)"
+        "--timeout", type=float, metavar="S", help="give up after S seconds (default: after 60 without progress)"
     )
     parser.add_argument(
-        "--metrics", metavar="HOST:PORT", help="with --follow: serve Prometheus metrics, and /health for probes, there"
+        "--metrics", metavar="HOST:PORT", help="with --follow: serve Prometheus metrics and /health there"
     )
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
@@ -80,14 +80,14 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Replicate, and print what came of it."""
+    """Replicate and print the result."""
     from gradata.config import brain_dir
     from gradata.replicate import once
     from replicator import recovery
 
     terminal.quiet = options.quiet
     if options.metrics is not None and not options.follow:
-        raise ConfigurationError("--metrics goes with --follow", hint="gradata replicate --follow --metrics …")
+        raise ConfigurationError("--metrics requires --follow", hint="gradata replicate --follow --metrics …")
     settings = settled(options.brain, options.endpoint)
     place = brain_dir.find(settings.brain_dir)
     replicator = once.open_foreground(
@@ -153,7 +153,7 @@ def _follow(
 
 @contextmanager
 def _exported(replicator: Replicator, address: str | None, terminal: Terminal) -> Iterator[None]:
-    """Metrics of the replicator at `address`, if there is one."""
+    """Serves the replicator's metrics at `address`, if given."""
     if address is None:
         yield
         return
@@ -169,7 +169,7 @@ def _exported(replicator: Replicator, address: str | None, terminal: Terminal) -
 
 
 class _Signals:
-    """SIGINT and SIGTERM set `stop`, so that what is in flight can end; the second one ends everything at once."""
+    """SIGINT and SIGTERM set `stop`, so that the request in flight can finish; a second signal exits at once."""
 
     def __init__(self) -> None:
         from gradata.replicate.once import Stop
@@ -253,8 +253,8 @@ def _report(result: Result, received: int | None, options: Options, terminal: Te
     if result.reason == "interrupted":
         terminal.warn(f"interrupted: {waits}")
         return 128 + (received or signal.SIGINT)
-    said = f"{trouble.detail or trouble.code}" if trouble is not None else "no acknowledgement came"
-    verb = {"trouble": "replication waits for a person", "stalled": "no progress for 60 s", "deadline": "not in time"}
+    said = f"{trouble.detail or trouble.code}" if trouble is not None else "no acknowledgement arrived"
+    verb = {"trouble": "replication is paused", "stalled": "no progress for 60 s", "deadline": "not in time"}
     hint = trouble.hint if trouble is not None else "run: gradata doctor"
     terminal.fail(f"{verb[result.reason]}: {said}; {waits}", hint)
     return PROBLEM

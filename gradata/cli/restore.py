@@ -1,4 +1,4 @@
-"""`gradata restore`: bring a brain's log back from the cloud, proven; or append what only the cloud has."""
+"""`gradata restore`: restore a brain's log from the cloud, with proof; or append what only the cloud has."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from replicator.recovery.restore import Fetched
 
 NAME = "restore"
-HELP = "bring a log back from the cloud, or append what only the cloud has"
+HELP = "restore a log from the cloud, or append what only the cloud has"
 UNREACHABLE = 3
 SHOWN_MAX = 20
 
 WAS = {
     "absent": "nothing is there",
-    "behind": "the log there is the beginning of it",
-    "identical": "the log there is this very log",
-    "ahead": "the log there has all of it, and more",
-    "other": "the log there is no prefix of it",
+    "behind": "the log there is a prefix of the copy",
+    "identical": "the log there is identical",
+    "ahead": "the log there has all of it and more",
+    "other": "the log there is no prefix of the copy",
 }
 
 
@@ -45,24 +45,27 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Stream the copy of a log, go on where an interruption left it, prove it while it is written, and"
-        " put it in its place. A log that is no prefix of the copy is not replaced, unless with --force, which keeps"
-        " it under another name. Afterwards the brain opens, and replication goes on without sending anything again.",
-        epilog="Exit codes: 0 restored and proven, or nothing to do; 1 refused, not confirmed, or restored with places"
-        " that are not proven; 2 wrong usage; 3 the cloud cannot be reached (run it again: it goes on).",
+        description="Download the copy of a log, resuming after an interruption, verify it while it is written, and "
+        "move it into place. A log that is no prefix of the copy is not replaced without --force, which "
+        "keeps the old one. Afterwards replication continues without resending anything.",
+        epilog="Exit codes: 0 restored and proven, or nothing to do; 1 refused, not confirmed, or not completely "
+        "proven; 2 wrong usage; 3 the cloud cannot be reached (run it again to resume).",
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--log", metavar="ID", help="this log (see --dry-run for the brain's logs)")
+    which.add_argument("--log", metavar="ID", help="log to restore (--dry-run lists the brain's logs)")
     which.add_argument(
         "--brain",
         metavar="ID|DIR",
-        help="the largest log of this brain; a directory stands for the brain in it (else BRAIN_DIR … as everywhere)",
+        help="restore the largest log of this brain; a directory selects the brain in it (default: as for --brain"
+        " of other commands)",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", help="write it there; else it becomes the brain's log")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE (default: the brain's log)")
     parser.add_argument(
-        "--merge", action="store_true", help="append the events that only the cloud has, replace nothing"
+        "--merge", action="store_true", help="append the events that only the cloud has; replace nothing"
     )
-    parser.add_argument("--force", action="store_true", help="replace a log that is no prefix; it is kept beside")
+    parser.add_argument(
+        "--force", action="store_true", help="replace a log that is no prefix of the copy; the old one is kept"
+    )
     add_endpoint(parser)
     add_json(parser)
     add_order(parser)
@@ -77,7 +80,7 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Plan, ask where something is replaced, carry out, and print what came of it."""
+    """Plan, ask before something is replaced, restore, and print the result."""
     from gradata.recovery import restore
     from replicator.errors import CloudError
 
@@ -141,17 +144,17 @@ def _in_words(todo: Plan, done: Restored) -> list[str]:
             words.append(f"{done.merge.placeholders:,} records have no bytes at the cloud")
         return words
     if done.fetched is None:
-        words = ["nothing to do: all of it is there"]
+        words = ["nothing to do: the log has all of it"]
     else:
-        how = "proven identical" if done.fetched.proven else "restored, but not all of it is proven"
+        how = "proven identical" if done.fetched.proven else "restored, but not completely proven"
         words = [f"{how}: {head.size:,} records, {head.offset:,} bytes, root {head.root.hex()[:12]}…"]
-        words.append(f"{done.fetched.fetched_bytes:,} bytes came over the wire; the log is {plan.path}")
+        words.append(f"{done.fetched.fetched_bytes:,} bytes downloaded; the log is {plan.path}")
     if done.backup is not None:
-        words.append(f"the log that was there is kept: {done.backup}")
+        words.append(f"the previous log is kept: {done.backup}")
     if done.adopted:
-        words.append("replication goes on behind it; nothing is sent again")
+        words.append("replication continues from there; nothing is sent again")
     elif done.fetched is not None and todo.is_brain:
-        words.append("replication begins a new generation: the cloud lost rows, for which one line stands")
+        words.append("replication starts a new generation: the cloud lost rows, and one line stands for them")
     return words
 
 
@@ -161,7 +164,7 @@ def _show_unproven(fetched: Fetched, terminal: Terminal) -> None:
     for number in fetched.unproven[:SHOWN_MAX]:
         terminal.out(f"record {number:,}: NOT the bytes that were acknowledged; the cloud's copy is damaged there")
     if fetched.unproven:
-        terminal.warn("hint: a machine that still has the log can mend the copy: gradata verify --repair")
+        terminal.warn("hint: a machine that still has the log can repair the copy: gradata verify --repair")
 
 
 def _json(todo: Plan, done: Restored | None) -> dict[str, object]:

@@ -38,34 +38,39 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Run the cloud until SIGTERM or Ctrl-C. The first start makes an admin key, shows it once, and"
-        " keeps it in a file for its owner alone, beside the store.",
-        epilog="Exit codes: 0 ended by a signal, 1 the store cannot be used, 2 it cannot listen there.",
+        description="Run the cloud until SIGTERM or Ctrl-C. The first start creates an admin key, prints it once, and"
+        " keeps it beside the store in a file that only the owner can read.",
+        epilog="Exit codes: 0 ended by a signal, 1 the store cannot be used, 2 the address cannot be used.",
     )
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8787, help="the port to listen on (8787); 0: any free one")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8787, help="port to listen on (8787); 0: any free port")
     parser.add_argument(
         "--store", metavar="URL", help="sqlite:PATH or postgresql://… (default: SQLite in ~/.gradata/cloud)"
     )
     parser.add_argument(
-        "--allow-remote", action="store_true", help="listen beyond this machine, although it is plain HTTP"
+        "--allow-remote",
+        action="store_true",
+        help="allow an address other machines can reach, although this is plain HTTP",
     )
     parser.add_argument(
         "--workers",
         type=int,
         default=1,
         metavar="N",
-        help="so many processes (1); more need PostgreSQL. SIGHUP replaces them one by one, losing no request",
+        help="number of processes (1); more than one needs PostgreSQL. SIGHUP replaces them one by one without "
+        "losing a request",
     )
     parser.add_argument(
         "--alert-webhook",
         metavar="URL",
-        help="tell this https address of every brain that falls silent, pauses, captures nothing or is refused, and"
-        " when it is well again; signed with the key in webhook.key beside the admin key",
+        help="post to this https URL when a brain becomes silent, paused, quiet or refused, and when it has "
+        "recovered; signed with the key in webhook.key beside the admin key",
     )
-    add_duration(parser, "--silent-for", "5m", "a brain that says nothing for so long is silent")
-    add_duration(parser, "--quiet-for", "3d", "one that captures nothing for so long is quiet, until it has a habit")
-    parser.add_argument("--json", action="store_true", help="say where it listens as one line of JSON, on stdout")
+    add_duration(parser, "--silent-for", "5m", "a brain without a heartbeat for this long is silent")
+    add_duration(
+        parser, "--quiet-for", "3d", "a brain without new corrections for this long is quiet, until it has a history"
+    )
+    parser.add_argument("--json", action="store_true", help="print the address as one line of JSON on stdout")
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
@@ -84,7 +89,7 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Serve until told to end."""
+    """Serve until a signal."""
     with needs_server():
         from gradata.cloud import server
         from gradata.cloud.domain import thresholds

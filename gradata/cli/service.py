@@ -1,4 +1,4 @@
-"""`gradata service print`: what makes `gradata replicate --follow` a service of this machine or cluster."""
+"""`gradata service print`: print a unit that runs `gradata replicate --follow` as a service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
 
 NAME = "service"
-HELP = "print what runs `gradata replicate --follow` as a service"
+HELP = "print a unit that runs `gradata replicate --follow` as a service"
 KINDS = ("systemd", "launchd", "compose", "k8s")
 
 
@@ -32,19 +32,19 @@ class Options:
 
 def add_parser(commands: Subparsers) -> None:
     """Declare the command."""
-    parser = commands.add_parser(NAME, help=HELP, description="Files for those who start and watch services.")
+    parser = commands.add_parser(NAME, help=HELP, description="Units for service managers.")
     parts = parser.add_subparsers(metavar="PART", required=True, parser_class=type(parser))
     show = parts.add_parser(
         "print",
         help="print a unit, plist or manifest",
-        description="Print it on stdout, and on stderr where it belongs and what to run then. It holds no key: it"
+        description="Print the unit on stdout, and where to save it and what to run on stderr. It contains no key: it"
         " names the file or secret that does. Writes nothing.",
         epilog="Exit codes: 0 printed, 2 wrong usage.",
     )
-    show.add_argument("kind", choices=KINDS, help="for whom")
+    show.add_argument("kind", choices=KINDS, help="service manager")
     add_brain(show)
     add_endpoint(show)
-    show.add_argument("--metrics", metavar="HOST:PORT", help="let it serve Prometheus metrics there")
+    show.add_argument("--metrics", metavar="HOST:PORT", help="serve Prometheus metrics there")
     add_json(show)
     show.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
@@ -54,7 +54,7 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Print the service."""
+    """Print the unit."""
     from gradata.cli.service_units import Kind, Wanted, service
     from gradata.config.settings import Settings
     from gradata.replicate.metrics_exporter import parse_address

@@ -1,8 +1,8 @@
-"""The texts that make `gradata replicate --follow` a service: systemd, launchd, a container beside, Kubernetes.
+"""The units that run `gradata replicate --follow` as a service: systemd, launchd, a container, Kubernetes.
 
-Pure. No key is ever in them: each names the file, credential or secret that holds it, and a key that changes there is
-used within seconds. All end it with SIGTERM, upon which it drains shortly; what is left waits in the log.
-Partner: `gradata service print`.
+Pure. No unit contains a key: each names the file, credential or secret that holds it, and a changed key is used within
+seconds. All send SIGTERM to stop it; it then drains for a short time, and what is left waits in the log. Partner:
+`gradata service print`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ LABEL = "ai.gradata.replicate"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the service is to replicate.
+    """What the service replicates.
 
-    `program`: how gradata is started here; `metrics`: HOST:PORT or None.
+    `program`: how gradata is started on this machine; `metrics`: HOST:PORT or None.
     """
 
     brain_dir: str
@@ -39,7 +39,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`text` belongs into `path`; `commands` make it run."""
+    """`text` is to be saved at `path`; `commands` start it."""
 
     kind: Kind
     path: str
@@ -48,7 +48,7 @@ class Service:
 
 
 def service(kind: Kind, wanted: Wanted) -> Service:
-    """The service's text, where it belongs, and what to run then."""
+    """The unit's text, where to save it, and what to run then."""
     return _KINDS[kind](wanted)
 
 

@@ -1,4 +1,4 @@
-"""`gradata status`: where the log, the cursor and the cloud stand."""
+"""`gradata status`: compare the log, the cursor and the cloud."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
 
 NAME = "status"
-HELP = "show where the log, the cursor and the cloud stand"
+HELP = "compare the log, the cursor and the cloud"
 STATES = "off, starting, live, lagging, retrying, paused, held, stopped"
 
 
@@ -31,8 +31,8 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Show where replication stands, here and at the cloud. Changes nothing.",
-        epilog=f"States: {STATES}. Exit codes: 0 fine, or waiting for a cloud that is away; 1 paused, held, stopped,"
+        description="Show the state of replication on this machine and at the cloud. Changes nothing.",
+        epilog=f"States: {STATES}. Exit codes: 0 fine, or waiting for an unavailable cloud; 1 paused, held, stopped,"
         " unreadable, or not in step with the cloud; 2 wrong usage.",
     )
     add_brain(parser)
@@ -47,7 +47,7 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Print the status; 1 if a person should look."""
+    """Print the status. Returns 1 if a person should look."""
     from gradata.config import brain_dir
     from gradata.replicate import state
 

@@ -1,4 +1,4 @@
-"""`gradata store migrate`: make or upgrade the tables of a cloud's PostgreSQL store."""
+"""`gradata store migrate`: create or upgrade the schema of a PostgreSQL store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
 
 NAME = "store"
-HELP = "make or upgrade the tables of a cloud's store"
+HELP = "create or upgrade the schema of a PostgreSQL store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ def add_parser(commands: Subparsers) -> None:
     parts = parser.add_subparsers(metavar="PART", required=True, parser_class=type(parser))
     part = parts.add_parser(
         "migrate",
-        help="bring the store to the newest schema",
-        description="Bring a PostgreSQL store to the newest schema; safe to repeat, and beside running servers of the"
-        " version before. `gradata serve` does it at its start: this is for a role that may make tables when the"
-        " server's may not, and for partitions.",
-        epilog="Exit codes: 0 the schema is the newest, 1 not possible, 2 wrong usage.",
+        help="migrate the store to the latest schema",
+        description="Migrate a PostgreSQL store to the latest schema. Safe to repeat, and while servers of the "
+        "previous version are running. `gradata serve` does this at its start; use this command if the "
+        "server's role may not create tables, or for partitions.",
+        epilog="Exit codes: 0 the schema is up to date, 1 not possible, 2 wrong usage.",
     )
     part.add_argument("--store", required=True, metavar="URL", help="postgresql://…")
     part.add_argument(
@@ -43,7 +43,7 @@ def add_parser(commands: Subparsers) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="make the large tables of an empty store in N partitions, by brain: 16 cost 3 %% of the speed",
+        help="partition the large tables of an empty store by brain; 16 partitions cost 3 %% of the speed",
     )
     add_json(part)
     part.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
@@ -54,18 +54,18 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Migrate, and say from what to what."""
+    """Migrate, and print the versions before and after."""
     with needs_server():
         from gradata.cloud.store.open import is_shared
     if not is_shared(options.store):
-        raise ConfigurationError("only a PostgreSQL store is migrated", hint="SQLite: `gradata serve` does it")
+        raise ConfigurationError("only a PostgreSQL store can be migrated", hint="SQLite: `gradata serve` does it")
     with needs_server():
         from gradata.cloud.store.postgres.migrate import migrate_url
     done = migrate_url(options.store, partitions=options.partitions)
     if options.json:
         terminal.json({"from": done.before, "to": done.after})
     elif done.before == done.after:
-        terminal.out(f"the schema is the newest: {done.after}")
+        terminal.out(f"the schema is up to date: {done.after}")
     else:
         terminal.out(f"schema {done.before} -> {done.after}")
     return FINE

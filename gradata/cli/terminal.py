@@ -1,8 +1,8 @@
-"""Where a command prints: data on stdout, talk on stderr, and nothing that could take a terminal over.
+"""Output of a command: data on stdout, messages on stderr, control characters escaped.
 
-The only module that knows whether somebody is looking. Colours and progress are for people: they come from rich,
-and only if it is installed and the stream is a terminal (rich itself honours NO_COLOR and TERM=dumb); a pipe gets
-plain text and no progress. Texts come from logs and servers, so control characters are shown, never obeyed.
+The only module that checks whether there is a terminal. Colours and progress need rich and a terminal (rich honours
+NO_COLOR and TERM=dumb); a pipe gets plain text without progress. Texts come from logs and servers, so control
+characters are shown as escapes.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 PROGRESS_S = 0.1
-"""How often a line of progress may change."""
+"""Minimum interval between two updates of a progress line, in seconds."""
 _STYLES = {"ok": "green", "skip": "dim", "warn": "yellow", "missing": "yellow", "fail": "bold red", "error": "bold red"}
 
 
 def clean(text: str) -> str:
-    """The text with every control character but newline and tab as its escape: inert in a terminal."""
+    """The text with each control character except newline and tab replaced by its escape sequence."""
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _wrapped(text: str, indent: int, columns: int) -> str:
-    """The text in lines that fit behind `indent` characters; paths and commands are not torn apart."""
+    """The text wrapped to lines that fit after `indent` characters; paths and commands are not split."""
     import textwrap
 
     room = max(20, columns - indent - 1)

@@ -1,4 +1,4 @@
-"""`gradata torture`: let the sceptic see for himself, on his own machine."""
+"""`gradata torture`: inject faults into a scratch brain and cloud, and count losses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gradata.trials.torture import Found
 
 NAME = "torture"
-HELP = "kill, cut and roll back a brain and a cloud of its own, then count; touches nothing of yours"
+HELP = "inject crashes, power cuts and rollbacks into a scratch brain and cloud, then count losses"
 TERMINATED = 143
 
 
@@ -34,14 +34,15 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Run a cloud and a brain with several writers in a temporary directory, and for some minutes kill"
-        " writers, replicators and the server, bend the network, roll the cloud back, rotate keys, and, where this"
-        " machine permits it (root on Linux), fill the disk and cut its power. Then count: what was promised to a"
-        " caller, what the cloud has, what is lost, what is there twice. Ctrl-C ends it and removes everything.",
-        epilog="Exit codes: 0 nothing is lost or there twice, and both sides have the same bytes; 1 otherwise.",
+        description="Run a cloud and a brain with several writers in a temporary directory. For some minutes, kill "
+        "writers, replicators and the server, disturb the network, roll the cloud back, rotate keys, and,"
+        " where permitted (root on Linux), fill the disk and cut its power. Then count what was promised "
+        "to callers, what the cloud has, what is lost and what is stored twice. Ctrl-C ends it and "
+        "removes everything.",
+        epilog="Exit codes: 0 nothing is lost or stored twice, and both sides have the same bytes; 1 otherwise.",
     )
-    parser.add_argument("--minutes", type=_minutes, default=5.0, metavar="N", help="for how long (5)")
-    parser.add_argument("--seed", type=int, help="what to draw the acts by: as reproducible as real processes are")
+    parser.add_argument("--minutes", type=_minutes, default=5.0, metavar="N", help="duration in minutes (5)")
+    parser.add_argument("--seed", type=int, help="seed for the faults; reproducible as far as real processes are")
     add_json(parser)
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
@@ -57,7 +58,7 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Torture, count, say."""
+    """Run the campaign, count, and print the result."""
     with needs_server():
         from gradata.cloud import server  # noqa: F401 -- only to see that it is there
     from gradata.trials import torture

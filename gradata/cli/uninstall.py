@@ -1,4 +1,4 @@
-"""`gradata uninstall`: take gradata's entries out of agents' configurations."""
+"""`gradata uninstall`: remove gradata's entries from agents' configuration files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
 
 NAME = "uninstall"
-HELP = "take gradata's entries out of agents' configurations"
+HELP = "remove gradata's entries from agents' configuration files"
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -19,17 +19,17 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Take this brain's entries out of agents' configuration files: each file is then as it was before,"
-        " byte for byte. The brain and its log are not touched.",
-        epilog="Exit codes: 0 done, or nothing to do; 1 a file was left as it is, because it is not certain how to"
-        " change it; 2 wrong usage.",
+        description="Remove this brain's entries from agents' configuration files. Each file is then as it was "
+        "before, byte for byte. The brain and its log are not touched.",
+        epilog="Exit codes: 0 done, or nothing to do; 1 a file was not changed, because it is not certain how to "
+        "edit it; 2 wrong usage.",
     )
-    add_arguments(parser, "which agent, or all")
+    add_arguments(parser, "agent, or all")
     parser.set_defaults(run=lambda chosen, terminal: run(options_of(chosen), terminal))
 
 
 def run(options: InstallOptions, terminal: Terminal) -> int:
-    """Show what changes, and change it. The brain may be gone already."""
+    """Show the changes and apply them. The brain itself may no longer exist."""
     from gradata.agents import install
     from gradata.config.settings import Settings
 

@@ -1,4 +1,4 @@
-"""`gradata verify`: prove that the cloud's copy is this log, or name the records that differ; mend what it lost."""
+"""`gradata verify`: prove that the cloud's copy equals this log, or name what differs; repair what it lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from replicator.recovery.verify import Difference, ReplicaVerdict, What
 
 NAME = "verify"
-HELP = "prove that the cloud's copy is this log; mend what the cloud lost"
+HELP = "prove that the cloud's copy equals this log; repair what the cloud lost"
 DIVERGED, UNREACHABLE = 2, 3
 SHOWN_MAX = 20
 
@@ -44,19 +44,19 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         NAME,
         help=HELP,
-        description="Hash the log, have the cloud hash its copy, and compare. Where they differ, the records are named."
-        " Nothing is overwritten on either side: --repair sends what the cloud lost, and the cloud takes it only where"
-        " it has the leaf of these very bytes.",
-        epilog="Exit codes: 0 identical; 1 differences, mended or mendable; 2 diverged: a person decides (or wrong"
-        " usage); 3 the cloud cannot be reached.",
+        description="Hash the log, have the cloud hash its copy, and compare. Records that differ are named. Nothing "
+        "is overwritten on either side: --repair resends what the cloud lost, and the cloud accepts a "
+        "record only if its hash is the stored leaf.",
+        epilog="Exit codes: 0 identical; 1 differences that --repair can fix or has fixed; 2 diverged, a person "
+        "decides (or wrong usage); 3 the cloud cannot be reached.",
     )
     add_brain(parser)
     add_endpoint(parser)
     add_json(parser)
     depth = parser.add_mutually_exclusive_group()
-    depth.add_argument("--deep", action="store_true", help="have the cloud hash every stored byte again (the default)")
-    depth.add_argument("--shallow", action="store_true", help="compare roots and count rows; quicker, and no proof")
-    parser.add_argument("--repair", action="store_true", help="send the missing and damaged records again")
+    depth.add_argument("--deep", action="store_true", help="have the cloud hash every stored byte (the default)")
+    depth.add_argument("--shallow", action="store_true", help="compare roots and row counts only; faster, and no proof")
+    parser.add_argument("--repair", action="store_true", help="resend missing and damaged records")
     parser.set_defaults(
         run=lambda chosen, terminal: run(
             Options(chosen.brain, chosen.endpoint, chosen.json, not chosen.shallow, chosen.repair), terminal
@@ -65,7 +65,7 @@ def add_parser(commands: Subparsers) -> None:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Compare, mend if asked to, and print what came of it."""
+    """Compare, repair if asked to, and print the result."""
     from gradata.recovery import verify
     from replicator.errors import CloudError
 
@@ -105,9 +105,9 @@ def _show(proof: Proof, terminal: Terminal) -> None:
         terminal.out(words)
     if proof.repaired is not None:
         sent, taken = proof.repaired.sent, proof.mended
-        terminal.out(f"sent {sent:,} records again; {taken:,} are as they should be at the cloud now")
+        terminal.out(f"resent {sent:,} records; {taken:,} are correct at the cloud now")
         for number, why in proof.repaired.refused[:SHOWN_MAX]:
-            terminal.out(f"record {number:,} was not taken: {why}")
+            terminal.out(f"record {number:,} was not accepted: {why}")
     hint = _hint(proof)
     if hint:
         terminal.warn(f"hint: {hint}")
@@ -127,11 +127,11 @@ def _size(verdict: ReplicaVerdict) -> str:
 def _besides(verdict: ReplicaVerdict) -> list[str]:
     words = []
     if not verdict.deep and verdict.state == "identical":
-        words.append("the cloud's bytes were not hashed again; that does: gradata verify")
+        words.append("the cloud's bytes were not hashed; for that, run: gradata verify")
     if verdict.holes:
-        words.append(f"{verdict.holes:,} places have no bytes at the cloud, only their leaf: dead letters, or erased")
+        words.append(f"{verdict.holes:,} records have no bytes at the cloud, only their hash: dead letters or erased")
     if verdict.waiting:
-        words.append(f"{verdict.waiting:,} records behind these wait to be sent")
+        words.append(f"{verdict.waiting:,} newer records are not sent yet")
     return words
 
 
@@ -140,13 +140,11 @@ def _hint(proof: Proof) -> str:
     if verdict.tiles_damaged:
         return "the cloud's store needs its operator: gradata store --help"
     if verdict.only_at_cloud:
-        return "bring back what only the cloud has: gradata restore (or gradata restore --merge)"
+        return "restore what only the cloud has: gradata restore (or gradata restore --merge)"
     if verdict.edited:
-        return (
-            "the cloud keeps the records as they were: see them with gradata restore -o FILE; nothing was overwritten"
-        )
+        return "the cloud keeps the original records: see them with gradata restore -o FILE; nothing was overwritten"
     if proof.repaired is None and (verdict.missing or verdict.damaged):
-        return "mend it with: gradata verify --repair"
+        return "repair it with: gradata verify --repair"
     if verdict.placeholders:
         return "the cloud may have their bytes by now: gradata restore -o FILE"
     return ""

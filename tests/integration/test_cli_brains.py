@@ -112,12 +112,12 @@ def test_a_deleted_brains_client_stops_until_it_is_readmitted(cli: CommandLine, 
         return cli("replicate", "--once", "--json", "--timeout", "20", **environ).json
 
     assert cli("init").code == 0
-    correct = ("correct", "--draft", "Dear Sir", "--final", "Hi", "--json")
-    cli(*correct, **environ)
+    correct = ("correct", "--draft", "Dear Sir", "--json", "--final")
+    cli(*correct, "Hi", **environ)
     assert once()["remaining_records"] == 0
     (brain,) = cli("brains", "list", "--json", *store).json["brains"]
     assert cli("brains", "delete", brain["brain_id"], "--yes", *store).code == 0
-    cli(*correct, **environ)
+    cli(*correct, "Hello", **environ)
     stopped = once()
     assert (stopped["reason"], stopped["trouble"]["code"], stopped["dead_letters"]) == ("trouble", "gone", 0)
     assert once()["trouble"]["code"] == "gone"

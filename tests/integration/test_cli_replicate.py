@@ -122,7 +122,7 @@ def test_f33_a_refused_key_ends_it_with_words_a_hint_and_an_entry_in_the_auth_lo
     assert done.json["trouble"]["code"] == "denied"
     assert done.json["remaining_records"] == 4
     error, hint = last_lines(done)
-    assert error.startswith("error: replication waits for a person")
+    assert error.startswith("error: replication is paused")
     assert "4 records" in error
     assert "nothing is lost" in error
     assert hint.startswith("hint: put a valid API key")
