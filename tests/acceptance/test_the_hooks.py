@@ -60,6 +60,32 @@ def test_a_hook_sends_for_itself_where_nobody_replicates(world: World) -> None:
     assert "brief" not in world.head(log["log_id"])["client"]
 
 
+def test_a_persons_edit_is_in_the_cloud_after_the_hosts_next_event(world: World) -> None:
+    """The agent's edit stays here; what a person made of it arrives within seconds, whoever replicates."""
+    brain = world.brain()
+    brain.correct("a", "b")
+    world.settle()
+    note = world.home / "note.txt"
+    note.write_text("We shipped it.\n")
+    given = {"file_path": str(note), "old_string": "We are pleased", "new_string": "We shipped it."}
+    calls: list[dict[str, Any]] = [
+        {"hook_event_name": "PostToolUse", "tool_name": "Edit", "tool_input": given},
+        {"hook_event_name": "UserPromptSubmit"},
+    ]
+    for call, kind, text in zip(
+        calls, ("capture", "recall"), ("We shipped it.\n", "We shipped it today.\n"), strict=True
+    ):
+        note.write_text(text)
+        command = [sys.executable, "-m", "gradata", "hook", kind, "--entry", f"gradata:claude-code:{world.directory}"]
+        said = json.dumps({"session_id": "s", "cwd": str(world.home), **call}).encode()
+        subprocess.run(command, input=said, check=True, capture_output=True, timeout=60, cwd=ROOT, env=world.environ())
+    world.settle(5)
+    assert [json.loads(line)["data"]["final_text"] for line in world.log.read_bytes().splitlines()] == [
+        "b",
+        "We shipped it today.",
+    ]
+
+
 def test_f29_a_hook_does_not_wait_twice_for_a_cloud_that_is_away(world: World, front: Front) -> None:
     """It tries for a second, then leaves the next ones alone for a while; nothing is lost."""
     front.always(503)

@@ -103,7 +103,7 @@ def test_an_unknown_form_writes_nothing_and_is_noted_without_its_texts(home: Pat
     assert b"secret text" not in Path(fired.path_of(str(home), entry(home), "capture")).read_bytes()
 
 
-def test_what_a_host_said_wrongly_is_forgotten_when_it_is_understood(home: Path, run: Run) -> None:
+def test_f120_what_a_host_said_wrongly_is_forgotten_when_it_is_understood(home: Path, run: Run) -> None:
     """Each event for itself: a prompt that is understood says nothing about edits."""
     newer = {**EDIT, "tool_input": {"changes": []}}
     for times in (1, 2):
@@ -191,7 +191,7 @@ def test_a_host_that_forgets_what_it_was_given_is_told_each_turn(home: Path, run
     assert outputs[0] == outputs[1] != b""
 
 
-def test_recall_hands_no_model_its_own_words_as_corrections(home: Path, run: Run) -> None:
+def test_f118_recall_hands_no_model_its_own_words_as_corrections(home: Path, run: Run) -> None:
     """Neither an agent's edit, nor what hooks recorded before each event said where it comes from."""
     from gradata import Brain
 
@@ -284,7 +284,7 @@ def test_hooks_that_are_killed_double_nothing_and_the_next_one_finds_the_edit(ho
     assert finals[-1] == "We shipped it 7 times."
 
 
-def test_a_home_that_cannot_be_written_is_said_once_a_session(home: Path, run: Run) -> None:
+def test_f120_a_home_that_cannot_be_written_is_said_once_a_session(home: Path, run: Run) -> None:
     """The host is not stopped, nothing is captured; where no record can be kept, the start of a session tells."""
     (home / ".gradata" / "written").write_text("a file in its place")
     (home / ".gradata" / "hooks").write_text("a file in its place")

@@ -111,7 +111,7 @@ TODAY = (NEW, "We shipped it today.")
 
 
 @pytest.mark.parametrize("event", ["UserPromptSubmit", "Stop", "SessionStart", "SessionEnd", "FileChanged"])
-def test_a_persons_edit_is_recorded_once(desk: Desk, edited: Path, event: str) -> None:
+def test_f118_a_persons_edit_is_recorded_once(desk: Desk, edited: Path, event: str) -> None:
     """At the next event of the host, whatever it is; the agent's own edit is not."""
     assert desk.rows == []
     person_adds_today(edited)
@@ -159,7 +159,7 @@ def test_a_written_file_is_compared_too(desk: Desk) -> None:
     assert desk.corrections == [("It works well.", "It works very well.")]
 
 
-def test_a_tool_that_changes_the_agents_file_is_no_person(desk: Desk, edited: Path) -> None:
+def test_f119_a_tool_that_changes_the_agents_file_is_no_person(desk: Desk, edited: Path) -> None:
     """A shell of the agent, also one whose end no hook tells of."""
     desk.runs(lambda: person_adds_today(edited))
     desk.prompt()
@@ -171,7 +171,7 @@ def test_a_tool_that_changes_the_agents_file_is_no_person(desk: Desk, edited: Pa
     assert desk.last.left_out == {"unclear": 1}
 
 
-def test_another_session_does_not_take_a_running_tools_work_for_a_persons(desk: Desk, edited: Path) -> None:
+def test_f119_another_session_does_not_take_a_running_tools_work_for_a_persons(desk: Desk, edited: Path) -> None:
     """While a shell runs, nothing is decided about files below its directory."""
     call = {"tool_name": "Bash", "tool_input": {"command": "x"}, "tool_use_id": "long"}
     desk.told("PreToolUse", **call)
@@ -216,7 +216,7 @@ def test_a_failed_edit_is_no_edit(desk: Desk, edited: Path) -> None:
     assert desk.rows == []
 
 
-def test_with_capture_all_each_edit_of_the_agent_is_recorded_once(tmp_path: Path) -> None:
+def test_f118_with_capture_all_each_edit_of_the_agent_is_recorded_once(tmp_path: Path) -> None:
     """And says whose it is; a failed one is not."""
     desk = Desk(tmp_path, "all")
     path = desk.file(text=NOTE)
@@ -374,7 +374,7 @@ def test_a_file_with_a_private_key_is_not_captured(tmp_path: Path) -> None:
     assert not any(b"MIIE" in each.read_bytes() for each in kept.iterdir())
 
 
-def test_what_is_no_text_or_too_large_is_not_captured(desk: Desk, tmp_path: Path) -> None:
+def test_f120_what_is_no_text_or_too_large_is_not_captured(desk: Desk, tmp_path: Path) -> None:
     """Binary files, 100 MB, a FIFO, a directory, and a file that becomes one of them."""
     path = desk.file(text=NOTE)
     for content in (b"\0binary We shipped it today.\n", b"\xff\xfe We shipped it today.\n"):
@@ -403,7 +403,7 @@ def test_other_line_ends_are_no_edit(desk: Desk, edited: Path) -> None:
     assert desk.corrections == [TODAY]
 
 
-def test_what_is_not_understood_makes_nothing_a_persons(desk: Desk, edited: Path) -> None:
+def test_f120_what_is_not_understood_makes_nothing_a_persons(desk: Desk, edited: Path) -> None:
     """A newer form of a host's call may be an edit."""
     edited.write_text(edited.read_text().replace("it.", "it by a tool."))
     desk.told("PostToolUse", tool_name="Edit", tool_input={"path": str(edited), "changes": []})
@@ -412,7 +412,7 @@ def test_what_is_not_understood_makes_nothing_a_persons(desk: Desk, edited: Path
     assert desk.last.left_out == {"unclear": 1}
 
 
-def test_left_out_changes_are_counted(desk: Desk) -> None:
+def test_f119_left_out_changes_are_counted(desk: Desk) -> None:
     """By reason, since the brain's first hook."""
     paths = [desk.file(f"{n}.txt", NOTE) for n in range(3)]
     for path in paths:
@@ -504,7 +504,7 @@ def test_a_hook_that_died_between_keeping_and_appending_loses_and_doubles_nothin
     assert desk.corrections == [TODAY, (NEW, "We shipped it this week.")]
 
 
-def test_where_nothing_can_be_kept_nothing_is_captured_wrongly(desk: Desk, edited: Path) -> None:
+def test_f120_where_nothing_can_be_kept_nothing_is_captured_wrongly(desk: Desk, edited: Path) -> None:
     """A disk that takes no more: the agent's later edit is not taken for a person's when there is room again."""
     kept = Path(written_files.directory_of(desk.settings.home, str(desk.brain)))
     call = {
@@ -574,7 +574,7 @@ def act(desk: Desk, path: Path, does: str, number: int, place: int) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 1), st.integers(0, 9)), min_size=3, max_size=25))
-def test_whatever_happens_only_a_persons_words_correct_an_agents(acts: list[tuple[str, int, int]]) -> None:
+def test_f119_whatever_happens_only_a_persons_words_correct_an_agents(acts: list[tuple[str, int, int]]) -> None:
     """What is new in a final is a person's, what stands in a draft is an agent's, and nothing is recorded twice."""
     with tempfile.TemporaryDirectory() as home:
         desk = Desk(Path(home))

@@ -81,7 +81,7 @@ def test_a_line_added_after_the_agents_part_corrects_nothing() -> None:
     assert verdict.corrections == ()
 
 
-def test_many_files_at_once_are_no_persons() -> None:
+def test_f119_many_files_at_once_are_no_persons() -> None:
     """A formatter, a checkout, a bulk replacement; the same changes apart in time are a person's."""
     files = [written(path=f"/w/{n}.txt") for n in range(3)]
     text = AFTER.replace("it", "it today")
@@ -101,7 +101,7 @@ def test_what_a_checkout_brought_is_not_compared_again() -> None:
     assert after.corrections == ()
 
 
-def test_what_was_before_the_agent_is_a_revert() -> None:
+def test_f119_what_was_before_the_agent_is_a_revert() -> None:
     """`git checkout FILE`, or an undo."""
     (verdict,) = decide([changed(BEFORE)])
     assert (verdict.corrections, verdict.left_out) == ((), ("reverted",))
