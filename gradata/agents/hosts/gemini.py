@@ -2,7 +2,7 @@
 
 A hook is switched off by its name (`hooksConfig.disabled`), so each of ours has a name of its own. A matcher is an
 unanchored regular expression: ours are anchored, so that no tool of an MCP server meets them. Timeouts are in
-milliseconds. GEMINI_CLI_HOME takes the place of the user's home (by its source).
+milliseconds. GEMINI_CLI_HOME takes the place of the user's home.
 """
 
 from __future__ import annotations

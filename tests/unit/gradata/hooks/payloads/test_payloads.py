@@ -13,7 +13,7 @@ from gradata.hooks.host_call import CallNotUnderstood, Edit, FileWrite, HostCall
 from gradata.hooks.payloads import gemini, patch_text
 
 RECORDED = Path(__file__).parents[5] / "fixtures" / "hosts"
-AGENTS = {"claude": "claude-code", "codex": "codex", "gemini": "gemini", "hermes": "hermes"}
+AGENTS = {name: name for name in ("codex", "gemini", "hermes", "opencode")} | {"claude": "claude-code"}
 NOTE = "/home/user/project/note.txt"
 OLD, NEW = "We are pleased to inform you.", "We shipped it."
 PATCHED = (
@@ -34,16 +34,27 @@ WRITES: dict[str, tuple[FileWrite, ...]] = {
     ),
     "gemini-BeforeTool-write_file": (FileWrite("/home/user/project/new.txt", content="hello there world\n"),),
     "gemini-AfterTool-write_file": (FileWrite("/home/user/project/new.txt", content="hello there world\n", before=""),),
+    "hermes-pre_tool_call-patch": (FileWrite(NOTE, (Edit(OLD, NEW),)),),
+    "hermes-pre_tool_call-write_file": (FileWrite("/home/user/project/other.txt", content="hello\n"),),
     "hermes-post_tool_call-patch": (FileWrite(NOTE, (Edit(OLD, NEW),)),),
     "hermes-post_tool_call-write_file": (FileWrite(NOTE, content="We shipped it today.\n"),),
+    "opencode-tool.execute.before-edit": (FileWrite(NOTE, (Edit(OLD, NEW),)),),
+    "opencode-tool.execute.after-edit": (FileWrite(NOTE, (Edit(OLD, NEW),)),),
+    "opencode-tool.execute.before-write": (FileWrite("/home/user/project/new.txt", content="hello\n"),),
+    "opencode-tool.execute.after-write": (FileWrite("/home/user/project/new.txt", content="hello\n"),),
 }
 MOMENTS = {
     "PreToolUse": "before_tool", "PostToolUse": "after_tool", "PostToolUseFailure": "after_tool",
     "UserPromptSubmit": "turn", "Stop": "turn", "SessionStart": "begin", "SessionEnd": "look", "FileChanged": "look",
     "BeforeTool": "before_tool", "AfterTool": "after_tool", "BeforeAgent": "turn", "AfterAgent": "turn",
     "pre_llm_call": "turn", "post_tool_call": "after_tool", "on_session_end": "turn", "on_session_start": "begin",
+    "pre_tool_call": "before_tool", "chat.message": "turn", "session.idle": "turn",
+    "tool.execute.before": "before_tool", "tool.execute.after": "after_tool",
 }  # fmt: skip
-MAY_WRITE = {"Bash", "Edit", "Write", "NotebookEdit", "apply_patch", "replace", "write_file", "patch"}
+MAY_WRITE = {
+    "Bash", "Edit", "Write", "NotebookEdit", "apply_patch", "replace", "write_file", "patch", "terminal", "bash",
+    "edit", "write",
+}  # fmt: skip
 
 
 def recorded(name: str, **changes: Any) -> bytes:
@@ -65,7 +76,8 @@ def test_a_recorded_call_is_understood(name: str) -> None:
     call = read(name)
     assert call.event == said["hook_event_name"]
     assert call.moment == MOMENTS.get(call.event, "other")
-    assert (call.session, call.cwd, call.tool) == (said["session_id"], "/home/user/project", said.get("tool_name"))
+    session, tool = said.get("session_id") or said.get("sessionID"), said.get("tool_name") or said.get("tool")
+    assert (call.session, call.cwd, call.tool) == (session, "/home/user/project", tool)
     in_tool = call.moment in ("before_tool", "after_tool")
     assert call.may_write == (in_tool and call.tool in MAY_WRITE)
     assert (call.call is not None) == in_tool
