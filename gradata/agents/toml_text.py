@@ -1,8 +1,8 @@
 """Change one entry of a TOML text and not one byte beside it.
 
-`tomllib` says what the text means; an entry is a block of its own (`[[hooks.PostToolUse]]` and the lines below it), which
-is put at the end or cut out as lines. Entries of another shape are an UnsureError. tomlkit would not give the bytes back
-(docs/decisions/0032). Partners: `json_text`, `yaml_text`.
+`tomllib` says what the text means; an entry is a block of its own (`[[hooks.PostToolUse]]` and the lines below it),
+which is put at the end or cut out as lines. Entries of another shape are an UnsureError. tomlkit would not give the
+bytes back (docs/decisions/0032). Partners: `json_text`, `yaml_text`.
 """
 
 from __future__ import annotations

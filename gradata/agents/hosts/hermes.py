@@ -48,7 +48,8 @@ def _profiles(folder: str) -> list[str]:
         names = sorted(os.listdir(folder))[:PROFILES_MAX]
     except OSError:
         return []
-    return [os.path.join(folder, name) for name in names if os.path.isdir(os.path.join(folder, name))]
+    homes = [os.path.join(folder, name) for name in names]
+    return [home for home in homes if os.path.isfile(os.path.join(home, "config.yaml"))]  # else it is not set up yet
 
 
 def _trust(_: AgentPlace, file: AgentFile, tree: Any, entries: Sequence[Entry]) -> AgentTrust:
