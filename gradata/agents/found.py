@@ -45,7 +45,8 @@ class OldFact:
 class AgentFact:
     """One host on this machine, for one brain. Times in seconds since the epoch; None: never, or not known.
 
-    `missing`: events that have no entry of ours, with their file. `trouble`: what a hook could not do when it ran
+    `missing`: events that have no entry of ours, with their file. `never_fired`: which of our hooks (`capture`,
+    `recall`, `mcp`) the host has not run since they were installed. `trouble`: what a hook could not do when it ran
     last. `unknown_forms`: how often the host's words were not understood. `left_out`: by reason, how many changes of
     the agent's files were not taken for a person's. `command` writes the entries anew.
     """
@@ -61,6 +62,7 @@ class AgentFact:
     last_fired_at: float | None = None
     last_capture_at: float | None = None
     last_recall_at: float | None = None
+    never_fired: tuple[str, ...] = ()
     trouble: str | None = None
     unknown_forms: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
@@ -182,7 +184,7 @@ def _fact(home: str, agent: Agent, brain: str, looked: list[_Looked]) -> AgentFa
     entry = entry_id(agent.name, brain)
     said_of = {kind: fired.last(home, entry, kind) for kind in ("capture", "recall", "mcp")}
     troubles = [said.get("trouble") for said in said_of.values()]
-    unknown = said_of["capture"].get("unknown_forms", 0)
+    unknown = [said.get("unknown_forms", 0) for said in said_of.values()]
     return AgentFact(
         agent=agent.name,
         title=agent.title,
@@ -196,7 +198,8 @@ def _fact(home: str, agent: Agent, brain: str, looked: list[_Looked]) -> AgentFa
         last_capture_at=_latest(said_of.values(), "captured_at"),
         last_recall_at=_latest(said_of.values(), "recalled_at"),
         trouble=next((trouble for trouble in troubles if isinstance(trouble, str)), None),
-        unknown_forms=unknown if isinstance(unknown, int) else 0,
+        never_fired=tuple(k for k, said in said_of.items() if "installed_at" in said and "fired_at" not in said),
+        unknown_forms=sum(count for count in unknown if isinstance(count, int)),
         left_out=fired.left_out(home, entry),
         command=f"gradata install --agent {agent.name} --brain {brain}",
     )

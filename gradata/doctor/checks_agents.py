@@ -83,9 +83,9 @@ def _trouble(facts: Facts, fact: AgentFact) -> str | None:
     if fact.unknown_forms:
         return f"{fact.unknown_forms} calls of {fact.title} were not understood; is there a newer gradata?"
     silent_s = facts.thresholds.silent_s
-    if fact.last_fired_at is None and fact.installed_at is not None and facts.now - fact.installed_at > silent_s:
+    if fact.never_fired and fact.installed_at is not None and facts.now - fact.installed_at > silent_s:
+        which = "" if fact.last_fired_at is None else f"{' and '.join(fact.never_fired)} "
         since = lasting(facts.now - fact.installed_at)
-        return (
-            f"never fired since it was installed {since} ago in {fact.files[0]}; is the agent used? run: {fact.command}"
-        )
+        never = f"{which}never fired since it was installed {since} ago in {fact.files[0]}"
+        return f"{never}; is the agent used? run: {fact.command}"
     return None

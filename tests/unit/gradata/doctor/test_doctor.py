@@ -377,7 +377,11 @@ def test_each_part_answers_for_itself(here: dict[str, object], name: str, expect
             "old_hooks",
             "warn",
         ),
-        ({"agents": AgentsFound(agents=(replace(AGENT, last_fired_at=None),))}, "hooks", "warn"),
+        (
+            {"agents": AgentsFound(agents=(replace(AGENT, last_fired_at=None, never_fired=("capture",)),))},
+            "hooks",
+            "warn",
+        ),
         ({"agents": AgentsFound(agents=(replace(AGENT, last_fired_at=None, installed_at=NOW - HOUR),))}, "hooks", "ok"),
         ({"agents": AgentsFound(agents=(replace(AGENT, last_fired_at=None, installed_at=None),))}, "hooks", "ok"),
         ({"agents": AgentsFound(agents=(replace(AGENT, trouble="the brain is gone"),))}, "hooks", "warn"),
@@ -422,7 +426,8 @@ def test_f22_a_clock_that_jumped_makes_odd_times_and_no_failure() -> None:
 
 def test_f53_hooks_that_never_fired_name_agent_file_and_cure() -> None:
     """The original trouble: an event name that the host ignores. Told with since when, and what to run."""
-    never = replace(HEALTHY, agents=AgentsFound(agents=(replace(AGENT, last_fired_at=None),)))
+    fact = replace(AGENT, last_fired_at=None, never_fired=("capture", "recall"))
+    never = replace(HEALTHY, agents=AgentsFound(agents=(fact,)))
     assert finding(never, "hooks").detail == "look at agent claude-code"
     detail = finding(never, "agent_claude_code").detail
     assert "never fired since it was installed 9 d ago in /home/.claude/settings.json" in detail
@@ -435,6 +440,13 @@ def test_what_was_not_taken_for_a_persons_edit_is_counted() -> None:
     said = finding(replace(HEALTHY, agents=AgentsFound(agents=(agent,))), "agent_claude_code")
     assert said.status == "ok"
     assert said.detail.endswith("changes that were not taken for a person's: formatting 1, many_files 3")
+
+
+def test_f53_one_hook_that_never_fired_is_not_hidden_by_another() -> None:
+    """An event name that the host ignores stops recall alone while capture goes on."""
+    fact = replace(AGENT, never_fired=("recall",))
+    detail = finding(replace(HEALTHY, agents=AgentsFound(agents=(fact,))), "agent_claude_code").detail
+    assert ": recall never fired since it was installed 9 d ago" in detail
 
 
 def test_each_host_says_when_it_last_ran_recorded_and_recalled() -> None:
