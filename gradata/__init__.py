@@ -1,7 +1,7 @@
-"""Brains that replicate: every correction is on this machine's disk first, and in the cloud soon after.
+"""Record corrections durably on local disk and replicate them to the cloud.
 
-`from gradata import Brain` is the whole of it. Importing this package loads nothing else: neither SQLite nor
-any dependency, until a name is used, so that hosts that only may need it pay nothing.
+`from gradata import Brain` is the entry point. Importing this package loads nothing else, neither SQLite nor any
+dependency, until a name is used: hosts that might not need it pay nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Brain", "BrainNotFoundError", "GradataError"]
 
 
 def __getattr__(name: str) -> object:
-    """The public names, each loaded when first asked for (PEP 562)."""
+    """Load a public name when it is first used (PEP 562)."""
     if name == "Brain":
         from gradata.brain.brain import Brain  # here, not above: it brings SQLite and orjson
 

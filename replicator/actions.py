@@ -240,7 +240,7 @@ class Garbled:
 
 @dataclass(frozen=True, slots=True)
 class Throttled:
-    """429."""
+    """429: the rate limit is exceeded. `retry_after_s` is the answer's Retry-After in seconds, if it has one."""
 
     retry_after_s: float | None = None
 

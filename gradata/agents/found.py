@@ -80,7 +80,7 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class AgentsFound:
-    """All of it."""
+    """What was found: entries of older versions, and one fact per agent."""
 
     old: tuple[OldFact, ...] = ()
     agents: tuple[AgentFact, ...] = ()

@@ -68,7 +68,7 @@ def program() -> list[str]:
 
 
 def chosen_agents(name: str) -> list[Agent]:
-    """The agents of `--agent`: one, or all."""
+    """The agents that `--agent` selects: the named one, or every known one for `all`."""
     return list(AGENTS.values()) if name == "all" else [AGENTS[name]]
 
 

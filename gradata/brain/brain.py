@@ -224,7 +224,7 @@ class Brain:
 
     @property
     def log_path(self) -> str:
-        """The log."""
+        """Path of events.jsonl."""
         return self._directory.log
 
     @property

@@ -1,9 +1,11 @@
-"""The command line: `gradata COMMAND …`, one module per command. This module finds the command and maps errors to exit
-codes.
+"""The command line: `gradata COMMAND …`, one module per command.
+
+A command module has NAME and HELP, `add_parser(commands)` which declares its options, an immutable `Options` value, and
+`run(options, terminal)` which calls one function of the library, prints the result and returns the exit code. It
+imports what it needs when it runs, so that `gradata --help` is fast.
 
 Exit codes: 0 success; 1 a problem was found, or something external failed; 2 wrong usage, nothing was attempted; 128 +
-N ended by signal N. Every error ends with `error: …` and, if there is one, `hint: …` on stderr. A command module
-imports what it needs when it runs, so that `gradata --help` is fast.
+N ended by signal N. Every error ends with `error: …` and, if there is one, `hint: …` on stderr.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ Part = Literal["list", "delete", "readmit", "erase", "retain"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `days` None: for ever."""
+    """`days` None: for ever."""
 
     part: Part
     store: str | None
@@ -38,7 +38,6 @@ class Options:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command and its parts."""
     parser = commands.add_parser(
         NAME,
         help=HELP,
@@ -97,7 +96,6 @@ def _run(chosen: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Do the one part."""
     with needs_server():
         from gradata.cloud.store.open import open_store
     url = options.store or default_store()

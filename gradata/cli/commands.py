@@ -69,7 +69,7 @@ def add_endpoint(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """`--json`."""
+    """`--json`: one object on one line of stdout, in the form that docs/commands.md shows."""
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
 

@@ -17,15 +17,12 @@ HELP = "show every setting and its origin"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for."""
-
     brain: str | None
     endpoint: str | None
     json: bool
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,

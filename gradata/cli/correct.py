@@ -19,7 +19,7 @@ WAIT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. A text comes from the command line, a file, or stdin (`-`)."""
+    """A text comes from the command line, a file, or stdin (`-`)."""
 
     brain: str | None
     endpoint: str | None
@@ -37,7 +37,6 @@ class Options:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,

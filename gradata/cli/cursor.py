@@ -46,7 +46,6 @@ class Reset:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command and its two parts."""
     parser = commands.add_parser(
         NAME, help=HELP, description="The cursor: the position up to which the cloud has acknowledged the log."
     )

@@ -29,7 +29,7 @@ HELP = "list the records that the cloud rejected, retry them, or drop them from 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `ids` empty: all."""
+    """`ids` empty: all."""
 
     part: Literal["list", "retry", "drop"]
     brain: str | None
@@ -41,7 +41,6 @@ class Options:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command and its three parts."""
     parser = commands.add_parser(
         NAME,
         help=HELP,
@@ -87,7 +86,6 @@ def _run(chosen: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Do the one part."""
     from gradata.config import brain_dir
 
     log = brain_dir.find(settled(options.brain).brain_dir).log

@@ -17,14 +17,11 @@ HELP = "watch a correction survive a killed cloud, end to end, in a temporary di
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for."""
-
     keep: bool
     json: bool
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,

@@ -21,7 +21,7 @@ WATCH_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `all_brains`: the directory to look for brains in. `backlog_max` None: as it is set."""
+    """`all_brains`: the directory to look for brains in. `backlog_max` None: as it is set."""
 
     brain: str | None
     endpoint: str | None
@@ -44,7 +44,6 @@ class Examined:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,

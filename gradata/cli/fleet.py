@@ -17,7 +17,7 @@ HELP = "list a cloud's brains, problems first"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `silent_s`: seconds."""
+    """`silent_s`: seconds."""
 
     endpoint: str | None
     silent_s: float
@@ -25,7 +25,6 @@ class Options:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,

@@ -37,7 +37,6 @@ _LONG = {"capture": _CAPTURE, "recall": _RECALL, "session-close": _SESSION_CLOSE
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command and its kinds."""
     parser = commands.add_parser(
         NAME, help=HELP, description="The programs that `gradata install` writes into agents' configurations."
     )

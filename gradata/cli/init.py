@@ -18,14 +18,11 @@ HELP = "create a brain, unless there is one"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for."""
-
     brain: str | None
     json: bool
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,

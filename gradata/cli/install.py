@@ -34,7 +34,6 @@ class InstallOptions:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,
@@ -72,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def options_of(chosen: argparse.Namespace) -> InstallOptions:
-    """What was asked for. ConfigurationError if a folder is named for several agents."""
+    """ConfigurationError if a folder is named for several agents."""
     if chosen.home is not None and chosen.agent == "all":
         raise ConfigurationError("--home names one agent's folder", hint="give it together with --agent NAME")
     return InstallOptions(

@@ -24,7 +24,7 @@ GRACE_HOURS = 24.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `prefix` is the public part of a key."""
+    """`prefix` is the public part of a key."""
 
     part: Literal["create", "list", "rotate", "revoke"]
     store: str | None
@@ -39,7 +39,6 @@ class Options:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command and its four parts."""
     parser = commands.add_parser(
         NAME,
         help=HELP,
@@ -93,7 +92,6 @@ def _run(chosen: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def run(options: Options, terminal: Terminal) -> int:
-    """Do the one part."""
     with needs_server():
         from gradata.cloud.service import api_keys
         from gradata.cloud.store.open import open_store

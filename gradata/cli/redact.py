@@ -21,14 +21,13 @@ BYTES_MAX = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `file`: a path, or `-` for stdin."""
+    """`file`: a path, or `-` for stdin."""
 
     file: str
     json: bool
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,

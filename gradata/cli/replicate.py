@@ -27,8 +27,6 @@ HELP = "replicate now, once or continuously; or resend from an offset"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for."""
-
     brain: str | None
     endpoint: str | None
     json: bool
@@ -42,7 +40,6 @@ class Options:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,

@@ -30,8 +30,6 @@ WAS = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for."""
-
     wanted: Wanted
     endpoint: str | None
     json: bool
@@ -41,7 +39,6 @@ class Options:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,

@@ -20,8 +20,6 @@ HELP = "run the cloud"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for."""
-
     host: str
     port: int
     store: str | None
@@ -34,7 +32,6 @@ class Options:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,

@@ -21,8 +21,6 @@ KINDS = ("systemd", "launchd", "compose", "k8s")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for."""
-
     kind: Kind
     brain: str | None
     endpoint: str | None
@@ -31,7 +29,6 @@ class Options:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(NAME, help=HELP, description="Units for service managers.")
     parts = parser.add_subparsers(metavar="PART", required=True, parser_class=type(parser))
     show = parts.add_parser(

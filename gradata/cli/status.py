@@ -18,8 +18,6 @@ STATES = "off, starting, live, lagging, retrying, paused, held, stopped"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for."""
-
     brain: str | None
     endpoint: str | None
     json: bool
@@ -27,7 +25,6 @@ class Options:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,

@@ -18,7 +18,7 @@ HELP = "create or upgrade the schema of a PostgreSQL store"
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `partitions` 0: plain tables."""
+    """`partitions` 0: plain tables."""
 
     store: str
     partitions: int
@@ -26,7 +26,6 @@ class Options:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command and its part."""
     parser = commands.add_parser(NAME, help=HELP, description="The store of a cloud.")
     parts = parser.add_subparsers(metavar="PART", required=True, parser_class=type(parser))
     part = parts.add_parser(

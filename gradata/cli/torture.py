@@ -22,7 +22,7 @@ TERMINATED = 143
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `seed` None: any."""
+    """`seed` None: any."""
 
     minutes: float
     seed: int | None
@@ -30,7 +30,6 @@ class Options:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,

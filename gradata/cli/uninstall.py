@@ -15,7 +15,6 @@ HELP = "remove gradata's entries from agents' configuration files"
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,

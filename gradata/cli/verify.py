@@ -30,8 +30,6 @@ WORDS: dict[What, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for."""
-
     brain: str | None
     endpoint: str | None
     json: bool
@@ -40,7 +38,6 @@ class Options:
 
 
 def add_parser(commands: Subparsers) -> None:
-    """Declare the command."""
     parser = commands.add_parser(
         NAME,
         help=HELP,

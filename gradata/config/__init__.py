@@ -1,1 +1,1 @@
-"""Settings: the configuration files, the environment, and the brain directory they name. Starts nothing."""
+"""Settings: configuration files, environment, and the brain directory they select. Starts nothing."""

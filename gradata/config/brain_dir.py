@@ -1,6 +1,6 @@
-"""A brain's directory: where its files are, and the two ids that say whose log it is.
+"""A brain's directory: the paths of its files, and its two ids.
 
-Creates what is absent and changes nothing that is there: older versions and people wrote it. Partner: `brain`.
+Creates what is missing and changes nothing that exists, because older versions and people wrote it. Partner: `brain`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ID_CHARACTERS_MAX = 128
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """The paths of one brain. Only `log` ever leaves the machine."""
+    """The paths of one brain. Only `log` is ever sent anywhere."""
 
     path: str
 
@@ -59,14 +59,14 @@ def projection_path(directory: Directory, home: str) -> str:
 
 
 def create(path: str) -> Directory:
-    """The directory of a new brain, mode 0700, with an empty log and its ids. Safe to repeat: keeps what is there."""
+    """Create a brain directory, mode 0700, with an empty log and its ids. Idempotent: existing files are kept."""
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
         directory = Directory(path)
         os.close(os.open(directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
     except OSError as error:
         raise BrainDirectoryError(
-            f"no brain can be made at {path}: {error.strerror}", hint="choose a directory that you may write to"
+            f"no brain can be made at {path}: {error.strerror}", hint="choose a writable directory"
         ) from error
     identify(directory)
     return directory
@@ -81,14 +81,14 @@ def find(path: str) -> Directory:
 
 
 def identify(directory: Directory) -> Identity:
-    """Whose log this is. Brains older than the ids get them here; processes that come together get the same."""
+    """The brain's identity. A brain older than the ids gets them here; concurrent processes get the same."""
     from replicator.model import Identity  # here: a hook needs the ids alone, and not what else is there
 
     return Identity(*ids(directory))
 
 
 def ids(directory: Directory) -> tuple[str, str]:
-    """The brain's id and the device's, made if absent, as `identify` does."""
+    """brain_id and device_id, created if absent, as in `identify`."""
     return (
         _id_in(os.path.join(directory.path, BRAIN_ID_NAME), _uuid),
         _id_in(os.path.join(directory.path, DEVICE_ID_NAME), lambda: f"dev_{_uuid().replace('-', '')}"),
@@ -96,9 +96,9 @@ def ids(directory: Directory) -> tuple[str, str]:
 
 
 def claim(directory: Directory, brain_id: str) -> None:
-    """Make this the directory of the brain `brain_id`, unless it is one's already; with a device id of its own.
+    """Make this the directory of the brain `brain_id`, unless it already belongs to one, with a new device id.
 
-    BrainDirectoryError if it is another brain's.
+    BrainDirectoryError if it belongs to another brain.
     """
     there = _id_in(os.path.join(directory.path, BRAIN_ID_NAME), lambda: brain_id)
     if there != brain_id:
@@ -138,9 +138,9 @@ def _read(path: str) -> str | None:
 
 
 def _write_once(path: str, text: str, *, replace: bool) -> None:
-    """Whole or not at all, and the first writer wins: two ids for one brain would make two brains of it.
+    """Write the file atomically; the first writer wins, because two ids would make two brains of one.
 
-    `replace`: the file is there and empty, left by a crash of a version that did not write it in one piece.
+    `replace`: the file exists and is empty, left by a crash of a version that did not write it atomically.
     """
     draft = f"{path}.{_uuid()}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,9 +1,9 @@
-"""What may be set, and the two files that set it: `~/.gradata/config.toml` and `config.toml` in the brain's directory.
+"""The settings, and the two files that set them: `~/.gradata/config.toml` and `config.toml` in the brain's directory.
 
-A file that cannot be understood, a name that is none, a value of the wrong kind: each is an error that names the file
-and the nearest name, because a switch that was mistyped was meant. No key is ever kept here, and a brain's own file
-sets neither where brains are nor where they replicate to: brains are copied, shared and checked out, and a copy must
-not send its owner's key to a stranger. Partner: `settings`, which alone reads the environment and decides.
+A file that cannot be parsed, an unknown name or a value of the wrong type is an error that names the file and the
+nearest valid name: a mistyped switch was meant. No file contains a key. A brain's own file sets neither the brain
+directory nor the endpoint: brains are copied, shared and checked out, and a copy must not send its owner's key to a
+stranger. Partner: `settings`, the only reader of the environment.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CAPTURES = ("corrections", "all")
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """One setting. `variables` in the order in which they are asked; `of_brain`: a brain's own file may set it."""
+    """One setting. `variables` in order of precedence; `of_brain`: a brain's own file may set it."""
 
     name: str
     kind: Kind
@@ -63,15 +63,15 @@ SETTINGS = (
     Known("capture", "capture", "corrections", ("GRADATA_CAPTURE",), True,
           "what hooks record: a person's corrections of what an agent wrote, or all edits, the agent's too"),
 )  # fmt: skip
-"""All of them but the key, which has a file of its own."""
+"""All settings except the key, which has its own file."""
 BY_NAME = {known.name: known for known in SETTINGS}
 CHECKED = tuple(known for known in SETTINGS if known.kind in ("count", "seconds", "capture"))
-"""Those whose variables can be wrong."""
+"""Settings whose variables can have an invalid value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """Why a setting cannot be used: what, where, and what to do."""
+    """Why a setting cannot be used: what, where, and how to fix it."""
 
     why: str
     hint: str
@@ -79,7 +79,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What one file says. With a `trouble` it says nothing else."""
+    """The content of one file. With a `trouble` it has no values."""
 
     path: str
     exists: bool = False
@@ -88,7 +88,7 @@ class Config:
 
 
 class ConfigFile:
-    """One file, read again whenever it is another: asking costs one `stat`. Safe from any thread."""
+    """One file, read again when it has changed; checking costs one `stat`. Thread-safe."""
 
     def __init__(self, path: str, *, of_brain: bool) -> None:
         self.path = path
@@ -96,7 +96,7 @@ class ConfigFile:
         self._seen: tuple[object, Config] | None = None
 
     def read(self) -> Config:
-        """What it says now. Never raises: what is wrong with it is its `trouble`."""
+        """The current content. Never raises: an invalid file is a `trouble`."""
         try:
             found = os.stat(self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -122,7 +122,7 @@ class ConfigFile:
 
 
 def parse(text: bytes, path: str, *, of_brain: bool) -> Config:
-    """What the text of a file says. Pure."""
+    """Parse the text of a file. Pure."""
     import tomllib  # here: most brains have no such file
 
     def wrong(why: str, hint: str = f"edit {path}") -> Config:
@@ -151,7 +151,7 @@ def parse(text: bytes, path: str, *, of_brain: bool) -> Config:
 
 
 def _without_values(error: Exception) -> str:
-    """Where a TOML text is wrong. Never what stands there: it may be a key."""
+    """The position of a TOML error, without the text there: it may be a key."""
     _, at, place = str(error).rpartition("(at ")
     return f"see {place.removesuffix(')')}" if at else "see its structure"
 
@@ -186,7 +186,7 @@ def fits(kind: Kind, value: object) -> bool:
 
 
 def of_variable(known: Known, variable: str, text: str) -> Value | Trouble:
-    """What a variable's text says; the switches' variables say what is off, and only a plain yes counts there."""
+    """Parse the text of a variable. Switch variables turn things off; only a plain yes counts there."""
     match known.kind:
         case "text":
             return text

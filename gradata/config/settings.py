@@ -1,10 +1,10 @@
-"""Where a brain is, with which key and to which cloud it replicates, and what forbids that.
+"""Resolves settings: the brain, its key and endpoint, and what forbids replication.
 
-The only reader of the environment, of the key file and of the user's consent. What can change while a process
-runs (key, consent, the switches) is read afresh by its function; all else is resolved once into a frozen `Settings`.
-Each setting is an argument, else a variable, else in a config file (`config_file`), else its default.
-Nothing here writes: consent is never flipped, and no key is ever put into a brain directory.
-Partner: `brain`, which asks `why_local` before anything leaves the machine.
+The only reader of the environment, the key file and the user's consent. What can change while a process runs (key,
+consent, switches) is read again by its function; everything else is resolved once into an immutable `Settings`. The
+precedence is argument, environment variable, configuration file (`config_file`), default. Nothing here writes: consent
+is never changed, and no key is put into a brain directory. Partner: `brain`, which calls `why_local` before anything
+leaves the machine.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ SAVE_A_KEY = "mkdir -p ~/.gradata && (umask 077; cat > ~/.gradata/key)"
 
 @dataclass(frozen=True, slots=True)
 class Forbidden:
-    """Why nothing is replicated from this process. `by_choice`: someone set it so, hence nothing to warn of.
+    """Why nothing is replicated from this process. `by_choice`: somebody configured it, so it is no warning.
 
-    `for_good`: this process's environment or host says so, and no file that could change has a say in it.
+    `for_good`: this process's environment or host forbids it, and no file can change that.
     """
 
     why: str
@@ -61,7 +61,7 @@ class Forbidden:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A setting as people see it. `origin`: the argument, variable or file that said so; "default"."""
+    """A setting as shown to people. `origin`: the argument, variable or file it comes from, or "default"."""
 
     name: str
     value: Value | None
@@ -70,9 +70,9 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What was resolved for one brain. Holds no key that a repr or a traceback could show.
+    """The resolved settings of one brain. Contains no key that a repr or a traceback could show.
 
-    The switches are not in here: `off()` says what they are now.
+    The switches are not part of it: `off()` returns their present state.
     """
 
     brain_dir: str
@@ -96,10 +96,10 @@ class Settings:
         key: str | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> Settings:
-        """The settings by FACTS' order: argument, environment, config file (for the key: file, then environment).
+        """Resolve the settings: argument, environment, configuration file (for the key: file, then environment).
 
-        Never raises: where a file or a variable is wrong, `trouble()` says so, nothing leaves the machine, and what is
-        recorded is recorded all the same. `endpoint` is not checked here: `replicator.sink.check_endpoint` does.
+        Never raises. If a file or variable is invalid, `trouble()` says so and nothing leaves the machine, but
+        recording continues. `endpoint` is checked by `replicator.sink.check_endpoint`, not here.
         """
         home = environ.get("HOME") or os.path.expanduser("~")
         user = ConfigFile(os.path.join(home, ".gradata", CONFIG_NAME), of_brain=False)
@@ -130,23 +130,23 @@ class Settings:
     # ------------------------------------------------------------------------------ as they are now
 
     def configs(self) -> tuple[Config, ...]:
-        """The config files as they are now, the brain's own first. Costs a `stat` each."""
+        """The current configuration files, the brain's own first. Costs one `stat` each."""
         return tuple(file.read() for file in self._files)
 
     def trouble(self) -> Trouble | None:
-        """What is wrong with a config file or a variable now; None if nothing is."""
+        """What is wrong with a configuration file or variable now, or None."""
         return _trouble(self._environ, self.configs())
 
     def off(self) -> Forbidden | None:
-        """Why a switch forbids replication from this process now; None: none does. Safe to repeat, microseconds.
+        """Why a switch forbids replication from this process now, or None. Takes microseconds.
 
-        A running process sees the variables of its own environment, and both config files.
+        A running process sees the variables of its own environment, and both configuration files.
         """
         configs = self.configs()
         return self._kept_here(configs) or _switched_off(_switch("write_through", self._environ, configs))
 
     def kept_here(self) -> Forbidden | None:
-        """Why nothing may leave this machine by any path now, consent aside; None: no switch forbids it."""
+        """Why a switch forbids that anything leaves this machine, or None. Consent is checked separately."""
         return self._kept_here(self.configs())
 
     def _kept_here(self, configs: tuple[Config, ...]) -> Forbidden | None:
@@ -161,7 +161,7 @@ class Settings:
 
     @property
     def why_not(self) -> str | None:
-        """Why they do not, in words."""
+        """The reason as text."""
         off = self.off()
         return None if off is None else off.why
 
@@ -171,7 +171,7 @@ class Settings:
         return self.kept_here() is not None
 
     def shown(self) -> tuple[Shown, ...]:
-        """Every setting with its origin; of the key only where it is from."""
+        """Every setting with its origin. Of the key only the origin."""
         configs = self.configs()
         now = {each: _switch(each, self._environ, configs) for each in ("write_through", "cloud_sync")}
         values = {"brain": self.brain_dir}
@@ -184,7 +184,7 @@ class Settings:
         return (*rows, Shown("key", None if source is None else "(not shown)", source or "nowhere"))
 
     def key_source(self) -> str | None:
-        """Where the key comes from now; None: there is none."""
+        """The origin of the key now, or None."""
         if self._key:
             return "argument"
         if _first_line(self.key_file):
@@ -192,14 +192,14 @@ class Settings:
         return KEY_VARIABLE if self._environ.get(KEY_VARIABLE, "").strip() else None
 
     def read_key(self) -> str | None:
-        """The key as it is now: argument, else the key file's first line, else the environment; None: none.
+        """The current key: argument, else first line of the key file, else environment; None if there is none.
 
-        Never checked here (`replicator.sink.check_key` does), never logged. Safe and cheap to repeat.
+        Not checked here (`replicator.sink.check_key` does that), never logged.
         """
         return self._key or _first_line(self.key_file) or self._environ.get(KEY_VARIABLE, "").strip() or None
 
     def key_file_trouble(self) -> str | None:
-        """What is wrong with the key file's mode, in words; None if it is private or not there."""
+        """What is wrong with the key file's mode, or None if it is private or absent."""
         try:
             mode = os.stat(self.key_file).st_mode
         except OSError:
@@ -210,19 +210,19 @@ class Settings:
 
 
 def supervised(environ: Mapping[str, str] = os.environ, pid: int | None = None) -> tuple[str | None, float | None]:
-    """Where the one who started this process wants to hear of it, and how often, in seconds (sd_notify(3))."""
+    """Address and interval (seconds) of the supervisor's notifications (sd_notify(3))."""
     mine = environ.get("WATCHDOG_PID", "") in ("", str(os.getpid() if pid is None else pid))
     every = environ.get("WATCHDOG_USEC", "") if mine else ""
     return environ.get("NOTIFY_SOCKET") or None, int(every) / 1e6 if every.isdecimal() and int(every) else None
 
 
 def refusal(settings: Settings) -> Forbidden | None:
-    """Why nothing may leave this machine now, by whatever path: a switch or the user's consent; None: it may."""
+    """Why nothing may leave this machine now (a switch or the user's consent), or None."""
     return settings.kept_here() or consent(settings.brain_dir)
 
 
 def why_local(settings: Settings) -> Forbidden | None:
-    """Why this brain must not, or cannot, replicate from this process now; None: it may. Reads files afresh."""
+    """Why this brain must not or cannot replicate from this process now, or None. Reads files again."""
     if (off := settings.off() or consent(settings.brain_dir)) is not None:
         return off
     if (host := host_forbids_threads()) is not None:
@@ -238,10 +238,10 @@ def why_local(settings: Settings) -> Forbidden | None:
 
 
 def consent(brain_dir: str) -> Forbidden | None:
-    """The user's refusal in an existing cloud-config.json; None: none is recorded.
+    """The user's opt-out in cloud-config.json, or None.
 
-    Anything but a plain yes is a no: a file that is no JSON object, or that cannot be read, forbids as well,
-    because it may have been meant to. Costs one failed open when there is no such file.
+    Anything but a plain yes is an opt-out. That includes a file that is no JSON object or cannot be read, because it
+    may have been meant as one.
     """
     path = os.path.join(brain_dir, CONSENT_FILE)
     config = _consent_file(path)
@@ -255,7 +255,7 @@ def consent(brain_dir: str) -> Forbidden | None:
 
 
 def stale_token(settings: Settings) -> str | None:
-    """The file of an older version that holds a token other than the key; None: there is none. Never the token."""
+    """The file of an older version that contains a token other than the key, or None. Never the token."""
     path = os.path.join(settings.brain_dir, CONSENT_FILE)
     config = _consent_file(path)
     token = config.get("token") if isinstance(config, dict) else None
@@ -263,7 +263,7 @@ def stale_token(settings: Settings) -> str | None:
 
 
 def _consent_file(path: str) -> dict[str, object] | Forbidden | None:
-    """What it says; None if there is none; why it cannot be understood."""
+    """The content, None if there is no file, or why it cannot be parsed."""
     try:
         with open(path, "rb") as file:
             text = file.read(CONSENT_FILE_BYTES_MAX + 1)
@@ -281,10 +281,10 @@ def _consent_file(path: str) -> dict[str, object] | Forbidden | None:
 
 
 def host_forbids_threads(modules: Mapping[str, object] = sys.modules) -> str | None:
-    """Why an embedded thread would freeze or fall silent in this host, in words; None: it would not.
+    """Why an embedded thread would hang or not run in this host, or None.
 
-    gevent and eventlet replace the threading module's primitives; uWSGI without --enable-threads never runs a
-    second thread. Looks only at what the host has loaded already.
+    gevent and eventlet replace the threading module's primitives; uWSGI without --enable-threads never runs a second
+    thread. Looks only at modules that the host has loaded already.
     """
     gevent = modules.get("gevent.monkey")
     if gevent is not None and _patched(gevent, "is_module_patched", "threading"):
@@ -314,18 +314,18 @@ def _plain(value: object) -> str:
 
 
 def _unreadable(path: str, why: str) -> Forbidden:
-    return Forbidden(f"{path} cannot be understood as consent: {why}", "mend or remove that file", by_choice=False)
+    return Forbidden(f"{path} cannot be understood as consent: {why}", "fix or remove that file", by_choice=False)
 
 
 def checked(settings: Settings) -> Settings:
-    """The same settings; ConfigurationError if a file or a variable of theirs is wrong."""
+    """Return the settings, or raise ConfigurationError if a file or variable is invalid."""
     if (wrong := settings.trouble()) is not None:
         raise ConfigurationError(wrong.why, hint=wrong.hint)
     return settings
 
 
 def _found(known: Known, argument: str | None, environ: Mapping[str, str], configs: tuple[Config, ...]) -> Shown:
-    """The first that says something; what is wrong says nothing here, `Settings.trouble` tells."""
+    """The first value found. Invalid values are skipped here; `Settings.trouble` reports them."""
     if argument:
         return Shown(known.name, argument, "argument")
     for variable in known.variables:
@@ -365,7 +365,7 @@ def _switched_off(switch: Shown) -> Forbidden | None:
         return None
     if switch.origin in BY_NAME[switch.name].variables:
         return Forbidden(f"{switch.origin} is set", "unset it to replicate again", for_good=True)
-    return Forbidden(f"{switch.name} is false in {switch.origin}", "set it to true, or take it out, to replicate again")
+    return Forbidden(f"{switch.name} is false in {switch.origin}", "set it to true, or remove it, to replicate again")
 
 
 def _expand(path: str, home: str) -> str:

@@ -1,12 +1,12 @@
-"""What is wrong with a brain's replication, in words for the person at three in the morning.
+"""Checks of a brain and its replication.
 
-Pure: `examine(facts)` turns what `collect` collected into findings, worst first; it reads no file and no clock.
-Each finding says what is, since when, how much waits, and what to run. It must be true with the replicator dead,
-the cloud away and the sidecar lost: so a part that could not be looked at is itself a finding, and silence (nothing
-captured, nothing acknowledged) is one too, for no backlog can show what was never written.
+Pure: `examine(facts)` turns the facts of `collect` into findings, worst first, without reading files or a clock. Each
+finding says what is wrong, since when, how much is waiting, and what to run. It works with the replicator dead, the
+cloud down and the sidecar lost: a part that cannot be read is itself a finding. So is silence (nothing captured,
+nothing acknowledged), because no backlog shows what was never written.
 
-`facts` are the values; `checks_local`, `checks_replication` and `checks_agents` the checks; `format` says how times and
-troubles are said.
+`facts` has the values; `checks_local`, `checks_replication` and `checks_agents` the checks; `format` the formatting of
+times and troubles.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _CHECKS: tuple[Callable[[Facts, Local], Finding], ...] = (
 
 
 def examine(facts: Facts) -> tuple[Finding, ...]:
-    """Every check's finding, worst first, else in the order of the checks."""
+    """The findings of all checks, worst first, otherwise in the order of the checks."""
     if not facts.brain_exists or facts.local is None:
         hint = f"make one with: gradata init {facts.brain_dir}"
         return (Finding("brain", "fail", f"no brain at {facts.brain_dir} ({facts.brain_from}); {hint}"),)

@@ -1,7 +1,7 @@
-"""Checks of the agents that should capture and recall: one line for each host on this machine. Pure.
+"""Checks of the installed agents: one finding per agent on this machine. Pure.
 
-A hook that never fires looks like one that has nothing to do, so each line says when the host last ran one, when it
-last recorded and when it last recalled; and only what would mend it.
+A hook that never fires looks like one that has nothing to do. So each finding says when the agent last ran a hook, last
+recorded and last recalled, and what would fix a problem.
 """
 
 from __future__ import annotations

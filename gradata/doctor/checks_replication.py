@@ -1,4 +1,4 @@
-"""Checks of the way to the cloud: what may flow, who replicates, what waits, and how the cloud stands. Pure."""
+"""Checks of replication: what may be sent, who replicates, what is waiting, and the state of the cloud. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gradata.replicate.state import Local
 
 ACKED_LATELY_S = 60.0
 CLOCK_WARN_S = 60.0
-"""A clock that is off by more makes odd times, and dates in headers that others may refuse."""
+"""A larger clock difference (seconds) gives wrong times, and dates in headers that others may reject."""
 
 
 def key(facts: Facts, _: Local) -> Finding:
@@ -181,7 +181,7 @@ def clock(facts: Facts, here: Local) -> Finding:
 
 
 def backlog(facts: Facts, here: Local) -> Finding:
-    """What waits, and since when."""
+    """The backlog and its age."""
     waiting, limits = here.backlog, facts.thresholds
     if here.log_error is not None:
         return Finding("backlog", "skip", "the log cannot be read")
@@ -202,8 +202,9 @@ def backlog(facts: Facts, here: Local) -> Finding:
 
 
 def _pending_since(facts: Facts, here: Local) -> float | None:
-    """Since when the oldest pending record waits, as far as that can be told: what it says itself, else the log's
-    last write. None while acknowledgements come: then it is on its way."""
+    """Since when the oldest pending record is waiting: its own timestamp, else the log's last write. None while
+    acknowledgements arrive.
+    """
     acked = seconds(here.status.last_ack_at) if here.status is not None else None
     if here.holder is not None and acked is not None and facts.now - acked < ACKED_LATELY_S:
         return None
@@ -214,5 +215,5 @@ def _pending_since(facts: Facts, here: Local) -> float | None:
 
 
 def local_only(facts: Facts) -> bool:
-    """Whether what waits is meant to stay here: by a switch, by consent, or because no key was ever set."""
+    """Whether the backlog is meant to stay here: by a switch, by consent, or because no key was ever set."""
     return facts.cloud_off or facts.consent_refused is not None or facts.key.source is None

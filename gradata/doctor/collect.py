@@ -1,7 +1,7 @@
-"""Collect what `doctor` judges: files, settings, sidecar, lease, agents, and the cloud if it is to be asked.
+"""Collects the facts for `doctor`: files, settings, sidecar, lease, agents and, unless disabled, the cloud.
 
-Changes nothing, and stays bounded: at most COUNT_BYTES_MAX of a backlog are counted, LOOKED_BYTES of records looked
-at, and a cloud that does not answer is asked once, for two seconds, however many brains replicate to it.
+Changes nothing and is bounded: at most COUNT_BYTES_MAX of a backlog are counted and LOOKED_BYTES of records inspected.
+A cloud that does not answer is asked once, for two seconds, however many brains replicate to it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from replicator.sidecar import sidecar_path
 from replicator.sink import check_endpoint, check_key
 
 COUNT_BYTES_MAX = 16 * 1024 * 1024
-"""Enough for any backlog that is judged by its number; beyond it the number is a lower bound."""
+"""Enough for any backlog that is judged by its count; above it the count is a lower bound."""
 LOOKED_BYTES = 4 * 1024 * 1024
-"""So much of the log's end is looked through for damaged records."""
+"""Bytes at the end of the log that are searched for damaged records."""
 FRESH_RECORDS = 100
 DEPTH_MAX, DIRECTORIES_MAX = 6, 100_000
 _NEVER_BRAINS = frozenset({".git", ".venv", "node_modules", "__pycache__", "site-packages", "proc", "sys"})
@@ -40,7 +40,7 @@ _NEVER_BRAINS = frozenset({".git", ".venv", "node_modules", "__pycache__", "site
 def collect(
     brain: str | None, endpoint: str | None, *, ask_cloud: bool, environ: Mapping[str, str] = os.environ
 ) -> Facts:
-    """The facts of one brain, now. Never raises for what is missing or broken: that is what is looked for."""
+    """The present facts of one brain. Never raises for what is missing or broken: that is what is looked for."""
     return collect_many((brain,), endpoint, ask_cloud=ask_cloud, environ=environ)[0]
 
 
@@ -51,7 +51,7 @@ def collect_many(
     ask_cloud: bool,
     environ: Mapping[str, str] = os.environ,
 ) -> list[Facts]:
-    """The facts of each brain. A cloud that does not answer for one is not waited for again."""
+    """The facts of several brains. A cloud that does not answer for one is not asked again."""
     silent: dict[str, CloudSide] = {}
     found = []
     for brain in brains:

@@ -1,4 +1,4 @@
-"""What doctor judges, as plain values: `collect` collects them, the checks read them. Nothing acts in here."""
+"""The facts that doctor judges, as plain values: `collect` collects them, the checks read them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From where on something is worth a look, or a failure. Each can be set (`gradata config`)."""
+    """The thresholds of warnings and failures. Each can be set (`gradata config`)."""
 
     backlog_records_max: int = 1_000
-    """More pending records than this is a failure: nobody noticed for too long."""
+    """More pending records than this are a failure."""
     backlog_warn_s: float = 60.0
-    """A backlog older than this is worth a look."""
+    """A backlog older than this many seconds is a warning."""
     silent_s: float = 24 * 3600.0
-    """A brain without a new event for this long may have lost its capture: hooks that never fire look just like it."""
+    """A brain without a new event for this many seconds may have lost its capture: a hook that never fires looks the
+    same.
+    """
 
 
 @dataclass(frozen=True, slots=True)

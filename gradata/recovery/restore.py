@@ -1,7 +1,7 @@
-"""Bring a brain's log back from its cloud: which log, whose directory, and what becomes of the one that is there.
+"""Restore a brain's log from its cloud: which log, which directory, and what becomes of an existing log.
 
-What `gradata restore` does, in two steps: `plan` says, `carry_out` does. Joins `replicator.recovery`, which knows logs
-alone, with settings, ids and the user's consent.
+Implements `gradata restore` in two steps: `plan`, then `carry_out`. Combines `replicator.recovery`, which only knows
+logs, with settings, ids and the user's consent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from replicator.wire.replica import ReplicaLog
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a person asked for. `brain`: an id, or the directory of a brain; `file` None: the brain's own log."""
+    """The request. `brain`: an id, or the directory of a brain; `file` None: the brain's own log."""
 
     log_id: str | None = None
     brain: str | None = None
@@ -53,13 +53,13 @@ class Plan:
 
     @property
     def is_brain(self) -> bool:
-        """Whether the target is a brain's log, with ids and a sidecar beside it, or just a file."""
+        """Whether the target is a brain's log with ids and a sidecar, or just a file."""
         return os.path.basename(self.restore.path) == LOG_NAME
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was done. `adopted`: replication goes on where the cloud stands; `appended` records by a merge."""
+    """The result. `adopted`: replication continues at the cloud's position; `appended`: records added by a merge."""
 
     fetched: Fetched | None = None
     backup: str | None = None
@@ -70,7 +70,7 @@ class Restored:
 
 @contextmanager
 def reader_for(settings: Settings) -> Iterator[HttpReader]:
-    """The way to read from the cloud, where that is permitted. ConfigurationError."""
+    """The reader of the replica, if permitted, else ConfigurationError."""
     reader = http_reader(once.permitted(settings), settings.read_key)
     try:
         yield reader
@@ -79,16 +79,16 @@ def reader_for(settings: Settings) -> Iterator[HttpReader]:
 
 
 def settled(wanted: Wanted, endpoint: str | None) -> Settings:
-    """The settings of the directory that is restored into; it need not exist yet."""
+    """The settings of the target directory; it need not exist yet."""
     if wanted.file is not None:
         return Settings.resolve(os.path.dirname(os.path.abspath(wanted.file)), endpoint)
     return Settings.resolve(wanted.brain if wanted.brain is not None and _is_path(wanted.brain) else None, endpoint)
 
 
 def plan(wanted: Wanted, settings: Settings, reader: HttpReader) -> Plan:
-    """Find the log that is meant, and compare it with what is at the target. Changes nothing.
+    """Find the requested log and compare it with the target. Changes nothing.
 
-    ConfigurationError where it is not clear what is meant, or the directory is another brain's; CloudError.
+    ConfigurationError if the request is ambiguous or the directory belongs to another brain; CloudError.
     """
     path = os.path.abspath(wanted.file) if wanted.file is not None else Directory(settings.brain_dir).log
     brain_id, cloud_id, log, others = _chosen(wanted, settings, path, reader)
@@ -106,7 +106,7 @@ def plan(wanted: Wanted, settings: Settings, reader: HttpReader) -> Plan:
 def _chosen(
     wanted: Wanted, settings: Settings, path: str, reader: HttpReader
 ) -> tuple[str, str, ReplicaLog, list[ReplicaLog]]:
-    """The brain, the cloud, the log that is meant, and the brain's other logs."""
+    """The brain, the cloud, the chosen log, and the brain's other logs."""
     if wanted.log_id is not None:
         cloud_id, log = reader.log(wanted.log_id)
         return log.brain_id or "", cloud_id, log, []
@@ -114,9 +114,7 @@ def _chosen(
     cloud_id, logs = reader.logs(brain_id)
     kept = [log for log in logs if log.head.size]
     if not kept:
-        raise ConfigurationError(
-            f"the cloud has no log of the brain {brain_id}", hint="see the brains that it has: gradata fleet"
-        )
+        raise ConfigurationError(f"the cloud has no log of the brain {brain_id}", hint="list its brains: gradata fleet")
     wanted_id = _parent(path) if wanted.merge else None
     # The largest, the newest of those: what a cut log lost is in the generation before the present one.
     log = next((each for each in kept if each.head.log_id == wanted_id), None) or max(kept, key=lambda x: x.head.size)
@@ -136,7 +134,7 @@ def _brain_id(wanted: Wanted, settings: Settings, reader: HttpReader) -> str:
     known = ", ".join(brains[:10]) + (", …" if len(brains) > 10 else "")
     raise ConfigurationError(
         f"the cloud has {len(brains)} brains, and {settings.brain_dir} is none of them",
-        hint=f"name one: gradata restore --brain ID ({known})" if brains else "check the key: it reaches no brain",
+        hint=f"name one: gradata restore --brain ID ({known})" if brains else "check the key: it can read no brain",
     )
 
 
@@ -153,7 +151,7 @@ def _id_in(path: str) -> str | None:
 
 
 def _parent(log: str) -> str | None:
-    """The generation before the present one: what it has, a merge is about."""
+    """The generation before the present one: a merge is about its records."""
     try:
         standing = recovery.standing(log)
     except SidecarError:
@@ -162,9 +160,10 @@ def _parent(log: str) -> str | None:
 
 
 def carry_out(todo: Plan, reader: HttpReader, on_progress: OnBytes, *, force: bool) -> Restored:
-    """Do it. LogError where the log there would have to be replaced and `force` is not given, or is in use.
+    """Carry the plan out.
 
-    CloudError if the cloud goes away: what came is kept beside the target, and the next run goes on from there.
+    LogError if an existing log is in use, or would have to be replaced and `force` is not given. CloudError if the
+    cloud becomes unreachable: the part received is kept beside the target, and the next run resumes.
     """
     restore = todo.restore
     if todo.merge:
@@ -184,7 +183,7 @@ def carry_out(todo: Plan, reader: HttpReader, on_progress: OnBytes, *, force: bo
 
 
 def _replace(restore: RestorePlan, reader: HttpReader, on_progress: OnBytes) -> tuple[Fetched | None, str | None]:
-    """Fetch and put in its place what is not there yet."""
+    """Download what is missing and move it into place."""
     if restore.was not in ("absent", "behind", "other"):
         return None, None
     fetched = restoring.fetch(restore, reader, on_progress)
@@ -196,12 +195,12 @@ def _replace(restore: RestorePlan, reader: HttpReader, on_progress: OnBytes) -> 
 
 
 def refused(restore: RestorePlan) -> LogError:
-    """Why a log of its own is not replaced."""
+    """Why an existing log is not replaced."""
     own = restore.local_records - restore.shared
     return LogError(
         f"the log {restore.path} is no prefix of the copy: it has {own:,} records of its own, from number"
         f" {restore.shared:,} on",
-        hint="append what only the cloud has: gradata restore --merge; or replace it, and keep it beside: --force",
+        hint="append what only the cloud has: gradata restore --merge; or replace it and keep a backup: --force",
     )
 
 
@@ -217,7 +216,7 @@ def _prepare(todo: Plan) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
     except OSError as error:
         raise BrainDirectoryError(
-            f"{path} cannot be made: {error.strerror}", hint="choose a directory that you may write to"
+            f"{path} cannot be made: {error.strerror}", hint="choose a writable directory"
         ) from error
     if todo.is_brain:
         brain_dir.claim(Directory(path), todo.brain_id)
@@ -225,7 +224,7 @@ def _prepare(todo: Plan) -> None:
 
 @contextmanager
 def _alone(path: str) -> Iterator[None]:
-    """Nobody replicates the log meanwhile: a live replicator would take the copy for another log."""
+    """Ensures that nobody replicates the log meanwhile: a live replicator would take the copy for another log."""
     lease = Lease(lease_path(path))
     if not lease.acquire():
         holder = Lease.holder(lease.path)
@@ -241,7 +240,7 @@ def _alone(path: str) -> Iterator[None]:
 
 
 def _standing_is_lost(restore: RestorePlan) -> bool:
-    """Whether the log there has the copy already, and only the sidecar does not know it."""
+    """Whether the log already equals the copy and only the sidecar is missing."""
     try:
         return restore.was in ("identical", "ahead") and recovery.standing(restore.path) is None
     except SidecarError:

@@ -1,6 +1,6 @@
-"""A brain's log beside its copy in the cloud: what `gradata verify` does, as one call.
+"""Compares a brain's log with its copy in the cloud: the implementation of `gradata verify`.
 
-Joins `replicator.recovery`, which knows logs alone, with settings, ids and the user's consent.
+Combines `replicator.recovery`, which only knows logs, with settings, ids and the user's consent.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from replicator.wire import Report
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was found, and what was done about it. `mended`: records that are right at the cloud since.
+    """The verdict and the repair. `mended`: records that are correct at the cloud since.
 
-    `wire_bytes`: what reading took over the wire, both ways.
+    `wire_bytes`: bytes transferred in both directions.
     """
 
     verdict: ReplicaVerdict
@@ -36,9 +36,9 @@ class Proof:
 
 
 def prove(settings: Settings, *, deep: bool, repairing: bool, on_progress: OnRecords) -> Proof:
-    """Compare the brain's log with its copy; `repairing`: send again what the copy lost.
+    """Compare the brain's log with its copy; with `repairing`, resend what the copy lost.
 
-    CloudError if the cloud does not answer; ConfigurationError where nothing may be asked or sent.
+    CloudError if the cloud does not answer; ConfigurationError if nothing may be asked or sent.
     """
     place = brain_dir.find(settings.brain_dir)
     endpoint = once.permitted(settings)

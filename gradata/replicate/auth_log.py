@@ -1,12 +1,12 @@
-"""The local auth log: when the cloud refused the key, and when it took one again.
+"""The local auth log: when the cloud rejected the key, and when it accepted one again.
 
-A person who finds replication paused must see since when, without any server: `<brain>/logs/replication-auth.log`,
-one line an edge, for this user's eyes only (0600, no symlink followed). Each line is one write on an O_APPEND
-descriptor, and rotation happens under a lock, so that no line of any process is lost. No key and no header is ever
-in it: what looks like a key is masked, whoever wrote it into an answer.
+A person who finds replication paused can see since when in `<brain>/logs/replication-auth.log`, without a server. It
+has one line per state change and mode 0600; no symlink is followed. Each line is one write on an O_APPEND descriptor,
+and rotation happens under a lock, so no line of any process is lost. It never contains a key or header: whatever looks
+like a key is masked.
 
-Partner: `brain` hands `AuthLog` to its replicator as `on_notice`; it runs in that thread, waits for nobody and
-never raises: replication matters more than its diary.
+Partner: `brain` passes `AuthLog` to its replicator as `on_notice`. It runs in that thread, never blocks and never
+raises.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from replicator.wire import plain
 DIRECTORY_NAME = "logs"
 LOG_NAME = "replication-auth.log"
 BYTES_MAX = 1024 * 1024
-"""From here on the log is rotated before the next line."""
+"""Size from which the log is rotated."""
 KEPT = 3
-"""How many rotated logs are kept: `.1`, the newest, to `.3`."""
+"""Number of rotated logs that are kept: `.1` (newest) to `.3`."""
 LINE_CHARACTERS_MAX = 1_000
 LOCK_TRIES, LOCK_TRY_S = 20, 0.002
 OPEN_TRIES = 5
@@ -42,22 +42,22 @@ log = logging.getLogger("gradata")
 
 
 def auth_log_path(brain_dir: str) -> str:
-    """Where the auth log of a brain is."""
+    """The path of a brain's auth log."""
     return os.path.join(brain_dir, DIRECTORY_NAME, LOG_NAME)
 
 
 def masked(text: str, key: str | None = None) -> str:
-    """The text on one line, without control characters, with `key` and all that looks like a key masked."""
+    """The text on one line without control characters, with `key` and anything that looks like a key masked."""
     if key:
         text = text.replace(key, "[key]")
     return plain(_KEY.sub("[key]", text), LINE_CHARACTERS_MAX)
 
 
 class AuthLog:
-    """Call it with each notice; it writes down those that are about the key. One for each replicator.
+    """A callback for notices that logs those about the key. One per replicator.
 
-    `read_key` gives the present key, so that it can be masked by name; `now` is for people. Safe from any thread and
-    beside any process. What cannot be written is told once by the logger `gradata`, and replication goes on.
+    `read_key` returns the present key, so that it can be masked. Safe from any thread and beside other processes. A
+    write that fails is logged once by the logger `gradata`, and replication continues.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class AuthLog:
         self._told = False
 
     def __call__(self, notice: Notice) -> None:
-        """Write the notice down if it says that a key was refused, or, after that, that replication goes on."""
+        """Log the notice if a key was rejected, or if replication resumes after that."""
         if notice.code in FAILURES:
             self._refused = True
         elif notice.code == "recovered" and self._refused:
@@ -92,7 +92,7 @@ class AuthLog:
 
 
 def append(path: str, line: bytes, *, bytes_max: int = BYTES_MAX) -> None:
-    """One line, by one write, to the log at `path`; rotates it first where it is due. OSError if it cannot."""
+    """Append one line with one write to the log at `path`, after rotating it if necessary. OSError on failure."""
     with _directory(os.path.dirname(path)) as at:
         for attempt in range(OPEN_TRIES):
             descriptor = at.open(os.path.basename(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -165,7 +165,7 @@ class _directory:  # noqa: N801  (used as a function)
 
 
 def _lock(descriptor: int) -> bool:
-    """Whether we got the lock. Without it the line is written all the same (one write), only nothing is rotated."""
+    """Whether the lock was acquired. Without it the line is still written (one write), but nothing is rotated."""
     if sys.platform == "win32":  # no rotation there: a file that is open elsewhere cannot be renamed
         return False
     import fcntl

@@ -1,6 +1,6 @@
-"""Replicate for as long as the process runs: `gradata replicate --follow`, by hand or as a service.
+"""Replicate until stopped: `gradata replicate --follow`, by hand or as a service.
 
-Partners: `once`, which replicates once; `systemd_notify`, who started this and wants to hear of it.
+Partners: `once`, which replicates once; `systemd_notify`, which informs the supervisor.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from replicator.status import Status
 
 
 def run_until(replicator: Replicator, stop: Stop, supervisor: Supervisor) -> Drained:
-    """Replicate until `stop`, telling the supervisor meanwhile; then drain shortly."""
+    """Replicate until `stop`, notifying the supervisor meanwhile, then drain for a short time."""
     replicator.start()
     supervisor.ready()
     while not stop.wait(supervisor.rest_s):
@@ -24,7 +24,7 @@ def run_until(replicator: Replicator, stop: Stop, supervisor: Supervisor) -> Dra
 
 
 def still_s(replicator: Replicator) -> float:
-    """For how many seconds its thread did nothing."""
+    """Seconds since the thread last did anything."""
     return max(0.0, time.monotonic() - replicator.active_at_s)
 
 

@@ -1,4 +1,4 @@
-"""Ask a cloud for its fleet. One request, with the key of this machine. Partner: `cli.fleet`, which prints it."""
+"""Fetch the fleet of a cloud with one request, using this machine's key. Partner: `cli.fleet`, which prints it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
 
 def ask_fleet(settings: Settings, *, silent_s: float) -> dict[str, Any]:
-    """The document of `GET /fleet`. Raises ConfigurationError without a key, CloudAnswerError for any other answer."""
+    """The answer of `GET /fleet`. ConfigurationError without a key, CloudAnswerError for any other answer."""
     import httpx  # here: the command line must be quick where nothing is asked
     import orjson
 

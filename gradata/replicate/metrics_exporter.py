@@ -1,7 +1,7 @@
-"""Metrics of one replicator for Prometheus, over HTTP: `gradata replicate --follow --metrics HOST:PORT`.
+"""Prometheus metrics of one replicator: `gradata replicate --follow --metrics HOST:PORT`.
 
-`GET /metrics` is made from the replicator's status at each scrape; `GET /health` is 200 while its thread works, 503
-when it is stuck, for probes. No path, id, key or text is in a label. Partner: `cloud.service.metrics`.
+`GET /metrics` is computed from the replicator's status at each scrape. `GET /health` is a probe: 200 while the thread
+works, 503 if it is stuck. No label contains a path, id, key or text. Partner: `cloud.service.metrics`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REQUEST_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What can be asked of a replicator at any time. `still_s`: since when its thread did nothing."""
+    """What the exporter reads from a replicator. `still_s`: seconds since its thread last did anything."""
 
     status: Callable[[], Status | None]
     still_s: Callable[[], float]
@@ -37,7 +37,7 @@ class Watched:
 
 
 class Exporter:
-    """An HTTP server on a thread of its own. ConfigurationError if it cannot listen, or its library is missing."""
+    """An HTTP server in its own thread. ConfigurationError if it cannot listen, or if its library is missing."""
 
     def __init__(self, address: str, watched: Watched) -> None:
         host, port = parse_address(address)
@@ -67,7 +67,7 @@ class Exporter:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening and end the thread."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -92,7 +92,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _Silent(WSGIRequestHandler):
-    """A scrape is no news; a client that does not go on is left."""
+    """Does not log scrapes; a client that stalls is disconnected."""
 
     timeout = REQUEST_S
 
@@ -101,7 +101,7 @@ class _Silent(WSGIRequestHandler):
 
 
 class _Collector:
-    """Prometheus' collector protocol over a status."""
+    """Prometheus' collector protocol for a replicator's status."""
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched

@@ -1,8 +1,8 @@
-"""Replicate a log in the foreground: until everything is acknowledged, or until told to stop.
+"""Replicate a log in the foreground, until everything is acknowledged or until stopped.
 
-It is the embedded replicator with somebody watching: it leads if nobody does, and otherwise follows the live leader
-through the sidecar, so that it never fights with one. Decides only when to stop watching; all else is `progress`.
-Partner: `gradata replicate`, which prints what is yielded here.
+This is the embedded replicator with a caller that watches it. It leads if no other process does; otherwise it follows
+the live leader through the sidecar, so the two never compete. It decides only when to stop watching; everything else is
+decided by `progress`. Partner: `gradata replicate`, which prints what is yielded here.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from replicator.status import Notice, Shown, Status
 
 POLL_S = 0.1
 STALL_S = 60.0
-"""Without an acknowledgement for this long the cloud counts as away."""
+"""Without an acknowledgement for this many seconds the cloud counts as unavailable."""
 GRACE_S = 5.0
-"""How long the trouble of another process, or one from before an order, may be old news."""
+"""Seconds for which another process's trouble, or one from before an order, may be outdated."""
 GREET_S = 10.0
-"""How long a run that has nothing to send waits for the answer to its heartbeat."""
+"""Seconds that a run with nothing to send waits for the answer to its heartbeat."""
 PART_S = 2.0
-"""How long ending on a signal may take."""
+"""Seconds allowed for ending after a signal."""
 
 Reason = Literal["caught_up", "trouble", "stalled", "deadline", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One look.
+    """One observation.
 
-    `standing` is durable; `fresh` is a status of somebody who replicates now, None if there is none.
+    `standing` is durable; `fresh` is the status of a process that replicates now, or None.
     """
 
     standing: Standing | None
@@ -61,8 +61,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a person may be shown meanwhile. Sizes of the whole task; `trouble` in the leader's words; `another`: the
-    leader is another process."""
+    """Progress to show to a person. Sizes are those of the whole task; `trouble` is the leader's; `another`: the leader
+    is another process.
+    """
 
     done_bytes: int
     total_bytes: int
@@ -75,7 +76,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run came to. `remaining` is what was in the log at the start and is not acknowledged."""
+    """The result of a run. `remaining` is what was in the log at the start and is not acknowledged."""
 
     reason: Reason
     counts: Counts
@@ -88,7 +89,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is to be done: everything before `target` (a log offset), and the order, if one was given."""
+    """The task: everything before `target` (a log offset), and the order, if one was given."""
 
     target: int
     total_bytes: int
@@ -103,10 +104,10 @@ def open_foreground(
     *,
     brief: bool = False,
 ) -> Replicator:
-    """A replicator of this brain's log for the foreground; not started. ConfigurationError as `open_sink`.
+    """A replicator of this brain's log for the foreground; not started. ConfigurationError as in `open_sink`.
 
-    `brief`: for a process that comes only with new records, as a hook does; the cloud expects no word between them.
-    What concerns the key goes into the auth log, too, as with an embedded one.
+    `brief`: for a process that only lives as long as it has new records, such as a hook; the cloud then expects no
+    heartbeats. Rejections of the key go into the auth log, as with an embedded replicator.
     """
     endpoint = permitted(settings)
     auth_log = AuthLog(settings.brain_dir, read_key=settings.read_key)
@@ -129,24 +130,24 @@ def open_foreground(
 
 
 def open_sink(settings: Settings, directory: Directory) -> Sink:
-    """The way to the cloud, behind the user's consent.
+    """The sink to the cloud, subject to the user's consent.
 
-    ConfigurationError where consent or a switch forbids that anything leaves the machine, and for an endpoint that
-    cannot work. `GRADATA_DISABLE_WRITE_THROUGH` does not forbid it: that is what replicating by hand is for.
+    ConfigurationError if consent or a switch forbids that anything leaves the machine, and for an invalid endpoint.
+    `GRADATA_DISABLE_WRITE_THROUGH` does not forbid it: replicating by hand is its purpose.
     """
     endpoint = permitted(settings)
     return ConsentingSink(http_sink(endpoint, settings.read_key, identify(directory)), settings)
 
 
 def permitted(settings: Settings) -> str:
-    """The endpoint, if something may be sent there. ConfigurationError as in `open_sink`."""
+    """The endpoint, if sending is permitted. ConfigurationError as in `open_sink`."""
     if (refused := refusal(settings)) is not None:
         raise ConfigurationError(f"nothing may leave this machine: {refused.why}", hint=refused.hint)
     return check_endpoint(settings.endpoint)
 
 
 def plan(log: str, reset: recovery.ResetPlan | None) -> Task:
-    """What there is to do now: the backlog, and what `reset`, or an order that waits already, sends again.
+    """The present task: the backlog, and what `reset` or a waiting order resends.
 
     LogError if the log cannot be read.
     """
@@ -170,10 +171,10 @@ def _standing_and_order(log: str) -> tuple[Standing | None, ResetOrder | None]:
 
 
 class Watch:
-    """Watches one replicator work on one task. Use: `begin`, then `look` until it gives a Result.
+    """Watches one replicator work on one task. Use: `begin`, then `look` until it returns a Result.
 
-    `begin` before the order is given, so that nothing done for it is missed. `greets`: it is not done before the cloud
-    has heard of this log, by this process's heartbeat or a live leader's, or GREET_S have passed.
+    Call `begin` before the order is given, so that nothing done for it is missed. With `greets` it is not finished
+    before the cloud has answered a heartbeat of this process or a live leader, or GREET_S have passed.
     """
 
     def __init__(
@@ -193,7 +194,7 @@ class Watch:
         self._letters_before: int | None = None
 
     def look(self, task: Task, *, timeout_s: float | None) -> Moment | Result:
-        """How it stands: a Result once there is nothing left to wait for."""
+        """The present progress, or a Result once there is nothing left to wait for."""
         seen = self._see(task)
         now = self._now()
         if self._letters_before is None:
@@ -206,7 +207,7 @@ class Watch:
         return self._moment(task, seen, now) if reason is None else self._result(task, seen, reason)
 
     def interrupted(self, task: Task) -> Result:
-        """The result when a person does not want to wait any longer."""
+        """The result after an interruption."""
         return self._result(task, self._see(task), "interrupted")
 
     def _ended(self, task: Task, seen: Seen, now: float, timeout_s: float | None) -> Reason | None:
@@ -222,16 +223,18 @@ class Watch:
         return "stalled" if now - self._moved_at > STALL_S else None
 
     def _fits(self, seen: Seen) -> bool:
-        """Whether the log is still the one that was acknowledged: one that was cut or replaced while nobody looked is
-        not done, however far the old cursor is."""
+        """Whether the log is still the one that was acknowledged. A log that was truncated or replaced meanwhile is not
+        finished, however far the old cursor is.
+        """
         if seen.standing is None or (seen.fresh is not None and seen.fresh.sidecar_trouble is not None):
             return True  # the leader itself said how far it is, and it has looked
         read = Read(seen.standing.cursor, 1, 1, Policy().record_bytes_max)
         return not isinstance(LogReader(self._log).read(read), Broken)
 
     def _see(self, task: Task) -> Seen:
-        """The sidecar first, the status behind it: counts may be newer than the cursor they are shown with, never
-        older, or the last answer would be missing from a result."""
+        """Reads the sidecar before the status: counts may be newer than the cursor that is shown, never older, or a
+        result would lack the last answer.
+        """
         seen = self._see_sidecar(task)
         status = self._replicator.status()
         if status is None or (not self._replicator.leads and (status.pid, status.since) == self._stale):
@@ -292,7 +295,7 @@ class Watch:
 
 
 def _is_done(task: Task, seen: Seen) -> bool:
-    """Everything is acknowledged, durably here too where there can be a sidecar."""
+    """Everything is acknowledged, and durably so where there can be a sidecar."""
     standing, fresh = seen.standing, seen.fresh
     if fresh is not None and fresh.sidecar_trouble is not None:
         return fresh.offset >= task.target and fresh.resending_to is None and seen.order_done
@@ -310,10 +313,10 @@ def _why_waiting_is_of_no_use(status: Status | None) -> str | None:
 
 
 class Stop:
-    """Tells a waiting thread to end; may be set by a signal handler.
+    """Ends the wait of a thread; may be set by a signal handler.
 
-    A `threading.Event` may not: a handler runs on the main thread, and where that holds the event's lock already,
-    inside `wait`, setting it would block for ever.
+    A `threading.Event` may not: a handler runs on the main thread, and if that thread holds the event's lock inside
+    `wait`, setting it deadlocks.
     """
 
     def __init__(self) -> None:
@@ -330,21 +333,21 @@ class Stop:
     def fileno(self) -> int:
         """For `signal.set_wakeup_fd`: a byte written here ends the wait, too.
 
-        A handler in Python runs between two instructions. A signal that comes behind the last one before `wait` sleeps
-        would be seen only when it wakes.
+        A Python handler runs between two instructions. A signal that arrives after the last one before `wait` sleeps
+        would otherwise be noticed only at the next wake-up.
         """
         return self._sender.fileno()
 
     def is_set(self) -> bool:
-        """Whether it was set."""
+        """True from the first `set()` on."""
         return self._is_set
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until it is set, at most this long; whether it is."""
+        """Wait until set, at most this many seconds. Returns whether it is set."""
         return bool(select.select([self._receiver], [], [], timeout_s)[0])
 
     def close(self) -> None:
-        """Let go of its sockets."""
+        """Close its sockets."""
         self._receiver.close()
         self._sender.close()
 
@@ -357,7 +360,7 @@ def run_once(
     stop: Stop,
     on_moment: Callable[[Moment], None],
 ) -> Result:
-    """Watch until there is a result, showing each moment; `stop` ends it at once."""
+    """Watch until there is a result, reporting progress; `stop` ends it at once."""
     while not stop.is_set():
         seen = watch.look(task, timeout_s=timeout_s)
         if isinstance(seen, Result):
@@ -368,12 +371,13 @@ def run_once(
 
 
 def drain(settings: Settings, directory: Directory, *, timeout_s: float) -> Result:
-    """Replicate everything that is in the brain's log now, within `timeout_s`, whoever leads; blocks until then.
+    """Replicate everything that is in the brain's log now, within `timeout_s` seconds, whoever leads. Blocks until
+    then.
 
-    For the ends of sessions while write-through is switched off, and for hooks: it asks neither whether this process
-    may have a thread of its own nor for that switch, only for consent. ConfigurationError where nothing may leave the
-    machine, or for an endpoint that cannot work; LogError if the log cannot be read. A key that is missing or refused,
-    and a cloud that is away, are results. Safe to repeat, and beside any live replicator.
+    For the end of a session while write-through is off, and for hooks. It checks consent, but neither the write-through
+    switch nor whether this process may have a thread. ConfigurationError if nothing may leave the machine, or for an
+    invalid endpoint; LogError if the log cannot be read. A missing or rejected key and an unavailable cloud are
+    results. Safe to repeat, and beside a live replicator.
     """
     replicator = open_foreground(settings, directory, brief=True)
     watch = Watch(replicator)

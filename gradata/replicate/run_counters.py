@@ -1,7 +1,7 @@
-"""What the cloud said of records while somebody watched, whoever sent them meanwhile.
+"""Counts of the cloud's answers during a run, whichever process sent the records.
 
-Pure. Every replicator counts from its own start and publishes its totals; `Totals` makes of these what happened since
-the first look, across a leader's death and the next one's beginning. Partner: `once`.
+Pure. Every replicator counts from its own start and publishes its totals. `Totals` computes what happened since the
+first observation, across a change of leaders. Partner: `once`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from replicator.status import Status
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What the cloud said of records sent in the course of one run."""
+    """The cloud's answers to the records sent during one run."""
 
     accepted: int = 0
     duplicates: int = 0
@@ -46,7 +46,7 @@ class Counts:
 
 
 class Totals:
-    """What several leaders did while we watched: each counts from its own start, the first from our first look."""
+    """Totals across several leaders: each counts from its own start, the first from the first observation."""
 
     def __init__(self, before: Status | None) -> None:
         self._base = Counts() if before is None else Counts.of(before)
@@ -55,7 +55,7 @@ class Totals:
         self._present = self._base
 
     def see(self, status: Status) -> None:
-        """Take in a status, of whichever process."""
+        """Add a status of any process."""
         leader = (status.pid, status.since)
         if leader != self._leader:
             self._done += self._present - self._base
@@ -64,5 +64,5 @@ class Totals:
 
     @property
     def counts(self) -> Counts:
-        """All of it."""
+        """The sum over all leaders since the first observation."""
         return self._done + (self._present - self._base)

@@ -1,8 +1,8 @@
-"""How replication of a brain stands, seen from outside: the log, the sidecar, the lease, and the cloud.
+"""The state of a brain's replication, seen from outside: log, sidecar, lease and cloud.
 
-Reads and asks, changes nothing, decides nothing; every part answers for itself, so that one that is gone or broken
-never hides the others. It is true with the replicator dead, the cloud away or the sidecar lost. Partners: `doctor`
-judges what is found here, the command line shows it.
+Reads and asks, changes nothing, decides nothing. Each part is read on its own, so that one that is missing or broken
+never hides the others. Works with the replicator dead, the cloud down or the sidecar lost. Partners: `doctor`, which
+judges it, and the command line, which shows it.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from replicator.sidecar import read_only, sidecar_path
 from replicator.status import Shown, Status, from_json
 
 CLOUD_TOTAL_S = 2.0
-"""How long the cloud may take to say where it stands: this is for a person who waits."""
+"""Seconds that the cloud may take to answer: a person is waiting."""
 READ_BYTES = 4 * MIB
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What is in the log and not acknowledged. `records` counts whole ones; `exact` is False where it is a lower bound.
+    """What is in the log and not acknowledged. `records` counts whole records; with `exact` False it is a lower bound.
 
-    `first_ts` is what the first of them says of its time (seconds since the epoch), if it says anything.
+    `first_ts` is the timestamp of the first one in seconds since the epoch, if it has one.
     """
 
     bytes: int = 0
@@ -46,7 +46,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """What this machine knows. `log_error`, `sidecar_error`, `lease_error`: why a part could not be read."""
+    """What this machine knows. `log_error`, `sidecar_error`, `lease_error`: why a part cannot be read."""
 
     log: str
     log_bytes: int = 0
@@ -57,7 +57,7 @@ class Local:
     status: Status | None = None
     dead_letters: int = 0
     order: int | None = None
-    """The number of a reset that waits for somebody who replicates."""
+    """The number of a reset that is waiting for a replicator."""
     sidecar_exists: bool = False
     holder: Holder | None = None
     log_error: ReplicatorError | None = None
@@ -66,7 +66,7 @@ class Local:
 
     @property
     def state(self) -> str:
-        """`off` if nobody replicates; else the leader's state, with the log as it is now."""
+        """`off` if no process replicates; else the leader's state, with the present log."""
         if self.holder is None:
             return "off"
         if self.status is None:
@@ -75,15 +75,15 @@ class Local:
 
     @property
     def trouble(self) -> Shown | None:
-        """What the leader, or the last one, was in trouble with."""
+        """The trouble of the present or last leader."""
         return self.status.trouble if self.status is not None else None
 
 
 @dataclass(frozen=True, slots=True)
 class CloudSide:
-    """What the cloud says of this log. `in_step`: its head is the root that the local log has at that size.
+    """The cloud's answer about this log. `in_step`: its root equals the local log's at that size.
 
-    `head` None and a `reason`: it did not say. `code` is the outcome's, for who decides by it.
+    With `head` None, `reason` says why there is none, and `code` is the code of the outcome.
     """
 
     head: Head | None = None
@@ -93,11 +93,11 @@ class CloudSide:
     parent: Head | None = None
     """The head of the generation before this one, if the cloud has it."""
     clock_off_s: float | None = None
-    """How far this machine's clock is ahead of the cloud's, in seconds; None: it was not told."""
+    """Seconds by which this machine's clock is ahead of the cloud's; None if unknown."""
 
 
 def local(directory: Directory, *, count_bytes_max: int | None = None) -> Local:
-    """This machine's side. Never raises for what is missing or broken. `count_bytes_max` bounds the counting."""
+    """This machine's part. Never raises for what is missing or broken. `count_bytes_max` bounds the counting."""
     found = _beside(Local(directory.log))
     reader = LogReader(directory.log)
     try:
@@ -110,7 +110,7 @@ def local(directory: Directory, *, count_bytes_max: int | None = None) -> Local:
 
 
 def _acknowledged(found: Local) -> int:
-    """The cursor's offset; 0 where the log ends before it: then it is another one, and all of it waits."""
+    """The cursor's offset; 0 if the log ends before it, because it is then another log and all of it waits."""
     offset = found.standing.cursor.offset if found.standing is not None else 0
     return offset if offset <= found.log_bytes else 0
 
@@ -143,7 +143,7 @@ def _beside(found: Local) -> Local:
 
 
 def backlog(path: str, offset: int, end: int, bytes_max: int | None = None) -> Backlog:
-    """What waits between two offsets; at most `bytes_max` of it are looked through. LogError if it cannot be read."""
+    """The backlog between two offsets; at most `bytes_max` of it are read. LogError if it cannot be read."""
     if end <= offset:
         return Backlog()
     stop = end if bytes_max is None else min(end, offset + bytes_max)
@@ -179,10 +179,10 @@ def _ts_of(record: bytes) -> float | None:
 
 
 def cloud_side(settings: Settings, directory: Directory, here: Local, *, from_file: bool) -> CloudSide:
-    """What the cloud says, within CLOUD_TOTAL_S; never raises for what a network does.
+    """The cloud's part, within CLOUD_TOTAL_S seconds. Never raises for network errors.
 
-    `from_file`: compare with the log's bytes, whole; else with the root that the cursor remembers, where the sizes
-    are the same (a log of gigabytes takes seconds). Nothing is asked against the user's consent.
+    `from_file`: compare with the whole log, which takes seconds for gigabytes; otherwise with the root that the cursor
+    remembers, if the sizes are equal. Nothing is asked without the user's consent.
     """
     if (refused := refusal(settings)) is not None:
         return CloudSide(reason=refused.why, code="no_consent")
@@ -223,7 +223,7 @@ def _clock_off_s(date: str | None) -> float | None:
 
 
 def _with_own(answer: Recalled, here: Local, settings: Settings, within_s: float) -> Recalled:
-    """With the log that the cursor is in, and its parent, which another device may have begun, or go on with now."""
+    """Adds the log of the cursor and its parent, which another device may have started or may continue now."""
     cursor = here.standing.cursor if here.standing is not None else None
     known = {head.log_id for head in answer.heads}
     unknown = [name for name in (cursor.log_id, cursor.parent) if name not in known] if cursor is not None else []

@@ -1,6 +1,6 @@
-"""Tell the one who started us how it goes: systemd's notification protocol (sd_notify(3)), one datagram a message.
+"""systemd's notification protocol (sd_notify(3)): one datagram per message.
 
-Without a supervisor every call does nothing. A supervisor that went away is nobody's concern: messages are dropped.
+Without a supervisor every call does nothing. If the supervisor is gone, messages are dropped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ STILL_S = 330.0
 
 
 class Supervisor:
-    """Sends to `address` (None: to nobody). `watchdog_s`: how often it wants to hear, None: never."""
+    """Sends notifications to `address` (None: to nobody). `watchdog_s`: the watchdog interval in seconds, or None."""
 
     def __init__(self, address: str | None, watchdog_s: float | None = None) -> None:
         self.watchdog_s = watchdog_s if address is not None else None
@@ -22,15 +22,15 @@ class Supervisor:
 
     @property
     def rest_s(self) -> float | None:
-        """How long to rest between two words: half of what the watchdog bears, as its manual advises."""
+        """Seconds between two messages: half the watchdog interval, as its manual advises."""
         return None if self.watchdog_s is None else self.watchdog_s / 2
 
     def ready(self) -> None:
-        """It runs."""
+        """Report readiness."""
         self._send("READY=1")
 
     def working(self, *, still_s: float, words: str) -> None:
-        """Feed the watchdog, unless the thread has been still for too long; show `words` when they change."""
+        """Trigger the watchdog, unless the thread is stuck; send `words` as the status if they changed."""
         lines = ["WATCHDOG=1"] if still_s <= STILL_S and self.watchdog_s is not None else []
         if words != self._said:
             self._said = words
@@ -39,7 +39,7 @@ class Supervisor:
             self._send("\n".join(lines))
 
     def stopping(self) -> None:
-        """It was told to end."""
+        """Report that the process is stopping."""
         self._send("STOPPING=1")
 
     def _send(self, text: str) -> None:

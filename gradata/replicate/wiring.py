@@ -1,8 +1,8 @@
-"""The way from a brain to its cloud: a Replicator behind the user's consent.
+"""Connects a brain to its cloud: a Replicator subject to the user's consent.
 
-Consent is asked for before each request, not once at the start: what a person switches off stays on the machine
-from that moment, in processes that run already. Partners: `config.settings` says what is allowed, `brain` starts and
-drains. Nothing here is imported by `import gradata`; httpx is loaded in the replicator's thread.
+Consent is checked before each request, not only at the start: what a person switches off stays on the machine from that
+moment, in running processes too. Partners: `config.settings` says what is allowed, `brain` starts and drains. `import
+gradata` imports nothing from here; httpx is loaded in the replicator's thread.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EXIT_LINE = "gradata: {bytes} bytes of corrections wait in the log; they are rep
 
 
 class Replication(Protocol):
-    """What a Brain needs of `replicator.loop.Replicator`."""
+    """The part of `replicator.loop.Replicator` that a Brain uses."""
 
     def start(self) -> None: ...
     def wake(self) -> None: ...
@@ -37,9 +37,9 @@ class Replication(Protocol):
 
 
 def open_replicator(settings: Settings, log_path: str, identity: Identity) -> Replicator | None:
-    """A replicator for this log, not started yet; None where settings, host, consent or a missing key forbid it.
+    """A replicator for this log, not started; None if settings, host, consent or a missing key forbid it.
 
-    It rests while a switch is off. Raises ConfigurationError, with a hint, for an endpoint that cannot work.
+    It idles while a switch is off. ConfigurationError, with a hint, for an invalid endpoint.
     """
     if why_local(settings) is not None:
         return None
@@ -47,11 +47,11 @@ def open_replicator(settings: Settings, log_path: str, identity: Identity) -> Re
 
 
 def drain_by_hand(settings: Settings, log_path: str, identity: Identity, timeout_s: float) -> Drained | None:
-    """Replicate what waits, once, within `timeout_s`, although no replicator may live in this process.
+    """Replicate what is waiting once, within `timeout_s` seconds, although no replicator may live in this process.
 
-    For who ends a session, or drains, on purpose while `write_through` is off: only what goes on by itself is switched
-    off. None where nothing may leave, there is no key, or no thread can run here. Never raises: an endpoint that cannot
-    work is the reason "misconfigured".
+    For a caller that ends a session or drains while `write_through` is off: the switch disables only automatic
+    replication. None if nothing may leave the machine, there is no key, or no thread can run here. Never raises: an
+    invalid endpoint gives the reason "misconfigured".
     """
     if (refusal(settings) or host_forbids_threads()) is not None or settings.read_key() is None:
         return None
@@ -90,7 +90,7 @@ def _opened(settings: Settings, log_path: str, identity: Identity, permitted: Ca
 def http_sink(
     endpoint: str, key: Callable[[], str | None], identity: Identity, *, timeouts: Timeouts | None = None
 ) -> HttpSink:
-    """The cloud's ingest, as this product speaks to it. ConfigurationError as `replicator.sink.HttpSink`."""
+    """The sink to the cloud's ingest with this product's headers. ConfigurationError as `replicator.sink.HttpSink`."""
     from replicator import sink
 
     return sink.HttpSink(
@@ -104,7 +104,7 @@ def http_sink(
 
 
 def http_reader(endpoint: str, key: Callable[[], str | None], *, read_s: float | None = None) -> HttpReader:
-    """The replica read back, as this product speaks to it. ConfigurationError as `replicator.sink.reader`'s."""
+    """The reader of the replica, with this product's headers. ConfigurationError as in `replicator.sink.reader`."""
     from replicator.sink import reader
 
     return reader.HttpReader(endpoint=endpoint, key=key, read_s=read_s or reader.READ_S, user_agent=USER_AGENT)
@@ -121,7 +121,7 @@ def version() -> str:
 
 
 class ConsentingSink:
-    """A sink that sends nothing while the user's consent is withdrawn; everything waits in the log meanwhile."""
+    """A sink that sends nothing while the user's consent is withdrawn; everything waits in the log."""
 
     def __init__(self, sink: Sink, settings: Settings) -> None:
         self._sink = sink
@@ -129,25 +129,25 @@ class ConsentingSink:
         self._withheld = False
 
     def send(self, action: Send, report: Report) -> SendOutcome:
-        """Send, or say why not."""
+        """Send the batch, or return why not."""
         return self._refusal() or self._sink.send(action, report)
 
     def beat(self, action: Beat, report: Report) -> BeatOutcome:
-        """Send a heartbeat, or say why not: even the size of the log is the user's."""
+        """Send a heartbeat, or return why not: even the size of the log is private."""
         return self._refusal() or self._sink.beat(action, report)
 
     def recall(self) -> RecallOutcome:
-        """Ask for this device's logs, or say why not."""
+        """Ask for this device's logs, or return why not."""
         return self._refusal() or self._sink.recall()
 
     def key_changed(self) -> bool:
-        """Whether it is worth trying again before the next probe: consent came back, or the key is another."""
+        """Whether to retry before the next probe: consent is back, or the key has changed."""
         if self._withheld:
             return refusal(self._settings) is None
         return self._sink.key_changed()
 
     def close(self) -> None:
-        """Close the sink behind."""
+        """Close the wrapped sink."""
         self._sink.close()
 
     def _refusal(self) -> Denied | None:

@@ -1,1 +1,1 @@
-"""Programs that show the product to a person: the demo, and the torture run that kills and counts."""
+"""Programs that demonstrate and stress the product: the demo and the fault campaign."""

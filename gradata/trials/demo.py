@@ -1,8 +1,8 @@
-"""The main job, end to end, shown on this machine: real processes, real output, a killed cloud, a proof.
+"""The main scenario, end to end: real processes, real output, a killed cloud, a proof.
 
-Everything happens in a directory of its own, with a home of its own: no brain, key or setting of the user is read or
-written. The cloud and each command are processes; the brain is embedded here, as an agent would embed it. Partner:
-`gradata demo`, which prints each step as it happens.
+Runs in a temporary directory with its own home: no brain, key or setting of the user is read or written. The cloud and
+each command are processes; the brain is embedded, as an agent would embed it. Partner: `gradata demo`, which prints
+each step.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from gradata.brain.brain import Brain
 from gradata.config.settings import BRAIN_VARIABLES
 
 STEP_S = 10.0
-"""How long any one step may take before the demo says that it failed."""
+"""Seconds that one step may take before it counts as failed."""
 POLL_S = 0.005
 BEHIND = 3
-"""How many corrections are made while the cloud is away."""
+"""Number of corrections recorded while the cloud is down."""
 TEXTS = (
     ("We are pleased to inform you about our product launch.", "We shipped it. Want a look?"),
     ("The meeting is at 3pm on Tuesday.", "The meeting is at 4pm on Wednesday."),
@@ -37,7 +37,7 @@ TEXTS = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: what was done, what it showed, and whether that is what was promised."""
+    """One step: what was done, what it printed, and whether it did what was promised."""
 
     name: str
     held: bool
@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """All of it. `kept` is the directory, if it was to be kept; `look` are commands for it."""
+    """The whole run. `kept` is the directory, if it was kept; `look` are commands to inspect it."""
 
     steps: tuple[Step, ...]
     seconds: float
@@ -61,7 +61,7 @@ class Shown:
 
 
 class _Unmet(Exception):  # noqa: N818 -- no error: a promise that did not come true in time
-    """Why a step, and all after it, cannot be shown."""
+    """Why a step failed. The steps after it are not run."""
 
 
 def run(
@@ -70,9 +70,9 @@ def run(
     on_step: Callable[[Step], None] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Shown:
-    """Run the demo; each step is told as it happens. Ends every process that it began, whatever happens.
+    """Run the demo; `on_step` is called after each step. Ends every process that it started, whatever happens.
 
-    The processes get `environ` without what concerns the user's own brains.
+    The processes get `environ` without the variables that concern the user's own brains.
     """
     began = time.monotonic()
     directory = tempfile.mkdtemp(prefix="gradata-demo-")
@@ -117,7 +117,7 @@ class _Stage:
     # ------------------------------------------------------------------------------ the play
 
     def play(self) -> None:
-        """The steps in their order; the first that cannot be shown ends it."""
+        """Run the steps in order; the first failure ends the run."""
         acts = (
             ("a cloud", self._a_cloud),
             ("a brain", self._a_brain),
@@ -159,7 +159,7 @@ class _Stage:
         self.brain = Brain(self._brain_dir, environ=self.environ)
         self.brain.correct(*TEXTS[0], dry_run=True)  # loads what the first correction of a process loads
         self._until(lambda: self._status().get("state") == "live", "the brain does not replicate")
-        return True, f"gradata init: {made['brain']}; it replicates by itself", {"brain_id": made["brain_id"]}
+        return True, f"gradata init: {made['brain']}; replication is on", {"brain_id": made["brain_id"]}
 
     def _correct(self) -> tuple[bool, str, dict[str, Any]]:
         assert self.brain is not None
@@ -207,7 +207,7 @@ class _Stage:
         with _Cloud(self.url, self._key) as cloud:
             self._until(lambda: cloud.size(self.brain) == BEHIND + 1, "the backlog did not drain")
         seconds = time.perf_counter() - began
-        said = f"up after {up_s:.1f} s, and {seconds - up_s:.1f} s later it has everything, nobody did anything"
+        said = f"up after {up_s:.1f} s, and {seconds - up_s:.1f} s later it has everything, without intervention"
         return True, said, {"up_s": round(up_s, 2), "drained_s": round(seconds - up_s, 2)}
 
     def _prove(self) -> tuple[bool, str, dict[str, Any]]:
@@ -225,7 +225,7 @@ class _Stage:
     def _again(self) -> tuple[bool, str, dict[str, Any]]:
         answer = self._gradata("replicate", "--from-offset", "0", "--json", "--timeout", f"{STEP_S:g}")
         counts = {name: answer[name] for name in ("accepted", "duplicates")}
-        said = f"gradata replicate --from-offset 0: {counts['accepted']} accepted, {counts['duplicates']} were there"
+        said = f"gradata replicate --from-offset 0: {counts['accepted']} accepted, {counts['duplicates']} duplicates"
         return counts == {"accepted": 0, "duplicates": BEHIND + 1}, said, counts
 
     # ------------------------------------------------------------------------------ processes and files
@@ -287,7 +287,7 @@ class _Stage:
         return dict(json.loads(line))
 
     def _gradata(self, *arguments: str) -> dict[str, Any]:
-        """A command's JSON. Its exit code is part of what is shown elsewhere; no JSON is a failure."""
+        """A command's JSON. No JSON is a failure."""
         done = subprocess.run(
             [sys.executable, "-m", "gradata", *arguments],
             env=self.environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=STEP_S * 2, check=False,
@@ -313,7 +313,7 @@ class _Stage:
 
 
 class _Cloud:
-    """The cloud as anyone with a key may read it."""
+    """Read access to the cloud with a key."""
 
     def __init__(self, url: str, key: str) -> None:
         import httpx  # here: `import gradata.demo` need not cost it

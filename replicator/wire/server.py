@@ -219,7 +219,7 @@ def _unsupported() -> WireError:
 
 
 def parse_heartbeat(body: bytes | memoryview) -> HeartbeatRequest:
-    """A heartbeat."""
+    """The body of `POST /heartbeat`. Raises WireError, which names the field that is missing or of a wrong type."""
     fields = Fields.of(body)
     return HeartbeatRequest(
         brain_id=fields.name("brain_id"),
@@ -333,7 +333,7 @@ def _fitting(items: Iterable[dict[str, Any]], room: int) -> tuple[list[orjson.Fr
 
 
 def heartbeat_body(heard: Heard) -> bytes:
-    """The 200 to a heartbeat."""
+    """The body of the 200 answer: the cloud's id and its head of the log."""
     return orjson.dumps({"cloud_id": heard.cloud_id, "head": head_json(heard.head)})
 
 

@@ -32,7 +32,7 @@ class Run:
     records: Sequence[bytes | None] = field(default=(), repr=False)
 
     def rows(self) -> list[Row]:
-        """One by one."""
+        """The columns as one `Row` per record."""
         numbers = range(self.first, self.first + len(self.records))
         columns = zip(numbers, self.offsets, self.lengths, self.flags, self.records, strict=True)
         return [Row(*row) for row in columns]

@@ -47,7 +47,7 @@ class Outbox:
         self._waiting.append((transport, part))
 
     def send(self) -> None:
-        """Send all."""
+        """Write everything that was put since the last turn of the loop."""
         waiting, self._waiting = self._waiting, []
         for transport, part in waiting:
             transport.write(part)

@@ -48,7 +48,7 @@ class RawRequest:
 
     @property
     def query_params(self) -> Mapping[str, str]:
-        """Of the query."""
+        """The decoded query string."""
         return QueryParams(self.scope["query_string"])
 
 

@@ -45,12 +45,12 @@ def unavailable(detail: str, retry_after_s: int = UNAVAILABLE_RETRY_S) -> Answer
 
 
 def bug() -> Answer:
-    """500."""
+    """500 `internal_error`: nothing of the request was stored."""
     return problem(500, "internal_error", "an error of the server; nothing of the request was stored")
 
 
 def answer_to(error: BaseException, limits: Limits) -> Answer:
-    """The answer to one of ERRORS."""
+    """The problem document for an exception of ERRORS, with its status, code and headers."""
     match error:
         case WireError():
             return wire_problem(error, limits)

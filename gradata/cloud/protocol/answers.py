@@ -83,7 +83,7 @@ def wire_problem(error: WireError, limits: Limits) -> Answer:
 
 
 def answer_batch(request: Append, decision: Decision, cloud_id: str, limits: Limits) -> Answer:
-    """The answer to a batch."""
+    """200 with counts, head and limits if the batch is stored, else the problem of `not_done`."""
     if not isinstance(decision, Done):
         return not_done(request.log_id, decision, cloud_id)
     head = _head(request.log_id, decision)
@@ -93,14 +93,14 @@ def answer_batch(request: Append, decision: Decision, cloud_id: str, limits: Lim
 
 
 def answer_beat(request: Beat, decision: Decision, cloud_id: str) -> Answer:
-    """The answer to a heartbeat."""
+    """200 with the cloud's head of the log, else the problem of `not_done`."""
     if not isinstance(decision, Done):
         return not_done(request.log_id, decision, cloud_id)
     return Answer(200, heartbeat_body(Heard(cloud_id, _head(request.log_id, decision))))
 
 
 def answer_loose(_: Loose, decision: Decision, cloud_id: str, limits: Limits) -> Answer:
-    """The answer to loose events: that of a batch, without a head."""
+    """As `answer_batch`, with `head` null: loose events belong to no log."""
     if not isinstance(decision, Done):
         return not_done("", decision, cloud_id)
     nowhere = Head("00000000-0000-0000-0000-000000000000", 0, b"")
@@ -120,7 +120,7 @@ def answer_correction(request: Loose, decision: Decision, cloud_id: str, limits:
 
 
 def not_done(log_id: str, decision: Gap | Diverged | Forbidden | Deleted | Malformed, cloud_id: str) -> Answer:
-    """The answer to a request of which nothing was written."""
+    """The problem for a request of which nothing was written: 400, 403, 409 (with the cloud's head) or 410."""
     match decision:
         case Gap(head):
             detail = f"the next record of this log is number {head.tree.size}"

@@ -81,14 +81,14 @@ def read_old(principal: Principal, body: bytes, limits: Limits, *, form: int, no
 
 
 def answer_sync(batch: OldBatch, decision: Decision, limits: Limits) -> Answer:
-    """The answer to `/sync`."""
+    """200 with `ingested_count` and `new_watermark` once all is durable, else a problem."""
     return _refused(decision, limits) or Answer(
         200, orjson.dumps({"ingested_count": batch.count, "new_watermark": batch.watermark})
     )
 
 
 def answer_push(batch: OldBatch, decision: Decision, limits: Limits) -> Answer:
-    """The answer to `/events/push`."""
+    """200 with `accepted` once all is durable, else a problem. Never a non-empty `rejected`."""
     return _refused(decision, limits) or Answer(200, orjson.dumps({"accepted": batch.count, "rejected": []}))
 
 

@@ -31,7 +31,7 @@ OldAnswer = Callable[[legacy.OldBatch, Decision, Limits], Answer]
 
 
 def add_compat_views(app: FastAPI, context: AppContext) -> None:
-    """Add the routes."""
+    """Add `/sync`, `/events/push`, `/events/pull` and `/brains/connect`."""
     _add_sync(app, context)
     _add_pull(app, context)
 

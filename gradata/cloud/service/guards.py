@@ -1,4 +1,4 @@
-"""Whether a brain that is asked for was deleted on purpose: 410 to all who may know of it, on every route."""
+"""Guards for deleted brains: 410 on every route, for every key that may know of the brain."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from replicator.errors import WireError
 
 
 def brain_deleted() -> WireError:
-    """The error."""
+    """410 `brain_deleted`: the client stops, and does not send the brain again by itself."""
     return WireError(BRAIN_DELETED, status=410, code="brain_deleted")
 
 
 async def require_living(store: Store, principal: Principal, brain_id: str) -> Standing | None:
-    """How the brain stands; None if there is none. Raises DeniedError beyond the key, WireError 410 if deleted."""
+    """The state of a brain, or None if there is none.
+
+    Raises DeniedError if the key may not use it, WireError 410 if it was deleted.
+    """
     require_brain(principal, brain_id)
     found = await asyncio.to_thread(store.standings, principal.workspace, brain_id)
     if found and found[0].deleted_at is not None:
@@ -26,7 +29,7 @@ async def require_living(store: Store, principal: Principal, brain_id: str) -> S
 
 
 async def refuse_deleted_log(store: Store, principal: Principal, log_id: str) -> None:
-    """Raises WireError 410 if this was a log of a deleted brain that the key reaches."""
+    """Raises WireError 410 if the log belongs to a deleted brain that the key may use."""
     brain_id = await asyncio.to_thread(store.deleted_log, principal.workspace, log_id)
     if brain_id is not None and principal.reaches(brain_id):
         raise brain_deleted()

@@ -1,8 +1,8 @@
-"""Torture a brain and a cloud on this machine, and count: what a sceptic runs.
+"""Fault campaign on a scratch brain and cloud, followed by a count of losses.
 
-Everything is real and of its own: processes, files, sockets, where permitted disks; nothing of the user's is touched.
-While writers append and replicators send, acts (`faults`) kill, cut, bend, roll back and rotate, drawn by a seed; then
-the world turns kind, and what was promised is compared with what the cloud has (`audit`). Partner: the command.
+Everything is real and temporary: processes, files, sockets and, where permitted, disks. Nothing of the user's is
+touched. While writers append and replicators send, `faults` are injected, drawn by a seed. Then the faults end, and
+`audit` compares what was promised with what the cloud has. Partner: `gradata torture`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BETWEEN_S = (0.05, 0.9)
 
 @dataclass
 class Found:
-    """What was done, and what it came to."""
+    """The faults that were injected, and the counts."""
 
     seed: int
     seconds: float = 0.0
@@ -46,10 +46,10 @@ def run(
     on_act: Callable[[float, str, str], None] = lambda *_: None,
     environ: Mapping[str, str] = os.environ,
 ) -> Found:
-    """Torture for so long, then count. `on_act` gets seconds since the start, what was done, and to whom.
+    """Inject faults for `minutes`, then count. `on_act` gets seconds since the start, the fault and its target.
 
-    Ends every process that it began and removes what it made, also when it is interrupted. Run it in a process of its
-    own: it takes mounts of its own, which must come before any thread.
+    Ends every process that it started and removes what it created, even if interrupted. Run it in a process of its own:
+    it creates a mount namespace, which must happen before any thread starts.
     """
     dice, began, found = random.Random(seed), time.monotonic(), Found(seed)  # noqa: S311 -- no secrets
     stage = Stage(environ)
@@ -66,7 +66,7 @@ def run(
             did = act.do(stage, dice)
             found.acts[act.name] = found.acts.get(act.name, 0) + 1
             on_act(time.monotonic() - began, act.name, did)
-        on_act(time.monotonic() - began, "heal", "the world turns kind; what waits is replicated, then counted")
+        on_act(time.monotonic() - began, "heal", "faults have ended; what waits is replicated, then counted")
         found.counts = count(stage)
     finally:
         stage.close()

@@ -1,4 +1,4 @@
-"""What came of it: drain what waits, then compare what was promised with what the cloud has, byte by byte."""
+"""The audit: drain what is waiting, then compare what was promised with what the cloud has, byte by byte."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from replicator import recovery
 from replicator.errors import SidecarError
 
 DRAIN_S = 180.0
-"""More than the longest pause between two attempts, and what a small machine needs behind it."""
+"""Longer than the longest pause between two attempts, plus what a small machine needs, in seconds."""
 LAST = """
 import sys
 from gradata import Brain
@@ -28,7 +28,7 @@ while True:
 
 @dataclass
 class Counts:
-    """What a run came to. `promised`: events whose call returned with durable true; the others are `refused`."""
+    """The counts. `promised`: events whose call returned with durable true; the others are `refused`."""
 
     promised: int = 0
     refused: int = 0
@@ -51,7 +51,7 @@ class Counts:
 
 
 def count(stage: Stage) -> Counts:
-    """Heal the world, drain, compare. The writers are ended."""
+    """End all faults, drain, compare. The writers have been stopped."""
     for actor in stage.actors:
         actor.kill()
     stage.heal()
@@ -112,7 +112,7 @@ def _caught_up(stage: Stage) -> bool:
 
 
 class _Cloud:
-    """The cloud as anyone with a key may read it."""
+    """Read access to the cloud with a key."""
 
     def __init__(self, stage: Stage) -> None:
         import httpx  # here: not before the stage stands

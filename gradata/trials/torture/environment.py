@@ -1,8 +1,8 @@
-"""The world that is tortured: a brain with writers and replicators, a cloud, a network between them, all its own.
+"""The environment of the fault campaign: a brain with writers and replicators, a cloud, and a network between them.
 
-Real processes, in a directory, a home and (where permitted) on disks of their own; no brain, key or setting of the user
-is read or written. Every process has a session of its own, so that Ctrl-C reaches only the one that plays. Partners:
-`faults`, which does things to it, and `audit`, which looks what came of them.
+Real processes in a temporary directory with its own home and (where permitted) disks; no brain, key or setting of the
+user is read or written. Every process has its own session, so that Ctrl-C reaches only the campaign. Partners:
+`faults`, which injects faults, and `audit`, which examines the result.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ while True:
 
 
 class Actor:
-    """One role: the process that plays it now, and what all that played it have promised."""
+    """One role: the process that has it now, and what all its processes have promised."""
 
     def __init__(self, name: str, command: list[str], environ: Mapping[str, str], *, promises: bool = False) -> None:
         self.name = name
@@ -66,7 +66,7 @@ class Actor:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Begin, or begin anew."""
+        """Start or restart the process."""
         self._process = subprocess.Popen(
             self._command,
             env=self._environ,
@@ -80,7 +80,7 @@ class Actor:
         self._listener.start()
 
     def kill(self) -> None:
-        """SIGKILL, and hear what it had promised."""
+        """Kill it with SIGKILL, and collect what it had promised."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -104,7 +104,7 @@ class Actor:
 
 
 class Stage:
-    """All of it. Made on the main thread before any other starts; `close` leaves nothing behind."""
+    """All processes and files. Create it on the main thread before any other starts; `close` leaves nothing behind."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.home = tempfile.mkdtemp(prefix="gradata-torture-")
@@ -164,7 +164,7 @@ class Stage:
 
     @property
     def url(self) -> str:
-        """The cloud itself, whatever stands before it."""
+        """The cloud's own URL, without the proxy."""
         return f"http://127.0.0.1:{self.port}/api/v1"
 
     def start_cloud(self) -> None:
@@ -181,7 +181,7 @@ class Stage:
             store.close()
 
     def rotate_key(self, grace_s: float) -> str:
-        """A new key for the old one, which ends after `grace_s` seconds."""
+        """Replace the key; the old one expires after `grace_s` seconds."""
         store = open_store(self.store)
         try:
             return rotate_key(store, "_".join(self.key.split("_")[:3]), grace_s=grace_s)
@@ -195,7 +195,7 @@ class Stage:
             return file.read().strip()
 
     def keep_key(self, key: str) -> None:
-        """Put it into the key file, as a person does."""
+        """Write the key file, as a person does."""
         with open(os.open(self._key_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
             file.write(f"{key}\n")
 
@@ -210,7 +210,7 @@ class Stage:
             source.close()
 
     def roll_back(self) -> None:
-        """Kill the server and put the copy in the store's place; a key of before may be gone, so there is a new one."""
+        """Kill the server and restore the copy of the store. A later key may be missing there, so a new one is made."""
         assert self.backup is not None
         self.cloud.kill()
         for part in ("-wal", "-shm", ""):
@@ -223,14 +223,14 @@ class Stage:
     # ------------------------------------------------------------------------------ all of it
 
     def heal(self) -> None:
-        """The world turns kind: network, disks, cloud."""
+        """End all faults: network, disks, cloud."""
         if self.chaos is not None:
             self.chaos.fault = NONE
             self.chaos.refuse(False)
         self.brain_place.free()
 
     def until(self, holds: Callable[[], bool], within_s: float = WAIT_S) -> bool:
-        """Wait for it; whether it came true in time."""
+        """Wait for a condition. Returns whether it became true in time."""
         deadline = time.monotonic() + within_s
         while not holds():
             if time.monotonic() > deadline:

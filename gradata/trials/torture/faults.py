@@ -1,4 +1,4 @@
-"""What is done to the stage: each act is one function, says what it did, and leaves the world to its consequences."""
+"""The faults. Each is one function that returns a description; it does not repair anything."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NETWORKS = (
 KEYLESS_S = (0.5, 3.0)
 FULL_S = (0.3, 1.5)
 _PAUSE = threading.Event()
-"""Never set: the moments that a fault lasts, nothing is waited for."""
+"""Never set: used to wait for the duration of a fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One kind of act. `weight`: how often; `possible`: whether this stage allows it."""
+    """One kind of fault. `weight`: relative frequency; `possible`: whether this environment allows it."""
 
     name: str
     weight: int
@@ -38,7 +38,7 @@ class Act:
 
 
 def kill_writer(stage: Stage, dice: random.Random) -> str:
-    """Kill one writer in the middle of whatever it does, and start it again."""
+    """Kill one writer at a random moment and restart it."""
     victim = dice.choice(stage.writers)
     victim.kill()
     victim.start()
@@ -46,7 +46,7 @@ def kill_writer(stage: Stage, dice: random.Random) -> str:
 
 
 def kill_leader(stage: Stage, _: random.Random) -> str:
-    """Kill whoever replicates now."""
+    """Kill the present leader."""
     holder = Lease.holder(lease_path(f"{stage.brain_dir}/events.jsonl"))
     leaders = [actor for actor in stage.actors if holder is not None and actor.pid == holder.pid]
     victim = leaders[0] if leaders else stage.follower
@@ -77,7 +77,7 @@ def kill_several(stage: Stage, dice: random.Random) -> str:
 
 
 def bend_network(stage: Stage, dice: random.Random) -> str:
-    """Let the network misbehave until the next such act, or be itself again."""
+    """Disturb the network until the next such fault, or repair it."""
     assert stage.chaos is not None
     if stage.chaos.fault != chaos.NONE:
         stage.chaos.fault = chaos.NONE
@@ -94,13 +94,13 @@ def back_up_cloud(stage: Stage, _: random.Random) -> str:
 
 
 def roll_back_cloud(stage: Stage, _: random.Random) -> str:
-    """Restore the last backup of the cloud's store: it forgets what came since, its keys too."""
+    """Restore the last backup of the cloud's store: it loses what came since, including keys."""
     stage.roll_back()
     return "an older copy is in its place"
 
 
 def rotate_key(stage: Stage, dice: random.Random) -> str:
-    """End the key at once; the new one reaches the key file later."""
+    """Revoke the key at once; the new one reaches the key file later."""
     new = stage.rotate_key(0.0)
     away_s = dice.uniform(*KEYLESS_S)
     _PAUSE.wait(away_s)
@@ -109,7 +109,7 @@ def rotate_key(stage: Stage, dice: random.Random) -> str:
 
 
 def fill_disk(stage: Stage, dice: random.Random) -> str:
-    """Take all space of the brain's disk, and give it back."""
+    """Fill the brain's disk, then free it."""
     full_s = dice.uniform(*FULL_S)
     stage.brain_place.fill()
     _PAUSE.wait(full_s)
@@ -118,7 +118,7 @@ def fill_disk(stage: Stage, dice: random.Random) -> str:
 
 
 def cut_brain(stage: Stage, _: random.Random) -> str:
-    """Take the power of the brain's machine; everything on it dies, and starts again."""
+    """Cut the power of the brain's machine; all its processes die and are restarted."""
     freeze(actor.pid for actor in stage.actors if actor.pid is not None)
     stage.brain_place.cut()
     for actor in stage.actors:
@@ -130,7 +130,7 @@ def cut_brain(stage: Stage, _: random.Random) -> str:
 
 
 def cut_cloud(stage: Stage, _: random.Random) -> str:
-    """Take the power of the cloud's machine."""
+    """Cut the power of the cloud's machine."""
     freeze([stage.cloud.pid] if stage.cloud.pid is not None else [])
     stage.cloud_place.cut()
     stage.cloud.kill()

@@ -1,8 +1,8 @@
-"""Disks of one's own, to take their power or their space: a loop-mounted ext4 or xfs, a tmpfs, or none.
+"""Scratch disks whose power can be cut or space filled: loop-mounted ext4 or xfs, a tmpfs, or none.
 
-Mounted in a mount namespace of this process, so nothing of the machine's is seen or changed and all of it is gone
-with the process. Needs root for loop devices; a tmpfs may be had without. Where neither is permitted the caller gets a
-plain directory, and `why` says what cannot be tried. Call `alone()` before any thread starts.
+Mounted in a mount namespace of this process, so nothing of the machine is visible or changed, and everything disappears
+with the process. Loop devices need root; a tmpfs may not. If neither is permitted, the caller gets a plain directory,
+and `why` says what cannot be tried. Call `alone()` before any thread starts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MAKE = {"ext4": ("mkfs.ext4", "-q", "-F"), "xfs": ("mkfs.xfs", "-q", "-f")}
 
 
 def alone() -> str | None:
-    """Give this process mounts of its own; why not, if it is not permitted."""
+    """Create a mount namespace for this process; returns why not, if it is not permitted."""
     if sys.platform != "linux":
         return "only Linux can take a disk's power away here"
     user, group = os.getuid(), os.getgid()
@@ -57,10 +57,10 @@ def alone() -> str | None:
 
 
 def freeze(pids: Iterable[int]) -> None:
-    """Stop these processes where they are; returns when none of their threads runs.
+    """Stop these processes; returns when none of their threads runs.
 
-    To be called before a cut: whoever lives on while a disk has lost its power sees what no machine can show. ext4
-    answers an fdatasync that was under way with success, though its data is gone.
+    Call this before a cut: a process that survives while a disk has lost its power sees what no machine can show. ext4
+    reports success for an fdatasync under way although its data is gone.
     """
     frozen = list(pids)
     for pid in frozen:
@@ -81,7 +81,7 @@ def _runs(pid: int) -> bool:
 
 @dataclass
 class Place:
-    """A directory, perhaps on a disk of its own. `kind`: "directory", "tmpfs", "ext4" or "xfs"."""
+    """A directory, possibly on its own disk. `kind`: "directory", "tmpfs", "ext4" or "xfs"."""
 
     path: str
     kind: str = "directory"
@@ -98,7 +98,7 @@ class Place:
         return self.kind in MAKE
 
     def fill(self) -> None:
-        """Take all the space that is left."""
+        """Fill the remaining space."""
         descriptor = os.open(self._ballast, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             for size in (1 << 24, 1 << 18, 1 << 12):
@@ -107,12 +107,12 @@ class Place:
             os.close(descriptor)
 
     def free(self) -> None:
-        """Give the space back."""
+        """Free that space."""
         if os.path.exists(self._ballast):
             os.unlink(self._ballast)
 
     def cut(self) -> None:
-        """Take the power away: what was not synced is lost, and every call fails from now on."""
+        """Cut the power: unsynced data is lost, and every call fails from now on."""
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", _WITHOUT_FLUSHING))
@@ -120,7 +120,7 @@ class Place:
             os.close(descriptor)
 
     def restore(self) -> None:
-        """Mount it again, as a machine does that starts; nobody may have a file open there."""
+        """Mount it again, as a booting machine does; no process may have a file open there."""
         self._unmount()
         _run("mount", "-o", "loop", "-t", self.kind, self.image, self.path)
 
@@ -146,7 +146,7 @@ class Place:
 
 
 def mounted(path: str, *kinds: str, small: bool = False) -> tuple[Place, str | None]:
-    """A disk of the first kind that can be had, mounted at `path`, and why none of an earlier kind could."""
+    """A disk of the first possible kind, mounted at `path`, and why no earlier kind was possible."""
     os.makedirs(path, mode=0o700, exist_ok=True)
     why = None
     for kind in kinds:
