@@ -30,6 +30,7 @@ from gradata.hooks.person_edits import (
     digest_of,
     regions,
     undone,
+    with_earlier,
 )
 from gradata.hooks.sensitive_files import holds_private_key, is_sensitive
 from gradata.hooks.written_files import KeptState, RunningCall, WrittenFilesError
@@ -99,14 +100,17 @@ class _Following:
 
     def follow(self, call: HostCall | CallNotUnderstood) -> None:
         """Act on it."""
+        for running in self._kept.expired(self._now):
+            self._ended(running)
         if isinstance(call, CallNotUnderstood):
             self._taken_for_a_tools(list(self._kept.files), counted=True)
             return
         match call.moment:
             case "before_tool":
                 self._look()
-                if call.may_write:
-                    self._kept.begin(self._begun(call))
+                began = self._begun(call)
+                if began.writes or (call.may_write and not call.writes):
+                    self._kept.begin(began)
             case "after_tool":
                 self._after_tool(call)
             case "turn":
@@ -121,7 +125,7 @@ class _Following:
 
     def _look(self, without: Sequence[str] = ()) -> None:
         """Compare the agent's files with what they hold now."""
-        running = self._kept.running(self._now)
+        running = self._kept.running()
         changes, marks = [], {}
         for path in [path for path in self._kept.files if path not in without]:
             mark = mark_of(path)
@@ -160,7 +164,8 @@ class _Following:
                 if _holds_key(write, held):
                     continue
                 before = held.text if held is not None else None if os.path.lexists(path) else ""
-                writes.append((write._replace(path=path), before))
+                content = None if write.content is None else comparable(path, write.content)
+                writes.append((write._replace(path=path, content=content), before))
         return RunningCall(_key(call), call.session, call.tool or "", call.cwd, self._now, tuple(writes))
 
     def _after_tool(self, call: HostCall) -> None:
@@ -215,7 +220,7 @@ class _Following:
         known = known or WrittenFile(write.path, "", ())
         known = replace(
             known,
-            original=known.original or (None if before is None else digest_of(before)),
+            earlier=with_earlier(known, before),
             agent=self._agent,
             tool=call.tool or "",
             session=call.session,
@@ -253,20 +258,23 @@ class _Following:
                 self._kept.keep(after, held.mark, self._now)
 
     def _end_calls(self, call: HostCall) -> None:
-        """A turn is over: its calls that nothing followed were refused, failed, or are not told of."""
-        for running in self._kept.running(self._now):
-            if running.session != call.session:
+        """A turn is over, and with it each call of its session."""
+        for running in self._kept.running():
+            if running.session == call.session:
+                self._kept.end(running.key, self._now)
+                self._ended(running)
+
+    def _ended(self, running: RunningCall) -> None:
+        """A call that nothing followed: it was refused, it failed, or its end is not told of."""
+        if not running.writes:
+            self._taken_for_a_tools([p for p in self._kept.files if self._may_change(running, p)], counted=True)
+        for write, before in running.writes:
+            held = read_text(write.path)
+            if held is None or held.text == before:
                 continue
-            self._kept.end(running.key, self._now)
-            if not running.writes:
-                self._taken_for_a_tools([p for p in self._kept.files if self._may_change(running, p)], counted=True)
-            for write, before in running.writes:
-                held = read_text(write.path)
-                if held is None or held.text == before:
-                    continue
-                after = None if before is None else applied(before, write)
-                if after is None or after == held.text:
-                    self._taken_for_a_tools([write.path], counted=after is None)
+            after = None if before is None else applied(before, write)
+            if after is None or after == held.text:
+                self._taken_for_a_tools([write.path], counted=after is None)
 
     def _may_change(self, running: RunningCall, path: str) -> bool:
         """Whether a tool whose writes are not known may change a file: one of its session, or below its directory."""

@@ -28,6 +28,7 @@ ones if they share SHARED_LINES_MIN of their lines."""
 SHARED_PIECES_MIN = 0.2
 SHARED_LINES_MIN = 0.1
 RECORDED_MAX = 200
+EARLIER_MAX = 50
 
 Reason = Literal["many_files", "version_control", "reverted", "whole_file", "formatting"]
 
@@ -40,14 +41,14 @@ _PROSE = frozenset({"", ".txt", ".md", ".rst", ".adoc", ".tex"})
 class WrittenFile:
     """A file as the agent left it. `owned` says for each line whether the agent wrote it.
 
-    `original`: digest of the file before the agent first wrote to it, None if that was not seen. `recorded`: digests
-    of the corrections of this text that are recorded or counted already. The rest is for the event.
+    `earlier`: digests of what the file held before the agent's writes. `recorded`: digests of the corrections of this
+    text that are recorded or counted already. The rest is for the event.
     """
 
     path: str
     text: str
     owned: tuple[bool, ...]
-    original: str | None = None
+    earlier: tuple[str, ...] = ()
     recorded: tuple[str, ...] = ()
     agent: str = ""
     tool: str = ""
@@ -123,7 +124,7 @@ def _not_a_persons(change: FileChange, at_once: int) -> Reason | None:
         return "many_files"
     if change.head_moved:
         return "version_control"
-    if digest_of(change.text) == change.written.original:
+    if digest_of(change.text) in change.written.earlier:
         return "reverted"
     return None if _has_common_region(change.written.text, change.text) else "whole_file"
 
@@ -229,6 +230,12 @@ def after_write(
     else:
         owned = _moved(owned, hunks(lines, lines_of(now)), lambda _: theirs)
     return replace(written, text=now, owned=owned, recorded=())
+
+
+def with_earlier(written: WrittenFile, before: str | None) -> tuple[str, ...]:
+    """What the file held earlier, and `before`: to bring that back (an undo, a rewind, a checkout) is no writing."""
+    digests = [*written.earlier, *([] if before is None else [digest_of(before)])]
+    return tuple(dict.fromkeys(digests))[-EARLIER_MAX:]
 
 
 def after_other_tool(written: WrittenFile, now: str, *, agents_own: bool = True) -> WrittenFile:

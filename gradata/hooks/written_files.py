@@ -32,11 +32,11 @@ VERSION = 1
 FILES_MAX = 200
 BYTES_MAX = 32 * 1024 * 1024
 RECORD_BYTES_MAX = 8 * 1024 * 1024
-INDEX_BYTES_MAX = 8 * 1024 * 1024
+INDEX_BYTES_MAX = 64 * 1024 * 1024
 KEPT_S = 30 * 86_400.0
 CALLS_MAX = 50
 CALL_S = 900.0
-"""A call that nothing followed is forgotten after this long: no host lets a tool run longer without being asked."""
+"""A call that nothing followed has ended after this long: no host lets a tool run longer without being asked."""
 FOLLOWED_MAX = 50
 LOCK_S = 2.0
 LOCK_POLL_S = 0.005
@@ -110,7 +110,7 @@ class KeptState:
         owned = [False] * said.pop("lines")
         for start, end in said.pop("owned"):
             owned[start:end] = [True] * (end - start)
-        return WrittenFile(owned=tuple(owned), recorded=kept.recorded, **said)
+        return WrittenFile(owned=tuple(owned), recorded=kept.recorded, **said | {"earlier": tuple(said["earlier"])})
 
     def keep(self, written: WrittenFile, mark: FileMark | None, now: float) -> None:
         """Keep a file; one without a line of the agent's is forgotten."""
@@ -152,7 +152,10 @@ class KeptState:
         self.followed.pop(call.key, None)
         name = f"call-{call.key}.json" if call.writes else ""
         if name:
-            _write(os.path.join(self.directory, name), json.dumps({"writes": call.writes}).encode())
+            held = json.dumps({"writes": call.writes}).encode()
+            if len(held) > RECORD_BYTES_MAX:
+                held = json.dumps({"writes": [(FileWrite(write.path), None) for write, _ in call.writes]}).encode()
+            _write(os.path.join(self.directory, name), held)
         while len(self.calls) >= CALLS_MAX:
             self.end(min(self.calls, key=lambda key: float(self.calls[key]["at"])), call.at)
         row = {"session": call.session, "tool": call.tool, "cwd": call.cwd, "at": call.at, "name": name}
@@ -173,11 +176,14 @@ class KeptState:
             _remove(os.path.join(self.directory, row["name"]))
         return call
 
-    def running(self, now: float) -> list[RunningCall]:
-        """The calls that began and did not end; one that is too old has ended."""
-        for key in [key for key, row in self.calls.items() if not 0 <= now - float(row["at"]) <= CALL_S]:
-            self.end(key, now)
+    def running(self) -> list[RunningCall]:
+        """The calls that began and did not end."""
         return [self._call(key, row) for key, row in self.calls.items()]
+
+    def expired(self, now: float) -> list[RunningCall]:
+        """The calls that began too long ago; they are ended."""
+        old = [key for key, row in self.calls.items() if not 0 <= now - float(row["at"]) <= CALL_S]
+        return [call for key in old if (call := self.end(key, now)) is not None]
 
     def _call(self, key: str, row: Mapping[str, Any]) -> RunningCall:
         said = _read(os.path.join(self.directory, row["name"]), RECORD_BYTES_MAX) if row["name"] else None

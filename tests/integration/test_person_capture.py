@@ -206,6 +206,47 @@ def test_a_refused_edit_and_then_the_persons_own(desk: Desk, edited: Path) -> No
     assert desk.corrections == [TODAY]
 
 
+def test_a_refused_edit_of_a_file_with_secrets_is_in_nobodys_way(desk: Desk, edited: Path) -> None:
+    """Nothing is kept of that call, so nothing waits for its end."""
+    given = {"file_path": str(desk.file(".env", "A=1\n")), "old_string": "1", "new_string": "2"}
+    desk.told("PreToolUse", tool_name="Edit", tool_use_id="refused", tool_input=given)
+    person_adds_today(edited)
+    desk.told("FileChanged")
+    assert desk.corrections == [TODAY]
+
+
+def test_a_tool_that_never_ended_is_given_up_and_what_it_may_have_changed_is_nobodys(
+    desk: Desk, edited: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that was killed: after a while its files are compared again."""
+    desk.told("PreToolUse", "gone", tool_name="Bash", tool_input={"command": "x"}, tool_use_id="never followed")
+    person_adds_today(edited)
+    desk.prompt("another session")
+    monkeypatch.setattr(written_files, "CALL_S", -1.0)
+    desk.prompt("another session")
+    assert desk.rows == []
+    assert desk.last.left_out == {"unclear": 1}
+
+
+def test_a_rewind_is_no_edit(desk: Desk, edited: Path) -> None:
+    """The host brings back what the file held before one of the agent's edits."""
+    desk.edits(edited, NEW, "We shipped it at last.")
+    desk.edits(edited, "at last", "after all")
+    edited.write_text(edited.read_text().replace("after all", "at last"))
+    desk.prompt()
+    assert desk.rows == []
+    assert desk.last.left_out == {"reverted": 1}
+
+
+def test_a_very_long_write_is_awaited_without_being_kept(desk: Desk, edited: Path) -> None:
+    """More than is kept of a call: the file is not decided about while the call runs."""
+    long = {"file_path": str(edited), "content": "x" * (written_files.RECORD_BYTES_MAX + 1)}
+    desk.told("PreToolUse", tool_name="Write", tool_use_id="long", tool_input=long)
+    person_adds_today(edited)
+    desk.told("FileChanged")
+    assert desk.rows == []
+
+
 def test_a_failed_edit_is_no_edit(desk: Desk, edited: Path) -> None:
     """Neither the agent's nor a person's."""
     desk.told(

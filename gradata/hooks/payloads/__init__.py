@@ -7,10 +7,11 @@ files; an edit whose texts it does not find is not understood.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from importlib import import_module
+from types import ModuleType
 
 from gradata.hooks.host_call import CallNotUnderstood, HostCall
+from replicator.errors import ConfigurationError
 
 BYTES_MAX = 16 * 1024 * 1024
 
@@ -25,9 +26,9 @@ _HOSTS = {
 
 
 def read(agent: str, raw: bytes) -> HostCall | CallNotUnderstood:
-    """What the host said on stdin."""
+    """What the host said on stdin. ConfigurationError if there is no such host."""
     if agent not in _HOSTS:
-        return CallNotUnderstood(f"there is no reader for {agent[:40]!r}: name the host with --agent")
+        raise ConfigurationError(f"there is no host {agent[:40]!r}", hint=f"--agent is one of {', '.join(_HOSTS)}")
     if not raw.strip():
         return CallNotUnderstood("nothing on stdin")
     if len(raw) > BYTES_MAX:
@@ -38,13 +39,8 @@ def read(agent: str, raw: bytes) -> HostCall | CallNotUnderstood:
         return CallNotUnderstood("stdin is no JSON")
     if not isinstance(said, dict):
         return CallNotUnderstood("stdin is no JSON object")
-    return _reader(agent)(said)
-
-
-def _reader(agent: str) -> Callable[[Mapping[str, Any]], HostCall | CallNotUnderstood]:
-    """A hook is for one host: the other readers are not imported."""
-    from importlib import import_module
-
-    read_host: Callable[[Mapping[str, Any]], HostCall | CallNotUnderstood]
-    read_host = import_module(f"{__name__}.{_HOSTS[agent]}").read
-    return read_host
+    reader: ModuleType = import_module(f"{__name__}.{_HOSTS[agent]}")  # a hook is for one host: no other is imported
+    call: HostCall | CallNotUnderstood = reader.FIELDS.read(said)
+    if isinstance(call, HostCall) and call.moment in ("before_tool", "after_tool"):
+        call = reader.read_tool(call, said)
+    return call

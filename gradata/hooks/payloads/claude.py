@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gradata.hooks.host_call import CallNotUnderstood, Edit, FileWrite, HostCall, Moment, Outcome
-from gradata.hooks.payloads.json_fields import each, inner, shape, text
+from gradata.hooks.host_call import CallNotUnderstood, Edit, FileWrite, HostCall, Outcome
+from gradata.hooks.payloads.call_fields import CallFields
+from gradata.hooks.payloads.json_fields import each_of, inner, shape, text
 
-MOMENTS: Mapping[str, Moment] = {
-    "PreToolUse": "before_tool",
-    "PostToolUse": "after_tool",
-    "PostToolUseFailure": "after_tool",
-    "UserPromptSubmit": "turn",
-    "Stop": "turn",
-    "SessionStart": "begin",
-    "SessionEnd": "look",
-    "SubagentStop": "look",
-    "FileChanged": "look",
-}
+FIELDS = CallFields(
+    {
+        "PreToolUse": "before_tool",
+        "PostToolUse": "after_tool",
+        "PostToolUseFailure": "after_tool",
+        "UserPromptSubmit": "turn",
+        "Stop": "turn",
+        "SessionStart": "begin",
+        "SessionEnd": "look",
+        "SubagentStop": "look",
+        "FileChanged": "look",
+    }
+)
 EDIT_TOOLS = frozenset({"Edit", "MultiEdit", "Write", "NotebookEdit"})
 NEVER_WRITE = frozenset({
     "Agent", "AskUserQuestion", "BashOutput", "EnterPlanMode", "ExitPlanMode", "Glob", "Grep", "KillShell", "LS",
@@ -33,29 +36,18 @@ NEVER_WRITE = frozenset({
 whose own tools are told of."""
 
 
-def read(said: Mapping[str, Any]) -> HostCall | CallNotUnderstood:
-    """The call, or why it is not understood."""
-    event = text(said, "hook_event_name") or ""
-    moment = MOMENTS.get(event, "other")
-    if not event:
-        return CallNotUnderstood("it names no event", shape=shape(said))
-    call = HostCall(
-        moment, event, text(said, "session_id"), text(said, "cwd"), text(said, "tool_name"), text(said, "tool_use_id")
-    )
-    if moment not in ("before_tool", "after_tool"):
-        return call
-    if call.tool is None:
-        return CallNotUnderstood("it names no tool", event, shape(said))
+def read_tool(call: HostCall, said: Mapping[str, Any]) -> HostCall | CallNotUnderstood:
+    """The call of a tool with what it writes, or why it is not understood."""
     if call.tool not in EDIT_TOOLS:
         return call._replace(may_write=call.tool not in NEVER_WRITE)
     given, answer = inner(said, "tool_input"), inner(said, "tool_response")
     write = _write(call.tool, given, answer)
     if write is None:
-        return CallNotUnderstood(f"{call.tool} without its texts", event, shape(given))
+        return CallNotUnderstood(f"{call.tool} without its texts", call.event, shape(given))
     return call._replace(
         may_write=True,
         writes=(write,),
-        outcome=_outcome(event, answer),
+        outcome=_outcome(call.event, answer),
         accepted_with_changes=answer.get("userModified") is True,
     )
 
@@ -80,7 +72,7 @@ def _write(tool: str, given: Mapping[str, Any], answer: Mapping[str, Any]) -> Fi
             cells = () if source is None else (Edit(draft, source),)
             return FileWrite(path, cells, text(answer, "updated_file"), text(answer, "original_file"))
         case "MultiEdit":
-            several = [_edit(one) for one in each(given, "edits")]
+            several = [_edit(one) for one in each_of(given, "edits")]
         case _:
             several = [_edit(given)]
     edits = tuple(edit for edit in several if edit is not None)

@@ -10,20 +10,23 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gradata.hooks.host_call import CallNotUnderstood, HostCall, Moment
+from gradata.hooks.host_call import CallNotUnderstood, HostCall
 from gradata.hooks.payloads import patch_text
+from gradata.hooks.payloads.call_fields import CallFields
 from gradata.hooks.payloads.json_fields import inner, shape, text
 
-MOMENTS: Mapping[str, Moment] = {
-    "PreToolUse": "before_tool",
-    "PostToolUse": "after_tool",
-    "UserPromptSubmit": "turn",
-    "Stop": "turn",
-    "Interrupt": "turn",
-    "SessionStart": "begin",
-    "SessionEnd": "look",
-    "SubagentStop": "look",
-}
+FIELDS = CallFields(
+    {
+        "PreToolUse": "before_tool",
+        "PostToolUse": "after_tool",
+        "UserPromptSubmit": "turn",
+        "Stop": "turn",
+        "Interrupt": "turn",
+        "SessionStart": "begin",
+        "SessionEnd": "look",
+        "SubagentStop": "look",
+    }
+)
 NEVER_WRITE = frozenset({
     "create_goal", "get_goal", "request_user_input", "tool_search", "update_goal", "update_plan", "view_image",
     "web_search",
@@ -32,25 +35,14 @@ NEVER_WRITE = frozenset({
 _EXIT_CODE = re.compile(r"Exit code: (-?\d+)")
 
 
-def read(said: Mapping[str, Any]) -> HostCall | CallNotUnderstood:
-    """The call, or why it is not understood."""
-    event = text(said, "hook_event_name") or ""
-    moment = MOMENTS.get(event, "other")
-    if not event:
-        return CallNotUnderstood("it names no event", shape=shape(said))
-    call = HostCall(
-        moment, event, text(said, "session_id"), text(said, "cwd"), text(said, "tool_name"), text(said, "tool_use_id")
-    )
-    if moment not in ("before_tool", "after_tool"):
-        return call
-    if call.tool is None:
-        return CallNotUnderstood("it names no tool", event, shape(said))
+def read_tool(call: HostCall, said: Mapping[str, Any]) -> HostCall | CallNotUnderstood:
+    """The call of a tool with what it writes, or why it is not understood."""
     if call.tool != "apply_patch":
         return call._replace(may_write=call.tool not in NEVER_WRITE)
     given = inner(said, "tool_input")
     writes = patch_text.writes(text(given, "command") or "")
     if not writes:
-        return CallNotUnderstood("apply_patch without its patch", event, shape(given))
+        return CallNotUnderstood("apply_patch without its patch", call.event, shape(given))
     ended = _EXIT_CODE.match(text(said, "tool_response") or "")
     failed = ended is not None and ended.group(1) != "0"
     return call._replace(may_write=True, writes=writes, outcome="failed" if failed else "done")

@@ -12,18 +12,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gradata.hooks.host_call import CallNotUnderstood, Edit, FileWrite, HostCall, Moment
+from gradata.hooks.host_call import CallNotUnderstood, Edit, FileWrite, HostCall
 from gradata.hooks.line_diff import hunks
+from gradata.hooks.payloads.call_fields import CallFields
 from gradata.hooks.payloads.json_fields import call_name, inner, shape, text
 
-MOMENTS: Mapping[str, Moment] = {
-    "BeforeTool": "before_tool",
-    "AfterTool": "after_tool",
-    "BeforeAgent": "turn",
-    "AfterAgent": "turn",
-    "SessionStart": "begin",
-    "SessionEnd": "look",
-}
+FIELDS = CallFields(
+    {
+        "BeforeTool": "before_tool",
+        "AfterTool": "after_tool",
+        "BeforeAgent": "turn",
+        "AfterAgent": "turn",
+        "SessionStart": "begin",
+        "SessionEnd": "look",
+    }
+)
 NEVER_WRITE = frozenset({
     "activate_skill", "ask_user", "enter_plan_mode", "exit_plan_mode", "glob", "google_web_search", "grep_search",
     "invoke_agent", "list_directory", "read_file", "read_many_files", "update_topic", "web_fetch", "write_todos",
@@ -33,24 +36,15 @@ NEVER_WRITE = frozenset({
 SHARED_CHARACTERS_MAX = 1_000
 
 
-def read(said: Mapping[str, Any]) -> HostCall | CallNotUnderstood:
-    """The call, or why it is not understood."""
-    event = text(said, "hook_event_name") or ""
-    moment = MOMENTS.get(event, "other")
-    if not event:
-        return CallNotUnderstood("it names no event", shape=shape(said))
-    call = HostCall(moment, event, text(said, "session_id"), text(said, "cwd"), text(said, "tool_name"))
-    if moment not in ("before_tool", "after_tool"):
-        return call
-    if call.tool is None:
-        return CallNotUnderstood("it names no tool", event, shape(said))
+def read_tool(call: HostCall, said: Mapping[str, Any]) -> HostCall | CallNotUnderstood:
+    """The call of a tool with what it writes, or why it is not understood."""
     given, answer = inner(said, "tool_input"), inner(said, "tool_response")
     call = call._replace(call=call_name(call.tool, given))
     if call.tool not in ("replace", "write_file"):
         return call._replace(may_write=call.tool not in NEVER_WRITE)
     write = _write(call.tool, given, answer.get("returnDisplay"))
     if write is None:
-        return CallNotUnderstood(f"{call.tool} without its texts", event, shape(given))
+        return CallNotUnderstood(f"{call.tool} without its texts", call.event, shape(given))
     return call._replace(may_write=True, writes=(write,), outcome="failed" if answer.get("error") else "done")
 
 

@@ -9,42 +9,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gradata.hooks.host_call import CallNotUnderstood, Edit, FileWrite, HostCall, Moment
+from gradata.hooks.host_call import CallNotUnderstood, Edit, FileWrite, HostCall
 from gradata.hooks.payloads import patch_text
+from gradata.hooks.payloads.call_fields import CallFields
 from gradata.hooks.payloads.json_fields import call_name, inner, shape, text
 
-MOMENTS: Mapping[str, Moment] = {
-    "pre_tool_call": "before_tool",
-    "post_tool_call": "after_tool",
-    "pre_llm_call": "turn",
-    "on_session_end": "turn",
-    "on_session_start": "begin",
-}
+FIELDS = CallFields(
+    {
+        "pre_tool_call": "before_tool",
+        "post_tool_call": "after_tool",
+        "pre_llm_call": "turn",
+        "on_session_end": "turn",
+        "on_session_start": "begin",
+    }
+)
 NEVER_WRITE = frozenset({
     "clarify", "memory", "read_file", "search_files", "session_search", "todo", "web_extract", "web_search",
 })  # fmt: skip
 """By its documents."""
 
 
-def read(said: Mapping[str, Any]) -> HostCall | CallNotUnderstood:
-    """The call, or why it is not understood."""
-    event = text(said, "hook_event_name") or ""
-    moment = MOMENTS.get(event, "other")
-    if not event:
-        return CallNotUnderstood("it names no event", shape=shape(said))
-    call = HostCall(moment, event, text(said, "session_id"), text(said, "cwd"), text(said, "tool_name"))
-    if moment not in ("before_tool", "after_tool"):
-        return call
-    if call.tool is None:
-        return CallNotUnderstood("it names no tool", event, shape(said))
+def read_tool(call: HostCall, said: Mapping[str, Any]) -> HostCall | CallNotUnderstood:
+    """The call of a tool with what it writes, or why it is not understood."""
     given, extra = inner(said, "tool_input"), inner(said, "extra")
     call = call._replace(call=text(extra, "tool_call_id") or call_name(call.tool, given))
     if call.tool not in ("patch", "write_file"):
         return call._replace(may_write=call.tool not in NEVER_WRITE)
     writes = _writes(call.tool, given)
     if not writes:
-        return CallNotUnderstood(f"{call.tool} without its texts", event, shape(given))
-    failed = moment == "after_tool" and text(extra, "status") != "ok"
+        return CallNotUnderstood(f"{call.tool} without its texts", call.event, shape(given))
+    failed = call.moment == "after_tool" and text(extra, "status") != "ok"
     return call._replace(may_write=True, writes=writes, outcome="failed" if failed else "done")
 
 

@@ -22,7 +22,7 @@ def inner(said: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def each(said: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
+def each_of(said: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
     """The objects of a list."""
     value = said.get(name)
     if isinstance(value, list):
@@ -34,7 +34,7 @@ def shape(said: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(str(name)[:NAME_CHARACTERS_MAX] for name in said)[:NAMES_MAX])
 
 
-def call_name(tool: str, given: Mapping[str, Any]) -> str:
+def call_name(tool: str | None, given: Mapping[str, Any]) -> str:
     """A name for a call of a host that gives none: the same before and after, since the arguments are."""
     canonical = json.dumps([tool, given], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

@@ -9,19 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gradata.hooks.host_call import CallNotUnderstood, Edit, FileWrite, HostCall, Moment
+from gradata.hooks.host_call import CallNotUnderstood, Edit, FileWrite, HostCall
 from gradata.hooks.payloads import patch_text
+from gradata.hooks.payloads.call_fields import CallFields
 from gradata.hooks.payloads.json_fields import inner, shape, text
 
-MOMENTS: Mapping[str, Moment] = {
-    "tool.execute.before": "before_tool",
-    "tool.execute.after": "after_tool",
-    "chat.message": "turn",
-    "session.idle": "turn",
-    "session.created": "begin",
-    "file.edited": "look",
-    "file.watcher.updated": "look",
-}
+FIELDS = CallFields(
+    {
+        "tool.execute.before": "before_tool",
+        "tool.execute.after": "after_tool",
+        "chat.message": "turn",
+        "session.idle": "turn",
+        "session.created": "begin",
+        "file.edited": "look",
+        "file.watcher.updated": "look",
+    },
+    "sessionID",
+    "cwd",
+    "tool",
+    "callID",
+)
 NEVER_WRITE = frozenset({
     "glob", "grep", "list", "lsp", "question", "read", "skill", "task", "todoread", "todowrite", "webfetch",
     "websearch",
@@ -29,23 +36,14 @@ NEVER_WRITE = frozenset({
 """By its documents."""
 
 
-def read(said: Mapping[str, Any]) -> HostCall | CallNotUnderstood:
-    """The call, or why it is not understood."""
-    event = text(said, "hook_event_name") or ""
-    moment = MOMENTS.get(event, "other")
-    if not event:
-        return CallNotUnderstood("it names no event", shape=shape(said))
-    call = HostCall(moment, event, text(said, "sessionID"), text(said, "cwd"), text(said, "tool"), text(said, "callID"))
-    if moment not in ("before_tool", "after_tool"):
-        return call
-    if call.tool is None:
-        return CallNotUnderstood("it names no tool", event, shape(said))
+def read_tool(call: HostCall, said: Mapping[str, Any]) -> HostCall | CallNotUnderstood:
+    """The call of a tool with what it writes, or why it is not understood."""
     if call.tool not in ("edit", "write", "apply_patch"):
         return call._replace(may_write=call.tool not in NEVER_WRITE)
     given = inner(said, "args")
     writes = _writes(call.tool, given, inner(said, "metadata"))
     if not writes:
-        return CallNotUnderstood(f"{call.tool} without its texts", event, shape(given))
+        return CallNotUnderstood(f"{call.tool} without its texts", call.event, shape(given))
     return call._replace(may_write=True, writes=writes)
 
 

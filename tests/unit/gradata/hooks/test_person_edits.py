@@ -25,7 +25,7 @@ AFTER = "Dear all,\nWe shipped it.\nBye\n"
 def written(text: str = AFTER, *mine: int, path: str = "/w/note.txt") -> WrittenFile:
     """A file of which the agent wrote the lines `mine` (default: the second)."""
     lines = mine or (1,)
-    return WrittenFile(path, text, tuple(n in lines for n in range(len(lines_of(text)))), digest_of(BEFORE))
+    return WrittenFile(path, text, tuple(n in lines for n in range(len(lines_of(text)))), (digest_of(BEFORE),))
 
 
 def changed(text: str, known: WrittenFile | None = None, at: float = 100.0, *, head_moved: bool = False) -> FileChange:

@@ -11,6 +11,7 @@ import pytest
 from gradata.hooks import payloads
 from gradata.hooks.host_call import CallNotUnderstood, Edit, FileWrite, HostCall
 from gradata.hooks.payloads import gemini, patch_text
+from replicator.errors import ConfigurationError
 
 RECORDED = Path(__file__).parents[5] / "fixtures" / "hosts"
 AGENTS = {name: name for name in ("codex", "gemini", "hermes", "opencode")} | {"claude": "claude-code"}
@@ -211,4 +212,5 @@ def test_another_hosts_form_is_not_guessed() -> None:
     call = payloads.read("hermes", recorded("claude-PostToolUse-Edit"))
     assert isinstance(call, HostCall)
     assert call.moment == "other"
-    assert isinstance(payloads.read("unknown", recorded("claude-PostToolUse-Edit")), CallNotUnderstood)
+    with pytest.raises(ConfigurationError, match="unheard-of"):
+        payloads.read("unheard-of", recorded("claude-PostToolUse-Edit"))
