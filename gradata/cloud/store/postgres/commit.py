@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from gradata.cloud.domain.daily_counts import DayKind, day_counts
@@ -88,13 +89,19 @@ _HOLD_ARGUMENTS = {
 }
 
 
-def _call_of(function: str, arguments: Mapping[str, str], prefix: str = "") -> str:
-    named = ", ".join(f"{name} => %({prefix}{name})b::{kind}" for name, kind in arguments.items())
-    return f"gradata.{function}({named})"
+@lru_cache(maxsize=256)
+def _end_group(given: frozenset[str], *, held: bool = False) -> str:
+    """The call of `gradata.end_group` with these columns. The others are written as empty: to make and send an array
+    costs more than a column is worth that most groups have no value of."""
+    named = ", ".join(
+        f"{name} => %({name})b::{kind}" if name in given else f"{name} => '{{}}'" for name, kind in ARGUMENTS.items()
+    )
+    if not held:
+        return f"SELECT gradata.end_group({named})"
+    condition = ", ".join(f"{name} => %(held_{name})b::{kind}" for name, kind in _HOLD_ARGUMENTS.items())
+    return f"SELECT gradata.end_group({named}) WHERE gradata.hold_group({condition})"
 
 
-_END_GROUP = f"SELECT {_call_of('end_group', ARGUMENTS)}"
-_HOLD_AND_END = f"{_END_GROUP} WHERE {_call_of('hold_group', _HOLD_ARGUMENTS, 'hold_')}"
 _NEW_LOGS = """
 INSERT INTO gradata.logs (created_at, brain_key, log_key, log_id, device_id, parent)
 SELECT %(now_us)b::bigint, unnest(%(brains)b::bigint[]), unnest(%(keys)b::bigint[]), unnest(%(ids)b::text[]),
@@ -185,14 +192,15 @@ def foreseen_call(foreseen: Foreseen, decisions: Sequence[Done], *, now: int) ->
     for request, done in zip(foreseen.requests, decisions, strict=True):
         nodes.append(b"".join(foreseen.facts.logs[request.brain_id, request.log_id].tree.nodes))
         _collect(writing, request, done, foreseen.locked, now)
+    arguments = _group_arguments(writing, now)
     held = {
-        "hold_lock_s": LOCK_S,
-        "hold_brain_keys": foreseen.keys,
-        "hold_brain_events": foreseen.events,
-        "hold_log_keys": list(foreseen.locked.logs.values()),
-        "hold_log_nodes": nodes,
+        "held_lock_s": LOCK_S,
+        "held_brain_keys": foreseen.keys,
+        "held_brain_events": foreseen.events,
+        "held_log_keys": list(foreseen.locked.logs.values()),
+        "held_log_nodes": nodes,
     }
-    return _HOLD_AND_END, _group_arguments(writing, now) | held
+    return _end_group(frozenset(arguments), held=True), arguments | held
 
 
 def _group_arguments(writing: _Writing, now: int) -> dict[str, object]:
@@ -202,7 +210,8 @@ def _group_arguments(writing: _Writing, now: int) -> dict[str, object]:
         group.add(day_categories=kind.category, day_severities=kind.severity)
     for key, brain in writing.changed.items():
         group.add(brain_keys=key, workspaces=brain.workspace, logs=brain.logs, events=brain.events)
-    return {"now_us": now, **group.columns}
+    filled = {name: column for name, column in group.columns.items() if column.count(None) < len(column)}
+    return {"now_us": now, **filled}
 
 
 def _collect(writing: _Writing, request: Request, done: Done, locked: Locked, now: int) -> None:
@@ -289,4 +298,5 @@ def _calls(writing: _Writing, now: int) -> Iterator[Call]:
         if rows:
             yield statement, {"now_us": now, **rows.columns}
     if writing.changed or writing.group:
-        yield _END_GROUP, _group_arguments(writing, now)
+        arguments = _group_arguments(writing, now)
+        yield _end_group(frozenset(arguments)), arguments
