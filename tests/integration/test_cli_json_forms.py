@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,23 @@ def test_the_forms_of_an_operator_s_commands(cli: CommandLine) -> None:
     prefix = answer["keys"][1]["key"]
     same_form(made, cli("keys", "rotate", prefix, "--json", *store).json)
     same_form(revoked, cli("keys", "revoke", prefix, "--yes", "--json", *store).json)
+
+
+def test_the_forms_of_the_store_s_commands(cli: CommandLine) -> None:
+    """`gradata store`: what is copied, restored and found; `migrate` needs a PostgreSQL and is tried with one."""
+    url, copy = f"sqlite:{cli.home}/cloud.db", str(cli.home / "copy")
+    store = open_store(url)
+    store.ingest([append([event("a"), event("b")])], now=1)
+    store.close()
+    _, copied, restored, checked = documented("store")
+    same_form(copied, cli("store", "backup", copy, "--json", "--store", url).json)
+    with sqlite3.connect(cli.home / "cloud.db") as connection:
+        connection.execute("DELETE FROM events WHERE event_id = 'a'")
+    connection.close()
+    answer = cli("store", "check", "--json", "--store", url).json
+    same_form(checked, answer)
+    same_form(checked["wrong"][0], answer["wrong"][0])
+    same_form(restored, cli("store", "restore", copy, "--json", "--yes", "--store", url).json)
 
 
 def test_the_forms_of_what_is_taken_away(cli: CommandLine) -> None:

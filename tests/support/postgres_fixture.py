@@ -39,7 +39,7 @@ class Postgres:
     """A server in a directory of its own, reached through a socket there; it can be killed and started again."""
 
     def __init__(self, directory: Path, settings: dict[str, str] | None = None) -> None:
-        self._directory = directory
+        self.directory = directory
         self._settings = SETTINGS | (settings or {})
         self._binaries = _reachable(_binaries(), directory)
         self._process: subprocess.Popen[bytes] | None = None
@@ -50,18 +50,18 @@ class Postgres:
 
     def url(self, database: str) -> str:
         """The address of one of its databases."""
-        return f"postgresql://gradata@/{database}?host={self._directory}"
+        return f"postgresql://gradata@/{database}?host={self.directory}"
 
     def start(self) -> None:
         """Start; returns when it takes connections."""
         assert self._process is None
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        command = [str(self._binaries / "postgres"), "-D", str(self._data), "-k", str(self._directory), *options]
+        command = [str(self._binaries / "postgres"), "-D", str(self._data), "-k", str(self.directory), *options]
         self._process = subprocess.Popen(
             command,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            cwd=self._directory,
+            cwd=self.directory,
             env=_environment(),
             **_other_user(),
         )
@@ -98,7 +98,7 @@ class Postgres:
         done = subprocess.run(
             [str(self._binaries / name), *map(str, arguments)],
             capture_output=True,
-            cwd=self._directory,
+            cwd=self.directory,
             env=_environment(),
             check=False,
             **_other_user(),

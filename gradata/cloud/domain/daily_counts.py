@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -36,6 +36,14 @@ def day_counts(columns: Columns, now: int) -> dict[DayKind, int]:
     if len(columns.types) == 1:  # what most requests bring
         return {DayKind(day, kind, a or "", b or ""): 1 for day, kind, a, b in kinds}
     return {DayKind(day, kind, a or "", b or ""): count for (day, kind, a, b), count in Counter(kinds).items()}
+
+
+def recounted(events: Iterable[tuple[int, str, str | None, str | None, str | None]]) -> Counter[DayKind]:
+    """The counts of events that are stored, each as (stored_at, type, category, severity, ts)."""
+    counts: Counter[DayKind] = Counter()
+    for stored_at, kind, category, severity, ts in events:
+        counts.update(day_counts(Columns((kind,), (category,), (severity,), (None,), (ts,)), stored_at))
+    return counts
 
 
 @lru_cache(maxsize=8)

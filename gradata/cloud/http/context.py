@@ -25,6 +25,7 @@ from gradata.cloud.http.responses import response
 from gradata.cloud.protocol import answers
 from gradata.cloud.service.api_keys import Authenticator, credential_of
 from gradata.cloud.service.group_commit import GroupWriter, Job, Outcome, Spent
+from gradata.cloud.service.readiness import Readiness
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import StoreUnavailableError
 from replicator.errors import WireError
@@ -82,11 +83,16 @@ class AppContext:
         self._submitted: list[Job] = []
         self._waking = False
         self.scrubbing = asyncio.Semaphore(1)
+        self.readiness = Readiness(self._the_writer)
         self.committed: Callable[[Decision, float, int], None] = lambda _decision, _seconds, _now: None
 
     def open(self) -> None:
         """Start the writing thread."""
         self._writer = GroupWriter(self.store, now=now_us)
+
+    def _the_writer(self) -> GroupWriter:
+        assert self._writer is not None
+        return self._writer
 
     def close(self) -> None:
         """Commit what is queued and close the store."""

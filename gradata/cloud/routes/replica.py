@@ -27,7 +27,6 @@ from gradata.cloud.store.values import (
     EventQuery,
     StoredEvent,
     StoredLog,
-    StoreUnavailableError,
 )
 from replicator.errors import WireError
 from replicator.model import Head
@@ -199,11 +198,10 @@ def _add_health(app: FastAPI, context: AppContext) -> None:
     @app.get("/ready", include_in_schema=False)
     @app.get(f"{BASE}/ready", responses=problems(503))
     async def ready() -> Response:
-        """The store answers. Needs no key."""
-        try:
-            await asyncio.to_thread(context.store.key, "")
-        except StoreUnavailableError:
-            return response(unavailable("the store cannot be used now"))
+        """The store takes what clients send: asked by a durable write, at most once a second. Needs no key."""
+        trouble = await context.readiness.trouble()
+        if trouble is not None:
+            return response(unavailable(trouble))
         return response(Answer(200, b'{"status":"ready"}'))
 
 

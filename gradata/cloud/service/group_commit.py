@@ -27,6 +27,7 @@ GROUP_REQUESTS_MAX = 512
 GROUP_RECORDS_MAX = 40_000
 REST_S = 0.02
 """Between two rests of the store, while there is work: telling other processes costs as much as a small commit."""
+CLOSE_S = 8.0
 
 log = logging.getLogger("gradata.cloud")
 
@@ -70,8 +71,11 @@ class GroupWriter:
         self._store = store
         self._now = now
         self._queue: queue.SimpleQueue[Sequence[Job] | None] = queue.SimpleQueue()
+        self._checks: queue.SimpleQueue[Callable[[StoreUnavailableError | Failed | None], None]] = queue.SimpleQueue()
         self._put_off: list[Job] = []
         self._stopping = False
+        self.failed_at: float | None = None
+        """Monotonic time of the last commit, if it failed because of the store; None: it went well."""
         self._thread = threading.Thread(target=self._run, name="gradata-writer", daemon=True)
         self._thread.start()
 
@@ -83,10 +87,20 @@ class GroupWriter:
         """Have several committed, together if they are not too many."""
         self._queue.put(jobs)
 
+    def check(self, done: Callable[[StoreUnavailableError | Failed | None], None]) -> None:
+        """Have the store write something of no consequence, behind what waits; `done` hears how that failed."""
+        self._checks.put(done)
+        self._queue.put(())
+
     def close(self) -> None:
-        """Commit what is queued, then end the thread."""
+        """Commit what is queued, then end the thread.
+
+        A store that does not answer is not waited for longer than CLOSE_S: the thread ends with the process.
+        """
         self._queue.put(None)
-        self._thread.join()
+        self._thread.join(CLOSE_S)
+        if self._thread.is_alive():
+            log.error("the store does not answer; the server ends without it")
 
     def _run(self) -> None:
         rest_due: float | None = None
@@ -96,6 +110,9 @@ class GroupWriter:
             if group:
                 self._commit(group)
                 rest_due = rest_due or rested + REST_S
+            while not self._checks.empty():
+                failure = self._tried(self._store.check_writable)
+                self._checks.get()(failure)
             if rest_due is not None and (time.monotonic() >= rest_due or self._stopping):
                 self._tried(self._store.rest)  # what it could not do now, it does the next time
                 rest_due, rested = None, time.monotonic()
@@ -150,6 +167,7 @@ class GroupWriter:
             names = [claim.name for _, claim in claims]
             verdicts = self._tried(lambda names=names, rate=rate: self._store.admit(names, rate))  # type: ignore[misc]
             if isinstance(verdicts, StoreUnavailableError | Failed):
+                self.failed_at = time.monotonic()
                 _answer([job for place, job in enumerate(group) if place not in refused], verdicts)
                 return []
             for (place, claim), verdict in zip(claims, verdicts or (), strict=verdicts is not None):
@@ -164,6 +182,7 @@ class GroupWriter:
         """Commit the group and answer it; one by one if it failed, so that the one at fault does not fail the rest."""
         requests = [job.request for job in group]
         decisions = self._tried(lambda: self._store.ingest(requests, now=self._now()))
+        self.failed_at = time.monotonic() if isinstance(decisions, StoreUnavailableError) else None
         if isinstance(decisions, Failed) and len(group) > 1:
             for job in group:
                 self._commit([job])

@@ -44,6 +44,9 @@ class Store(Watched, Removing, Protocol):
         None: there is only one server, whose own `RateLimiter` is enough.
         """
 
+    def check_writable(self) -> None:
+        """Commit a transaction that changes nothing, as durably as any other. Raises StoreUnavailableError."""
+
     def rest(self) -> None:
         """Called when nobody waits: the store may tidy up."""
 

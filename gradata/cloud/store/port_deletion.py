@@ -69,6 +69,9 @@ class Removing(Protocol):
         How many; 0: nothing is left to do.
         """
 
+    def recount(self, workspace: str, brain_id: str) -> None:
+        """Count the brain's events anew, by day and in all, from those that are there."""
+
     def mark(self, workspace: str, brain_id: str, event_id: str) -> EventMark | None:
         """Where this event stands, also if it is gone."""
 

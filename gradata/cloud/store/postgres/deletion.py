@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
-from gradata.cloud.domain.daily_counts import day_counts
+from gradata.cloud.domain.daily_counts import day_counts, recounted
 from gradata.cloud.domain.requests import PROJECTED, Columns
 from gradata.cloud.domain.tombstones import ERASED, EXPIRED
 from gradata.cloud.store.postgres.connection import LONG_ANSWER_S, Connection
@@ -216,6 +216,24 @@ class PostgresRemoving(PostgresWatching):
             return done or _expire_tails(connection, key, before, limit)
 
         return self._locked(workspace, brain_id, work, 0, deleted=False)
+
+    def recount(self, workspace: str, brain_id: str) -> None:
+        """See `store.port_deletion.Removing`."""
+
+        def work(connection: Connection, key: int, _: int) -> None:
+            rows: list[Any] = connection.execute(
+                "SELECT stored_at, type, category, severity, ts FROM gradata.events"
+                " WHERE brain_key = %s AND gone IS NULL",
+                (key,),
+            ).fetchall()
+            connection.execute("DELETE FROM gradata.days WHERE brain_key = %s", (key,))
+            connection.cursor().executemany(
+                "INSERT INTO gradata.days VALUES (%s, %s, %s, %s, %s, %s)",
+                [(key, *kind, count) for kind, count in recounted(rows).items()],
+            )
+            connection.execute("UPDATE gradata.brains SET gone = events - %s WHERE brain_key = %s", (len(rows), key))
+
+        self._locked(workspace, brain_id, work, None, deleted=False)
 
     def mark(self, workspace: str, brain_id: str, event_id: str) -> EventMark | None:
         """See `store.port_deletion.Removing`."""

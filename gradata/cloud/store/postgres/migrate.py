@@ -122,7 +122,7 @@ def _scripts() -> list[tuple[int, str]]:
 def migrate_url(url: str, *, partitions: int = 0) -> Migrated:
     """`migrate` on a connection of its own. Raises StoreError with a hint."""
     try:
-        with connect(url) as connection:
+        with connect(url) as connection, connection.patient():
             return migrate(connection, partitions=partitions)
     except psycopg.Error as error:
         raise StoreError(f"the store cannot be made: {str(error).strip()}", hint="see PostgreSQL's own log") from error

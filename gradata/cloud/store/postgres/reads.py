@@ -11,7 +11,7 @@ from typing import Any
 
 from gradata.cloud.domain.requests import PROJECTED
 from gradata.cloud.domain.tiles import hashes_of
-from gradata.cloud.store.postgres.connection import ANSWER_S, Connection
+from gradata.cloud.store.postgres.connection import Connection
 from gradata.cloud.store.postgres.facts import LOG_BITS, tile_reader
 from gradata.cloud.store.values import (
     EVENTS_BYTES_MAX,
@@ -73,10 +73,10 @@ Arguments = Sequence[object] | Mapping[str, object]
 class PostgresReads:
     """The reading half of PostgresStore, which lends the connections."""
 
-    def _reading(self, answer_s: float = ANSWER_S) -> AbstractContextManager[Connection]:
+    def _reading(self, answer_s: float | None = None) -> AbstractContextManager[Connection]:
         raise NotImplementedError
 
-    def _fetch(self, query: str, arguments: Arguments = (), answer_s: float = ANSWER_S) -> list[tuple[Any, ...]]:
+    def _fetch(self, query: str, arguments: Arguments = (), answer_s: float | None = None) -> list[tuple[Any, ...]]:
         with self._reading(answer_s) as connection:
             return connection.execute(query, arguments, binary=True).fetchall()
 

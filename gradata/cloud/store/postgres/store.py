@@ -25,7 +25,7 @@ from gradata.cloud.domain.rate_limit import Rate, Verdict
 from gradata.cloud.domain.requests import Request
 from gradata.cloud.domain.tiles import TileLostError
 from gradata.cloud.store.postgres.commit import foreseen_call, write
-from gradata.cloud.store.postgres.connection import ANSWER_S, CHANNEL, Connection, connect
+from gradata.cloud.store.postgres.connection import CHANNEL, Connection, connect
 from gradata.cloud.store.postgres.deletion import PostgresRemoving
 from gradata.cloud.store.postgres.facts import gather
 from gradata.cloud.store.postgres.head_cache import HeadCache
@@ -43,6 +43,7 @@ RECORD_BYTES = Limits().record_bytes
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, errors.UndefinedTable,
          errors.InvalidSchemaName, errors.InsufficientPrivilege)  # fmt: skip
 """Errors of the database, not of a request: away, read-only, full, being restored."""
+_TOUCH = "UPDATE gradata.meta SET value = value WHERE name = 'cloud_id'"
 _TELL = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, %s)"
 """A transaction of its own. Nothing durable hangs on it: if it were synchronous, each hint would wait for the disk."""
 _AGAIN = (errors.DeadlockDetected, errors.SerializationFailure)
@@ -74,7 +75,7 @@ class PostgresStore(PostgresRemoving):
         Raises StoreError with a hint.
         """
         try:
-            with connect(url) as connection:
+            with connect(url) as connection, connection.patient():
                 found = version(connection)
                 if found > newest():
                     raise too_new(found)
@@ -145,6 +146,10 @@ class PostgresStore(PostgresRemoving):
     def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
         """See `store.Store`."""
         return self._write(lambda connection: spend(connection, Counter(names), names, rate))
+
+    def check_writable(self) -> None:
+        """See `store.Store`."""
+        self._write(lambda connection: connection.execute(_TOUCH))
 
     def rest(self) -> None:
         """See `store.Store`: tell the other processes what changed. Only a hint: no failure of it matters."""
@@ -276,12 +281,12 @@ class PostgresStore(PostgresRemoving):
             raise StoreUnavailableError("the store is away")
 
     @contextlib.contextmanager
-    def _reading(self, answer_s: float = ANSWER_S) -> Iterator[Connection]:
-        """A connection of the pool, in autocommit."""
+    def _reading(self, answer_s: float | None = None) -> Iterator[Connection]:
+        """A connection of the pool, in autocommit. `answer_s`: how long an exchange may take, None: as ever."""
         if time.monotonic() < self._away_until:
             raise StoreUnavailableError("the store is away")
         try:
-            with self._readers.lent() as connection, connection.patient(answer_s):
+            with self._readers.lent() as connection, connection.patient(answer_s or connection.answer_s):
                 yield connection
         except _AWAY as error:
             raise _unavailable(error) from error

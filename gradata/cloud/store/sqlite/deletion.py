@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
-from gradata.cloud.domain.daily_counts import day_counts
+from gradata.cloud.domain.daily_counts import day_counts, recounted
 from gradata.cloud.domain.requests import PROJECTED, Columns
 from gradata.cloud.domain.tombstones import ERASED, EXPIRED
 from gradata.cloud.store.sqlite.facts import NUMBER_BITS
@@ -196,6 +196,25 @@ class SqliteRemoving(Watching):
             said_nothing = f"brain_key = {key} AND flag IS NOT NULL"  # events went with their rows in `events`
             done += _delete(connection, "loose", "loose", f"{said_nothing} AND stored_at < {before:d}", limit)
             return done or _expire_tails(connection, key, before, limit)
+
+    def recount(self, workspace: str, brain_id: str) -> None:
+        """See `store.port_deletion.Removing`."""
+        with self._transaction() as connection:
+            key = _key(connection, workspace, brain_id, deleted=False)
+            if key is None:
+                return
+            low, high = key << NUMBER_BITS, (key + 1) << NUMBER_BITS
+            rows = connection.execute(
+                "SELECT stored_at, type, category, severity, ts FROM events"
+                " WHERE cursor >= ? AND cursor < ? AND gone IS NULL",
+                (low, high),
+            ).fetchall()
+            connection.execute("DELETE FROM days WHERE brain_key = ?", (key,))
+            connection.executemany(
+                "INSERT INTO days VALUES (?, ?, ?, ?, ?, ?)",
+                [(key, *kind, count) for kind, count in recounted(rows).items()],
+            )
+            connection.execute("UPDATE brains SET gone = events - ? WHERE brain_key = ?", (len(rows), key))
 
     def mark(self, workspace: str, brain_id: str, event_id: str) -> EventMark | None:
         """See `store.port_deletion.Removing`."""
