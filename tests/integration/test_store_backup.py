@@ -116,13 +116,13 @@ def test_a_copy_is_never_written_over(cli: CommandLine, opened: Open, store_url:
 
 def test_f90_a_store_that_is_restored_by_the_command_is_sound(cli: CommandLine, tmp_path: Path) -> None:
     """The server was killed: the journal that it left goes aside with its file."""
-    store = open_store(f"sqlite:{tmp_path}/work/cloud.db")
+    store = open_store(f"sqlite:{tmp_path}/server/cloud.db")
     store.ingest([append(LOG_RECORDS, 0, 20)], now=NOW)
-    cli("store", "backup", str(tmp_path / "copy"), "--store", f"sqlite:{tmp_path}/work/cloud.db")
+    cli("store", "backup", str(tmp_path / "copy"), "--store", f"sqlite:{tmp_path}/server/cloud.db")
     store.ingest([append(LOG_RECORDS, 20, 60)], now=NOW)
     (tmp_path / "killed").mkdir()
     for name in ("cloud.db", "cloud.db-wal", "cloud.db-shm"):
-        shutil.copy(tmp_path / "work" / name, tmp_path / "killed" / name)
+        shutil.copy(tmp_path / "server" / name, tmp_path / "killed" / name)
     store.close()
     url = f"sqlite:{tmp_path}/killed/cloud.db"
     kept = answer(cli, "store", "restore", str(tmp_path / "copy"), "--store", url, "--yes")["kept"]

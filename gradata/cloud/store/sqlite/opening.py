@@ -31,6 +31,7 @@ _SMALL_TABLES = ("meta", "brains", "logs", "tiles", "keys", "days", "alerts", "n
 
 
 def connect(path: str | None, *, reading: bool = False) -> sqlite3.Connection:
+    """A connection with the options that the store relies on; in memory if `path` is None. Raises sqlite3.Error."""
     connection = sqlite3.connect(
         ":memory:" if path is None else path,
         timeout=BUSY_S,
@@ -93,6 +94,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def cloud_id(connection: sqlite3.Connection) -> str:
+    """The uuid of this cloud, made at the first call."""
     connection.execute("INSERT OR IGNORE INTO meta (name, value) VALUES ('cloud_id', ?)", (str(uuid.uuid4()),))
     return str(connection.execute("SELECT value FROM meta WHERE name = 'cloud_id'").fetchone()[0])
 
@@ -117,6 +119,7 @@ def create_private(path: str) -> None:
 
 
 def take_lease(path: str) -> Lease:
+    """The lease of the one server of the file. Raises StoreError that names its holder."""
     lease = Lease(f"{path}.lock")
     try:
         taken = lease.acquire()
@@ -133,6 +136,7 @@ def take_lease(path: str) -> Lease:
 
 
 def opening_error(path: str, error: sqlite3.Error) -> StoreError:
+    """What to tell of an error of SQLite while the store was opened."""
     if "locked" in str(error):
         return StoreError(
             f"the store {path} is locked by another process",
