@@ -116,9 +116,8 @@ def replicate(settings: Settings, known: Mapping[str, Any], *, drain_s: float = 
     again_at = known.get("drain_again_at")
     if isinstance(again_at, int | float) and 0 < again_at - time.time() < AGAIN_S:
         return {"replication": "waits: the cloud did not answer the hook before"}
-    import httpx  # noqa: F401  here, so that loading it is not taken from the drain's second
-
     from gradata.replicate import once  # SQLite and more, only where nobody else replicates
+    from replicator.sink import http_library  # noqa: F401  loaded before the drain's time begins
 
     result = once.drain(settings, place, timeout_s=drain_s)
     if result.reason == "caught_up":

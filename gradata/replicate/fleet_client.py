@@ -6,54 +6,43 @@ from typing import Any
 
 from gradata.config.settings import NO_KEY, SAVE_A_KEY, Settings
 from gradata.errors import CloudAnswerError
-from replicator.errors import ConfigurationError
+from gradata.replicate.wiring import http_reader
+from replicator.errors import CloudError, ConfigurationError
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 15.0
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 """A fleet of 10,000 brains is some 10 MB."""
 
 
 def ask_fleet(settings: Settings, *, silent_s: float) -> dict[str, Any]:
     """The answer of `GET /fleet`. ConfigurationError without a key, CloudAnswerError for any other answer."""
-    import httpx  # here: the command line must be quick where nothing is asked
-    import orjson
+    import orjson  # here: the command line must be quick where nothing is asked
 
-    from replicator.sink import check_endpoint, check_key
-
-    key = settings.read_key()
-    if key is None:
+    if settings.read_key() is None:
         raise ConfigurationError(NO_KEY, hint=f"paste a key that may read after: {SAVE_A_KEY}")
-    base = check_endpoint(settings.endpoint)
-    local = base.startswith("http://")
-    content = bytearray()
+    reader = http_reader(settings.endpoint, settings.read_key)
+    path = f"/fleet?silent_for={silent_s:g}"
     try:
-        with (
-            httpx.Client(timeout=TIMEOUT_S, follow_redirects=False, trust_env=not local, verify=not local) as client,
-            client.stream(
-                "GET",
-                f"{base}/fleet",
-                params={"silent_for": silent_s},
-                headers={"Authorization": f"Bearer {check_key(key)}", "Accept-Encoding": "identity"},
-            ) as answer,
-        ):
-            for part in answer.iter_raw():
-                content += part
-                if len(content) > ANSWER_BYTES_MAX:
-                    raise CloudAnswerError("the cloud's answer is too long", hint="check the endpoint")
-    except httpx.HTTPError as error:
+        content = reader.document(path, bytes_max=ANSWER_BYTES_MAX, read_s=TIMEOUT_S)
+    except CloudError as error:
         raise CloudAnswerError(
-            f"the cloud at {base} does not answer: {type(error).__name__}", hint="check the endpoint and the network"
-        ) from None  # the original names the request, and with it its headers
+            str(error), hint=_HINTS.get(error.status, "check the endpoint and the network")
+        ) from None
+    finally:
+        reader.close()
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError:
         document = None
-    if answer.status_code == 200 and isinstance(document, dict) and isinstance(document.get("brains"), list):
+    if isinstance(document, dict) and isinstance(document.get("brains"), list):
         return document
-    code = document.get("code") if isinstance(document, dict) else None
     raise CloudAnswerError(
-        f"the cloud at {base} answered {answer.status_code}" + (f" {str(code)[:64]}" if code else ""),
-        hint="the key needs the scope read: gradata keys create --scope read"
-        if answer.status_code in (401, 403)
-        else "check the endpoint (GRADATA_ENDPOINT) and proxies",
+        f"what answers at {reader.endpoint} is not the cloud", hint="check the endpoint (GRADATA_ENDPOINT) and proxies"
     )
+
+
+_HINTS = {
+    401: f"the key is unknown or was revoked; paste a key that works after: {SAVE_A_KEY}",
+    403: "the key needs the scope read: gradata keys create --name NAME --scope read",
+    404: "check the endpoint (GRADATA_ENDPOINT) and proxies",
+}

@@ -17,18 +17,17 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from replicator.errors import ConfigurationError
 from replicator.wire import ANSWER_BYTES_MAX, plain
 
 if TYPE_CHECKING:
-    import httpx
+    from replicator.sink.http_library import httpx
 
-KEEP_ALIVE_S = 30.0
-"""Below the 75 s that the server keeps a connection, so that it is we who close it: no race at reuse."""
 STRAYS_MAX = 3
 PIECE_BYTES = 64 * 1024
 JOIN_S_MAX = 1.0
@@ -44,11 +43,12 @@ class Order:
     pieces: tuple[memoryview, ...] = field(repr=False)
     total_s: float = 30.0
     times_s: Mapping[str, float] = field(default_factory=dict)
+    answer_bytes_max: int = ANSWER_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """A status, the headers, and at most a little over 64 KiB of the body, as it came."""
+    """A status, the headers, and the body as it came: little more of it than the order's `answer_bytes_max`."""
 
     status: int
     headers: dict[str, str]
@@ -66,15 +66,25 @@ class NoAnswer:
 Reply = HttpReply | NoAnswer
 
 
+class TransportsPort(Protocol):
+    """What the carrier needs of `transport.Transports`."""
+
+    def open(self) -> httpx.BaseTransport:
+        """A transport for one line. ConfigurationError if there can be none now."""
+
+    def stale(self) -> bool:
+        """Whether another one would be made now."""
+
+
 class Carrier:
     """Carries one request at a time, from any one thread; `close` may come from another, also while it waits.
 
-    `open_transport` makes an httpx transport; it is called on the caller's thread, at first use and after each
-    abandoned line. Raises nothing for what a network does.
+    `transports` makes what a line carries with; it is asked on the caller's thread, at first use, after each abandoned
+    line, and when the certificate authorities were replaced. Raises nothing for what a network does.
     """
 
-    def __init__(self, open_transport: Callable[[], httpx.BaseTransport]) -> None:
-        self._open_transport = open_transport
+    def __init__(self, transports: TransportsPort) -> None:
+        self._transports = transports
         self._lock = threading.Lock()
         self._line: _Line | None = None
         self._strays: list[_Line] = []
@@ -100,11 +110,18 @@ class Carrier:
             if self._closed:
                 return NoAnswer("closed")
             if self._line is not None:
-                return self._line
+                if not self._line.failed or not self._transports.stale():
+                    return self._line
+                stale, self._line = self._line, None
+                stale.abandon(NoAnswer("abandoned"))
             self._strays = [stray for stray in self._strays if stray.is_alive()]
             if len(self._strays) >= STRAYS_MAX:
                 return NoAnswer(f"{STRAYS_MAX} earlier requests still hang, as when the name service is mute")
-            line = _Line(self._open_transport())
+            try:
+                transport = self._transports.open()
+            except ConfigurationError as error:  # the authorities were replaced by what is none
+                return NoAnswer(str(error))
+            line = _Line(transport)
             try:
                 line.start()
             except RuntimeError:
@@ -138,7 +155,7 @@ class _Line:
 
     def __init__(self, transport: httpx.BaseTransport) -> None:
         # Imported when a sink is made; bound here so that the thread's table of errors can name them.
-        import httpx
+        from replicator.sink.http_library import httpx
 
         self._httpx = httpx
         self._transport = transport
@@ -146,6 +163,8 @@ class _Line:
         self._replies: SimpleQueue[Reply | BaseException] = SimpleQueue()
         self._abandoned = False
         self._socket: socket.socket | None = None
+        self.failed = False
+        """Whether the last order came to no answer."""
         self._thread = threading.Thread(target=self._run, name="replicator-http", daemon=True)
 
     def start(self) -> None:
@@ -170,6 +189,7 @@ class _Line:
             return None
         if isinstance(reply, BaseException):
             raise reply
+        self.failed = isinstance(reply, NoAnswer)
         return reply
 
     def abandon(self, reply: NoAnswer) -> None:
@@ -214,9 +234,9 @@ class _Line:
         except UnicodeError:
             # From the look-up, untranslated: a proxy whose name has an empty or over-long label.
             return NoAnswer("the name of the proxy is no name")
-        return self._read(response)
+        return self._read(response, order.answer_bytes_max)
 
-    def _read(self, response: httpx.Response) -> Reply:
+    def _read(self, response: httpx.Response, bytes_max: int) -> Reply:
         httpx = self._httpx
         headers = dict(response.headers)
         body = bytearray()
@@ -225,7 +245,7 @@ class _Line:
             assert isinstance(response.stream, httpx.SyncByteStream)
             for piece in response.stream:
                 body += piece
-                if len(body) > ANSWER_BYTES_MAX or self._abandoned:
+                if len(body) > bytes_max or self._abandoned:
                     break
         except httpx.TransportError as error:
             if 200 <= response.status_code <= 299:

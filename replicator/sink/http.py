@@ -29,8 +29,9 @@ from replicator.actions import (
 )
 from replicator.errors import ConfigurationError
 from replicator.model import Identity
-from replicator.sink.carrier import KEEP_ALIVE_S, PIECE_BYTES, Carrier, NoAnswer, Order
+from replicator.sink.carrier import PIECE_BYTES, Carrier, NoAnswer, Order
 from replicator.sink.endpoint import USER_AGENT, check_endpoint, check_key, environment_proxy, is_loopback
+from replicator.sink.transport import Transports
 from replicator.wire import (
     JSON_TYPE,
     PROBLEM_TYPE,
@@ -47,9 +48,7 @@ from replicator.wire import (
 )
 
 if TYPE_CHECKING:
-    import ssl
-
-    import httpx
+    from replicator.sink.http_library import httpx
 
 COMPRESS_BYTES_MIN = 16 * 1024
 SILENT_S = 180
@@ -120,8 +119,6 @@ class HttpSink:
         user_agent: str = USER_AGENT,
         name_header: str | None = None,
     ) -> None:
-        # Imported here: a process that only appends never pays for it.
-
         self.endpoint = check_endpoint(endpoint)
         if not is_name(identity.brain_id) or not is_name(identity.device_id):
             raise ConfigurationError(
@@ -141,10 +138,7 @@ class HttpSink:
         self.said_date: str | None = None
         """The cloud's clock as its last answer said it (the Date header); for people."""
         self._urls: dict[str, httpx.URL] = {}
-        context = _tls_context(self.endpoint)
-        proxy = proxy_for(self.endpoint)
-        _checked_transport(context, proxy).close()
-        self._carrier = Carrier(lambda: _transport(context, proxy))
+        self._carrier = Carrier(Transports(self.endpoint, proxy_for=proxy_for))
 
     def __repr__(self) -> str:
         return f"HttpSink({self.endpoint!r})"
@@ -244,7 +238,7 @@ class HttpSink:
 
     def _url(self, path: str) -> httpx.URL:
         # Parsing an address costs a fifth of a small request, and there are three of them.
-        import httpx
+        from replicator.sink.http_library import httpx
 
         url = self._urls.get(path)
         if url is None:
@@ -295,42 +289,3 @@ def _pieces(*parts: bytes | memoryview) -> tuple[memoryview, ...]:
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
-
-
-def _tls_context(endpoint: str) -> ssl.SSLContext:
-    """Built once a sink: reading the CA bundle takes a quarter of a second. SSL_CERT_FILE and SSL_CERT_DIR count."""
-    import ssl
-
-    import httpx
-
-    if endpoint.startswith("http:"):
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and is not used
-    try:
-        return httpx.create_ssl_context()
-    except OSError:
-        raise ConfigurationError(
-            "the certificate authorities cannot be read", hint="check SSL_CERT_FILE and SSL_CERT_DIR"
-        ) from None
-
-
-def _checked_transport(context: ssl.SSLContext, proxy: str | None) -> httpx.BaseTransport:
-    """A first transport, so that a proxy that cannot work is said at once. The address may hold a password."""
-    import httpx
-
-    try:
-        return _transport(context, proxy)
-    except (ValueError, ImportError, httpx.InvalidURL):
-        raise ConfigurationError(
-            "the proxy that the environment names cannot be used",
-            hint="set HTTPS_PROXY to an address such as http://proxy.example:3128, or NO_PROXY to the cloud's host",
-        ) from None
-
-
-def _transport(context: ssl.SSLContext, proxy: str | None) -> httpx.BaseTransport:
-    """A bare transport, not a client: no redirects, cookies or unpacking to switch off, no address logged."""
-    import httpx
-
-    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_S)
-    return httpx.HTTPTransport(
-        verify=context, trust_env=False, http1=True, http2=False, limits=limits, proxy=proxy, retries=0
-    )

@@ -1,33 +1,35 @@
 """Read the replica back over HTTP: heads, scrubs, tiles, bytes. The reading port of `recovery`, as `Sink` is the
 sending one.
 
-For commands that a person waits for: what does not work raises CloudError, with what to do. One request at a time.
-The key is read afresh for each request and stands in one header only; redirects are not followed.
+For commands that a person waits for: what does not work raises CloudError, with what to do. One request at a time,
+each within a deadline of its own, so nothing hangs, whatever answers. The key is read afresh for each request and
+stands in one header only; redirects are not followed.
 """
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
-from urllib.parse import quote, urlsplit
+from typing import Protocol
+from urllib.parse import quote
 
 from replicator.errors import CloudError, ConfigurationError, WireError
 from replicator.proof import HASH_BYTES, TILE_HASHES, CompactRange
-from replicator.sink.endpoint import USER_AGENT, check_endpoint, check_key, environment_proxy, is_loopback
+from replicator.sink.carrier import Carrier, HttpReply, NoAnswer, Order
+from replicator.sink.endpoint import USER_AGENT, check_endpoint, check_key, environment_proxy
+from replicator.sink.transport import Transports
 from replicator.wire import ANSWER_BYTES_MAX, plain
 from replicator.wire.common import Fields
 from replicator.wire.replica import Kind, ReplicaLog, Scrub, read_scrub, read_stored_log, scrub_query
 
-if TYPE_CHECKING:
-    import httpx
-
 CONNECT_S, READ_S = 5.0, 15.0
+"""`READ_S` bounds a whole request, from the look-up of the name to the last byte of the answer."""
 SCRUB_S = 90.0
 """A scrub hashes for 10 s at most, but one at a time: another one may be before it."""
 TRIES = 3
-PIECE_BYTES = 256 * 1024
+RANGE_BYTES_MAX, RANGE_BYTES_MIN = 4 * 1024 * 1024, 64 * 1024
+"""So much of a log is asked for at a time: less where the line does not bring it within `READ_S`."""
 
 
 class ReplicaReader(Protocol):
@@ -67,27 +69,14 @@ class HttpReader:
         read_s: float = READ_S,
         user_agent: str = USER_AGENT,
     ) -> None:
-        import httpx  # here: a process that only appends never pays for it
-
         self.endpoint = check_endpoint(endpoint)
         self._key = key
         self._read_s = read_s
         self._user_agent = user_agent
+        self._range_bytes = RANGE_BYTES_MAX
         self.received_bytes = 0
         self.sent_bytes = 0
-        loopback = is_loopback(urlsplit(self.endpoint).hostname or "")
-        try:
-            self._client = httpx.Client(
-                verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if loopback else httpx.create_ssl_context(),
-                trust_env=False,
-                proxy=proxy_for(self.endpoint),
-                follow_redirects=False,
-            )
-        except (ValueError, ImportError, OSError, httpx.InvalidURL):
-            raise ConfigurationError(
-                "the proxy or the certificate authorities that the environment names cannot be used",
-                hint="check HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR",
-            ) from None
+        self._carrier = Carrier(Transports(self.endpoint, proxy_for=proxy_for))
 
     def logs(self, brain_id: str) -> tuple[str, list[ReplicaLog]]:
         """See `ReplicaReader`."""
@@ -135,71 +124,77 @@ class HttpReader:
     def stream(self, log_id: str, start: int, end: int) -> Iterator[bytes]:
         """See `ReplicaReader`."""
         at = start
+        while at < end:
+            wanted = min(self._range_bytes, end - at)
+            piece = self._range(log_id, at, at + wanted)
+            if piece is None:
+                self._range_bytes = max(RANGE_BYTES_MIN, self._range_bytes // 4)
+                continue
+            at += len(piece)
+            yield piece
+
+    def _range(self, log_id: str, start: int, end: int) -> bytes | None:
+        """Bytes [start, end) of the log, or the beginning of them; None: not in time, and fewer may be."""
         extra = {"Range": f"bytes={start}-{end - 1}"}
-        with self._asked(f"/logs/{quote(log_id, '')}/bytes", self._read_s, extra) as answer:
-            whole = answer.status_code == 200 and start == 0
-            if answer.status_code != 206 and not whole:
-                raise self._refusal(answer, answer.read() if answer.status_code >= 400 else b"")
-            for piece in answer.iter_raw(PIECE_BYTES):
-                piece = piece[: end - at]  # noqa: PLW2901 - no more than was asked for counts
-                at += len(piece)
-                self.received_bytes += len(piece)
-                if piece:
-                    yield piece
-                if at >= end:
-                    break
-        if at < end:
+        reply = self._carry(f"/logs/{quote(log_id, '')}/bytes", self._read_s, extra, bytes_max=end - start)
+        if isinstance(reply, NoAnswer):
+            if end - start > RANGE_BYTES_MIN:
+                return None
+            raise self._unreachable(reply.detail)
+        if reply.status != 206 and not (reply.status == 200 and start == 0):
+            raise self._refusal(reply)
+        if not reply.body:
             raise self._unreachable("the answer ended early")
+        return reply.body[: end - start]  # no more than was asked for counts
 
     def close(self) -> None:
         """See `ReplicaReader`."""
-        self._client.close()
+        self._carrier.close()
+
+    def document(self, path: str, *, bytes_max: int, read_s: float) -> bytes:
+        """The body of a 200 at `path` (below the endpoint): at most `bytes_max` bytes, within `read_s` seconds."""
+        return self._get(path, read_s, bytes_max)
 
     def _fields(self, path: str, *, read_s: float | None = None) -> Fields:
         body = self._get(path, read_s or self._read_s)
         with self._understood():
             return Fields.of(body)
 
-    def _get(self, path: str, read_s: float) -> bytes:
-        """The body of a 200. A connection that broke is tried again: reading is safe to repeat."""
-        for left in reversed(range(TRIES)):
-            try:
-                with self._asked(path, read_s, {}) as answer:
-                    body = bytearray()
-                    for piece in answer.iter_raw():
-                        body += piece
-                        if len(body) > ANSWER_BYTES_MAX:
-                            raise self._garbled("the answer is longer than 64 KiB")
-                    self.received_bytes += len(body)
-                    if answer.status_code != 200:
-                        raise self._refusal(answer, bytes(body))
-                    return bytes(body)
-            except CloudError as error:
-                if error.status or not left:
-                    raise
-        raise AssertionError("unreachable")
+    def _get(self, path: str, read_s: float, bytes_max: int = ANSWER_BYTES_MAX) -> bytes:
+        """The body of a 200. A connection that broke is tried again within the same time: reading is repeatable."""
+        deadline = time.monotonic() + read_s
+        reply = self._carry(path, read_s, {}, bytes_max=bytes_max)
+        for _ in range(TRIES - 1):
+            if isinstance(reply, HttpReply) or time.monotonic() >= deadline:
+                break
+            reply = self._carry(path, deadline - time.monotonic(), {}, bytes_max=bytes_max)
+        if isinstance(reply, NoAnswer):
+            raise self._unreachable(reply.detail)
+        if reply.status != 200:
+            raise self._refusal(reply)
+        if len(reply.body) > bytes_max:
+            raise self._garbled(f"the answer is longer than {bytes_max // 1024} KiB")
+        return reply.body
 
-    @contextmanager
-    def _asked(self, path: str, read_s: float, extra: dict[str, str]) -> Iterator[httpx.Response]:
-        import httpx
+    def _carry(self, path: str, total_s: float, extra: dict[str, str], *, bytes_max: int) -> HttpReply | NoAnswer:
+        from replicator.sink.http_library import httpx  # here: a process that only appends never pays for it
 
-        headers = {
-            "Authorization": f"Bearer {self._checked_key()}",
-            "Accept-Encoding": "identity",
-            "User-Agent": self._user_agent,
-            **extra,
-        }
-        timeout = httpx.Timeout(read_s, connect=min(read_s, CONNECT_S))
-        try:
-            with self._client.stream("GET", self.endpoint + path, headers=headers, timeout=timeout) as answer:
-                self.sent_bytes += len(path) + _length(answer.request.headers.raw)
-                self.received_bytes += _length(answer.headers.raw)
-                if answer.headers.get("content-encoding", "identity") != "identity":
-                    raise self._garbled("the answer is encoded, which nobody asked for")
-                yield answer
-        except httpx.TransportError as error:
-            # The original names the request, and with it its headers.
-            raise self._unreachable(type(error).__name__) from None
+        headers = [
+            ("Authorization", f"Bearer {self._checked_key()}"),
+            ("Accept-Encoding", "identity"),
+            ("User-Agent", self._user_agent),
+            *extra.items(),
+        ]
+        total_s = max(0.1, total_s)
+        step_s = {"connect": min(total_s, CONNECT_S), "read": total_s, "write": total_s, "pool": total_s}
+        url = httpx.URL(self.endpoint + path)
+        reply = self._carrier.carry(Order("GET", url, headers, (), total_s, step_s, bytes_max))
+        self.sent_bytes += len(path) + _length(headers)
+        if isinstance(reply, HttpReply):
+            self.received_bytes += _length(reply.headers.items()) + len(reply.body)
+            if reply.headers.get("content-encoding", "identity") != "identity":
+                raise self._garbled("the answer is encoded, which nobody asked for")
+        return reply
 
     def _checked_key(self) -> str:
         key = self._key()
@@ -230,10 +225,10 @@ class HttpReader:
             hint="check the network and the endpoint, then run it again",
         )
 
-    def _refusal(self, answer: httpx.Response, body: bytes) -> CloudError:
-        status = answer.status_code
+    def _refusal(self, reply: HttpReply) -> CloudError:
+        status = reply.status
         try:
-            code = plain(str(Fields.of(body).values.get("code", "")), 64)
+            code = plain(str(Fields.of(reply.body).values.get("code", "")), 64)
         except WireError:
             code = ""
         kind, hint = {
@@ -245,5 +240,5 @@ class HttpReader:
         return CloudError(words, hint=hint, code=kind, status=status)
 
 
-def _length(headers: list[tuple[bytes, bytes]]) -> int:
+def _length(headers: Iterable[tuple[str, str]]) -> int:
     return sum(len(name) + len(value) + 4 for name, value in headers)

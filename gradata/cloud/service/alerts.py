@@ -193,17 +193,12 @@ class Alerts:
 
 
 def poster(url: str) -> Post:
-    """Posts to the webhook; no redirects, POST_S in all."""
-    import httpx  # here: a server without a webhook need not load it
+    """Posts to the webhook; no redirects, POST_S in all. ConfigurationError if the proxy or authorities cannot work."""
+    from replicator.sink.post import Poster  # here: a server without a webhook need not load an HTTP client
 
-    client = httpx.AsyncClient(timeout=POST_S, follow_redirects=False)
+    client = Poster(url)
 
     async def post(body: bytes, headers: Mapping[str, str]) -> bool:
-        try:
-            async with asyncio.timeout(POST_S):
-                answer = await client.post(url, content=body, headers=dict(headers))
-        except (httpx.HTTPError, TimeoutError):
-            return False
-        return answer.is_success
+        return await asyncio.to_thread(client.post, body, headers, POST_S)
 
     return post
