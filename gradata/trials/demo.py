@@ -316,7 +316,7 @@ class _Cloud:
     """Read access to the cloud with a key."""
 
     def __init__(self, url: str, key: str) -> None:
-        import httpx  # here: `import gradata.demo` need not cost it
+        from replicator.sink.http_library import httpx  # here: `import gradata.demo` need not cost it
 
         self._client = httpx.Client(
             base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=STEP_S, trust_env=False

@@ -11,6 +11,7 @@ import logging
 import os
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -39,7 +40,8 @@ class Transports:
     def __init__(self, url: str, *, proxy_for: Callable[[str], str | None] = environment_proxy) -> None:
         self._secure = urlsplit(url).scheme == "https"
         self._proxy = proxy_for(url)
-        self._seen = self._authorities_seen()
+        self._authorities = authorities() if self._secure else Authorities()
+        self._seen = self._authorities.seen()
         self._context = self._new_context()
         self.open().close()  # what cannot work is said now, not at the first request
 
@@ -48,7 +50,7 @@ class Transports:
         from replicator.sink.http_library import httpx
 
         if self.stale():
-            self._seen = self._authorities_seen()
+            self._seen = self._authorities.seen()
             self._context = self._new_context()
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE_S)
         try:
@@ -65,44 +67,53 @@ class Transports:
 
     def stale(self) -> bool:
         """Whether the file of the certificate authorities is another one than the one that was read."""
-        return self._secure and self._authorities_seen() != self._seen
+        return self._authorities.seen() != self._seen
 
     def _new_context(self) -> ssl.SSLContext:
-        return tls_context() if self._secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, is not used
-
-    def _authorities_seen(self) -> tuple[int, ...] | None:
-        """What a replaced or edited file differs in. None: there is none to look at (a directory, plain http)."""
         if not self._secure:
-            return None
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody, and is not used
+        return tls_context(self._authorities)
+
+
+@dataclass(frozen=True, slots=True)
+class Authorities:
+    """Where the certificate authorities are: a file, a directory, or both. `named_by`: the variables that say so."""
+
+    file: str | None = None
+    directory: str | None = None
+    named_by: str = ""
+
+    def seen(self) -> tuple[int, ...] | None:
+        """What a replaced or edited file differs in. None: there is no file to look at."""
         try:
-            found = os.stat(_authorities_file())
+            found = None if self.file is None else os.stat(self.file)
         except OSError:
             return None
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+        return found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-def _authorities_file() -> str:
-    import certifi  # comes with the HTTP library
+def authorities() -> Authorities:
+    """Those of SSL_CERT_FILE and SSL_CERT_DIR, or else of the package certifi, which comes with the HTTP library."""
+    file, directory = os.environ.get(CERT_FILE) or None, os.environ.get(CERT_DIR) or None
+    if file or directory:
+        names = [name for name, value in ((CERT_FILE, file), (CERT_DIR, directory)) if value]
+        return Authorities(file, directory, " and ".join(names))
+    import certifi
 
-    return os.environ.get(CERT_FILE) or certifi.where()
+    return Authorities(certifi.where(), None, "the package certifi")
 
 
-def tls_context() -> ssl.SSLContext:
-    """Checks certificates and names against SSL_CERT_FILE, SSL_CERT_DIR, or else the authorities of certifi.
+def tls_context(found: Authorities) -> ssl.SSLContext:
+    """Checks certificates and host names against these authorities. ConfigurationError if they cannot be read.
 
-    ConfigurationError if they cannot be read. A key log that cannot be written is left out: it is for debugging.
+    A key log (SSLKEYLOGFILE) that cannot be written is left out: it is for debugging.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    file, directory = os.environ.get(CERT_FILE), os.environ.get(CERT_DIR)
     try:
-        if file or directory:
-            context.load_verify_locations(cafile=file or None, capath=directory or None)
-        else:
-            context.load_verify_locations(cafile=_authorities_file())
+        context.load_verify_locations(cafile=found.file, capath=found.directory)
     except OSError:  # ssl.SSLError is one
-        named = " or ".join(name for name in (CERT_FILE, CERT_DIR) if os.environ.get(name)) or "the package certifi"
         raise ConfigurationError(
-            f"the certificate authorities that {named} names cannot be read",
+            f"the certificate authorities that {found.named_by} names cannot be read",
             hint=f"check {CERT_FILE} and {CERT_DIR}",
             code="authorities_unreadable",
         ) from None

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import certifi
 import pytest
 from backports import zstd
 
@@ -595,6 +596,30 @@ def test_f42_a_custom_authority_is_honoured(
     sink = open_sink(secure_server.url)
     bare_environment.delenv("SSL_CERT_FILE")
     assert isinstance(sink.send(sending(), REPORT), Acked)
+
+
+def test_f64_authorities_that_are_replaced_are_read_again(
+    bare_environment: pytest.MonkeyPatch, secure_server: Scripted, open_sink: OpenSink, tmp_path: Path
+) -> None:
+    """The file of SSL_CERT_FILE gets the authority that was missing: the next request works, in the same process."""
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(Path(certifi.where()).read_bytes())
+    bare_environment.setenv("SSL_CERT_FILE", str(bundle))
+    sink = open_sink(secure_server.url)
+    refused = sink.send(sending(), REPORT)
+    assert isinstance(refused, Unavailable)
+    assert "TLS" in refused.detail
+    bundle.write_bytes((TLS / "ca.pem").read_bytes())
+    assert isinstance(sink.send(sending(), REPORT), Acked)
+
+
+def test_f65_a_key_log_that_cannot_be_written_stops_nothing(
+    bare_environment: pytest.MonkeyPatch, secure_server: Scripted, open_sink: OpenSink
+) -> None:
+    """SSLKEYLOGFILE is for debugging: where it cannot be written, requests go on without it."""
+    bare_environment.setenv("SSL_CERT_FILE", str(TLS / "ca.pem"))
+    bare_environment.setenv("SSLKEYLOGFILE", "/nonexistent/keys.log")
+    assert isinstance(open_sink(secure_server.url).send(sending(), REPORT), Acked)
 
 
 def test_f30_a_deadline_cuts_a_connection_under_tls(

@@ -115,7 +115,7 @@ class _Cloud:
     """Read access to the cloud with a key."""
 
     def __init__(self, stage: Stage) -> None:
-        import httpx  # here: not before the stage stands
+        from replicator.sink.http_library import httpx  # here: not before the stage stands
 
         self._client = httpx.Client(
             base_url=stage.url, headers={"Authorization": f"Bearer {stage.key}"}, timeout=60, trust_env=False
