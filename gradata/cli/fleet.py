@@ -29,7 +29,7 @@ def add_parser(commands: Subparsers) -> None:
         NAME,
         help=HELP,
         description="List every brain that the key can read, as seen by the cloud. A silent brain is a problem, too.",
-        epilog="States: refused, paused, silent and quiet need attention; forked and lagging recover by "
+        epilog="States: refused, paused, silent, quiet and incomplete need attention; forked and lagging recover by "
         "themselves; live is up to date. Exit codes: 0 no alert, 1 an alert, or the cloud does not answer,"
         " 2 wrong usage.",
     )

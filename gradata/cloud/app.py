@@ -39,6 +39,7 @@ def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
     visitors = SignIn(context)
     sweeping = Sweeping(store)
     context.committed = fleets.metrics.committed
+    context.interrupted = fleets.interrupted
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -20,6 +20,8 @@ from typing import Any
 import httpx
 import pytest
 
+from gradata.cloud.service.api_keys import revoke_key
+from gradata.cloud.store.open import open_store
 from replicator.model import Identity
 from replicator.sink import HttpSink
 from tests.support.cli_runner import CommandLine
@@ -427,9 +429,11 @@ def test_f33_a_refused_key_shows_at_its_brain(live_cloud: LiveCloud) -> None:
     """The replicator names its brain, so the fleet can say who is refused although nothing of it comes in."""
     agent = Agent(live_cloud)
     agent.send([event("a")], status=STATUS)
-    wrong = agent.cloud.key[:-4] + "0000"
+    key = live_cloud.make_key("ingest")
+    with contextlib.closing(open_store(live_cloud.store_url)) as store:
+        revoke_key(store, key[:16])
     identity = Identity(agent.brain, "device")
-    sink = HttpSink(endpoint=live_cloud.url, key=lambda: wrong, identity=identity, name_header="Gradata-Brain")
+    sink = HttpSink(endpoint=live_cloud.url, key=lambda: key, identity=identity, name_header="Gradata-Brain")
     sink.recall()
     sink.close()
     deadline = time.monotonic() + 10

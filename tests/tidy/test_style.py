@@ -33,6 +33,8 @@ BROAD_HANDLERS = {
     "replicator/loop.py": 1,  # the thread's last line of defence
     "replicator/sink/carrier.py": 1,  # raised again on the caller's thread, which waits for it
     "gradata/hooks/program.py": 1,  # a hook that fails would stop the agent whose host runs it
+    "gradata/cloud/service/background.py": 1,  # a task that died would be missed by nobody
+    "gradata/cloud/service/retention_task.py": 1,  # as above
     "gradata/cloud/service/group_commit.py": 1,  # the thread must live, and a group's other requests pass
 }
 

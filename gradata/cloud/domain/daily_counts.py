@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
 from gradata.cloud.domain.requests import Columns
 
-_DATE = re.compile(r"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])", re.ASCII)
+_DATE = re.compile(r"(?:19|20)\d\d-\d\d-\d\d", re.ASCII)
 _DATE_CHARACTERS = 10
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_US = 86_400_000_000
@@ -51,14 +51,25 @@ def _date(day: int) -> str:
     return (EPOCH + timedelta(days=day)).date().isoformat()
 
 
+def is_date(text: str) -> bool:
+    """Whether this is a day of the calendar, in ISO 8601: 2026-11-31 is none."""
+    if _DATE.fullmatch(text) is None:
+        return False
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _days(timestamps: Sequence[str | None], now: int) -> list[str]:
     today = _date(now // DAY_US)
     known: dict[str, str] = {"": today}
     days = []
     for timestamp in timestamps:
-        date = (timestamp or "")[:_DATE_CHARACTERS]
-        day = known.get(date)
+        said = (timestamp or "")[:_DATE_CHARACTERS]
+        day = known.get(said)
         if day is None:
-            day = known[date] = date if _DATE.fullmatch(date) and date <= today else today
+            day = known[said] = said if said <= today and is_date(said) else today
         days.append(day)
     return days

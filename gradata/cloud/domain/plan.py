@@ -38,6 +38,8 @@ class LogFacts:
     rows: Mapping[int, bytes | None] = field(default_factory=dict)
     below: CompactRange | None = None
     gone: Collection[int] = frozenset()
+    holes: Mapping[int, int] = field(default_factory=dict)
+    """How long those without bytes are said to be: nobody has proven it, for a leaf tells no length."""
 
 
 UNKNOWN_LOG = LogFacts()
@@ -189,14 +191,28 @@ def _misfit(request: Append, log: LogFacts) -> Gap | Diverged | Malformed | None
     for place, (stored, sent) in enumerate(zip(log.overlap, leaves, strict=False)):
         if stored != sent:
             return Diverged(log, request.first + place)
-    if overlap == len(leaves):
-        return None
+    wrong = _filling_of_another_length(request, log)
+    if wrong is not None or overlap == len(leaves):
+        return wrong
     below = log.tree if request.first == size else log.below
     assert below is not None
     if below.root != request.root:
         return Diverged(log, None)
     if request.offset + (sum(_lengths(request)[:overlap]) if overlap else 0) != log.offset:
         return Malformed(f"the offset of record {size} is {log.offset} by the records before it")
+    return None
+
+
+def _filling_of_another_length(request: Append, log: LogFacts) -> Malformed | None:
+    """Bytes for a place that was claimed with another length would displace every record behind it."""
+    if isinstance(request.load, Claim):
+        return None
+    for number, length in log.holes.items():
+        place = number - request.first
+        record = request.load.records[place]
+        if place not in request.load.holes and len(record) != length:
+            words = f"record {number} was announced with {length} bytes and has {len(record)}"
+            return Malformed(words, number)
     return None
 
 

@@ -25,6 +25,11 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """No key, or none that works. `prefix`: the public part, where there is, or was, a key with it."""
+    """No key, or none that works. `prefix` and `brains`: of a key whose secret is right, and that works no more."""
 
     prefix: str = ""
+    brains: frozenset[str] = frozenset()
+
+    def reached(self, brain_id: str) -> bool:
+        """Whether the key was good for this brain, as far as the key says."""
+        return not self.brains or brain_id in self.brains

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 SECOND = 1_000_000
+TIME_END = 253_370_764_800 * SECOND
+"""The first moment of the year 9999: what a client says of times is believed from 1970 to here, exclusive."""
 
 
 def iso(microseconds: int | None) -> str | None:
@@ -15,11 +17,15 @@ def iso(microseconds: int | None) -> str | None:
 
 
 def microseconds(text: object) -> int | None:
-    """ISO 8601 as microseconds since 1970; None for anything else."""
+    """ISO 8601 as microseconds since 1970; None for anything else, and for times before 1970 or from TIME_END on.
+
+    Whatever passes can be written again by `iso`: `datetime` itself reads times that it cannot show in UTC.
+    """
     if not isinstance(text, str):
         return None
     try:
         at = datetime.fromisoformat(text)
-        return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1e6)
+        found = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1e6)
     except (ValueError, OverflowError):
         return None
+    return found if 0 <= found < TIME_END else None

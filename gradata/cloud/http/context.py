@@ -38,6 +38,8 @@ BODIES_BYTES_MAX = 512 * MIB
 GUESS_RATE = Rate(600, burst=100)
 """Keys that nobody ever had, from one address. More are not even told that they are wrong."""
 HEARTBEAT_RATE = Rate(4, burst=4, slack=4)
+NOTE_RATE = Rate(60, burst=200)
+"""Refusals that are noted for one key: of so many brains at once."""
 REFUSALS_NOTED_S = 10.0
 REFUSALS_TRACKED_MAX = 10_000
 BRAIN_HEADER = "gradata-brain"
@@ -76,6 +78,7 @@ class AppContext:
         self._requests = RateLimiter(options.rate, clock=time.monotonic)
         self._beats = RateLimiter(None if options.rate is None else HEARTBEAT_RATE, clock=time.monotonic)
         self._guesses = RateLimiter(GUESS_RATE, clock=time.monotonic)
+        self._notes = RateLimiter(NOTE_RATE, clock=time.monotonic)
         self._noted: dict[tuple[str, str], float] = {}
         self._body_bytes = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -84,6 +87,7 @@ class AppContext:
         self._waking = False
         self.scrubbing = asyncio.Semaphore(1)
         self.readiness = Readiness(self._the_writer)
+        self.interrupted: Callable[[], None] = lambda: None
         self.committed: Callable[[Decision, float, int], None] = lambda _decision, _seconds, _now: None
 
     def open(self) -> None:
@@ -109,7 +113,7 @@ class AppContext:
             found = await asyncio.to_thread(self.keys.principal, authorization)
         if isinstance(found, Unknown):
             self._count_guess(request, found)
-            await self._note(found.prefix, request.headers.get(BRAIN_HEADER, ""), "key_unknown")
+            await self._note(found, request.headers.get(BRAIN_HEADER, ""), "key_unknown")
             raise WireError("the API key is unknown or was revoked", status=401, code="key_unknown")
         if not any(found.may(scope) for scope in scopes):
             raise answers.DeniedError("scope_missing", f"the key needs the scope {' or '.join(scopes)}")
@@ -124,14 +128,20 @@ class AppContext:
         if verdict is not None and not verdict.passed:
             raise SpentError(verdict, "too many keys that do not work came from here")
 
-    async def _note(self, prefix: str, brain_id: str, code: str) -> None:
-        """Remember a refusal of a key that exists or existed, at most once in a while for each pair."""
+    async def _note(self, unknown: Unknown, brain_id: str, code: str) -> None:
+        """Remember the refusal of a key that worked once, at most once in a while for each pair, few for each key."""
         now = time.monotonic()
-        pair = (prefix, brain_id[:128])
-        if not prefix or now - self._noted.get(pair, -REFUSALS_NOTED_S) < REFUSALS_NOTED_S:
+        pair = (unknown.prefix, brain_id[:128])
+        if not unknown.prefix or not unknown.reached(pair[1]):
             return
+        if now - self._noted.get(pair, -REFUSALS_NOTED_S) < REFUSALS_NOTED_S:
+            return
+        verdict = self._notes.admit(unknown.prefix)
+        if verdict is not None and not verdict.passed:
+            return
+        self._noted.pop(pair, None)
         if len(self._noted) >= REFUSALS_TRACKED_MAX:
-            return
+            del self._noted[next(iter(self._noted))]
         self._noted[pair] = now
         noting = functools.partial(self.store.note_refusal, *pair, code, now=now_us())
         try:
@@ -207,6 +217,7 @@ class AppContext:
         self._submitted.append(Job(request, functools.partial(self._settle, waiting), claim))
         outcome = await waiting
         if isinstance(outcome, StoreUnavailableError):
+            self.interrupted()
             raise outcome
         if isinstance(outcome, Spent):
             raise SpentError(outcome.verdict)

@@ -66,9 +66,11 @@ def _pieces(store: Store, log: StoredLog, span: Span) -> Iterator[bytes]:
         if row.offset > at:
             part = Span(at, min(row.offset, span.end))
             yield from _lost(store, log, place, (row.number, row.offset), part)
-        bytes_there = row.record if row.record is not None and len(row.record) == row.length else _hole(row)
-        start = max(span.start - row.offset, 0)
-        yield bytes_there[start : span.end - row.offset]
+        part = Span(max(span.start - row.offset, 0), min(span.end - row.offset, row.length))
+        if row.record is not None and len(row.record) == row.length:
+            yield row.record[part.start : part.end]
+        else:
+            yield from _fill(_words_of(row), row.length, part)
         at = min(row.offset + row.length, span.end)
         place = (row.number + 1, row.offset + row.length)
     if at < span.end:
@@ -81,9 +83,7 @@ def _lost(
     """The bytes of `part` of the line that stands for the lost records before `end` (number, offset)."""
     number, start = place or _end_before(store, log, end[0])
     words = {"gradata_lost": {"first": number, "end": end[0]}}
-    for at in range(part.start, part.end, CHUNK_BYTES):
-        upto = min(at + CHUNK_BYTES, part.end)
-        yield filler(words, end[1] - start, Span(at - start, upto - start))
+    yield from _fill(words, end[1] - start, Span(part.start - start, part.end - start))
 
 
 def _end_before(store: Store, log: StoredLog, end_number: int) -> tuple[int, int]:
@@ -101,10 +101,15 @@ def _end_before(store: Store, log: StoredLog, end_number: int) -> tuple[int, int
         step *= 16
 
 
-def _hole(row: StoredRow) -> bytes:
+def _words_of(row: StoredRow) -> dict[str, dict[str, int]]:
     why = row.flag if row.record is None and row.flag in GONE else "hole"
-    words = {f"gradata_{why}": {"record": row.number, "length": row.length}}
-    return filler(words, row.length, Span(0, row.length))
+    return {f"gradata_{why}": {"record": row.number, "length": row.length}}
+
+
+def _fill(words: dict[str, dict[str, int]], length: int, part: Span) -> Iterator[bytes]:
+    """`filler` in chunks: the length is a client's word."""
+    for at in range(part.start, part.end, CHUNK_BYTES):
+        yield filler(words, length, Span(at, min(at + CHUNK_BYTES, part.end)))
 
 
 def filler(words: dict[str, dict[str, int]], length: int, part: Span) -> bytes:

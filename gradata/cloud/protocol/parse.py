@@ -17,12 +17,14 @@ import orjson
 
 from gradata.cloud.domain.principal import Principal
 from gradata.cloud.domain.requests import Append, Beat, Claim, Lines, Loose
+from gradata.cloud.domain.timestamps import microseconds
 from gradata.cloud.protocol.answers import require_brain
 from gradata.cloud.protocol.interpret import correction_line, read_lines, with_holes
 from replicator.errors import WireError
 from replicator.framing import split
 from replicator.model import Batch, Limits
 from replicator.wire import (
+    BatchRequest,
     RecordPlace,
     Report,
     is_name,
@@ -32,12 +34,16 @@ from replicator.wire import (
 )
 from replicator.wire.common import report_json
 
+HOLE_BYTES_MAX = 2**32
+LOG_BYTES_MAX = 2**42
+
 
 def read_batch(principal: Principal, body: bytes, limits: Limits) -> Append:
     """A batch of schema 2."""
     parsed = parse_batch(body, limits)
     envelope, load = parsed.envelope, parsed.load
     require_brain(principal, envelope.brain_id)
+    _check_lengths(parsed)
     return Append(
         workspace=principal.workspace,
         brain_id=envelope.brain_id,
@@ -50,6 +56,16 @@ def read_batch(principal: Principal, body: bytes, limits: Limits) -> Append:
         load=_lines(load, parsed.holes) if isinstance(load, Batch) else Claim(load.length, load.leaf),
         status=_status(envelope.status),
     )
+
+
+def _check_lengths(parsed: BatchRequest) -> None:
+    """Lengths that a client claims are bounded: they are summed, and lines of their length are served."""
+    holes = (parsed.load,) if isinstance(parsed.load, RecordPlace) else parsed.holes
+    if any(hole.length > HOLE_BYTES_MAX for hole in holes):
+        raise WireError("the length of a place without bytes must be at most 2^32")
+    sent = 0 if isinstance(parsed.load, RecordPlace) else len(parsed.load.data)
+    if parsed.envelope.offset + sum(hole.length for hole in holes) + sent > LOG_BYTES_MAX:
+        raise WireError("a log must have at most 2^42 bytes")
 
 
 def _lines(batch: Batch, holes: Sequence[RecordPlace]) -> Lines:
@@ -88,7 +104,14 @@ def read_correction(principal: Principal, body: bytes) -> Loose:
 
 
 def _status(report: Report | None) -> bytes | None:
-    return None if report is None else orjson.dumps(report_json(report))
+    """What is kept of a status. A time that is none counts as absent: a client's clock must not stop its records."""
+    if report is None:
+        return None
+    said = report_json(report)
+    for name in ("last_event_at", "last_ack_at"):
+        if microseconds(said[name]) is None:
+            said[name] = None
+    return orjson.dumps(said)
 
 
 def _canonical(value: Mapping[str, Any]) -> bytes:

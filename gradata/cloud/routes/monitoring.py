@@ -117,7 +117,7 @@ def _last_event_id(request: Request, after: int | None) -> int | None:
     given = request.headers.get("last-event-id", "")
     if not given:
         return after
-    if not given.isdecimal() or int(given[:20]) >= CURSOR_MAX:
+    if not given.isdecimal() or len(given) > len(str(CURSOR_MAX)) or int(given) >= CURSOR_MAX:
         raise WireError("Last-Event-ID is not one of this feed", status=422, code="invalid_parameter")
     return int(given)
 
@@ -224,6 +224,7 @@ def _device_json(device: Device) -> dict[str, Any]:
         "dead_letters": device.dead_letters,
         "holes": log.holes,
         "version": device.version,
+        "unreadable": device.unreadable,
     }
 
 

@@ -17,7 +17,7 @@ from gradata.cloud.http.openapi import BASE, binary, problems
 from gradata.cloud.http.responses import response, unavailable
 from gradata.cloud.protocol.answers import Answer, problem
 from gradata.cloud.protocol.log_bytes import log_bytes, wanted_span
-from gradata.cloud.service.guards import refuse_deleted_log, require_living
+from gradata.cloud.service.guards import find_log, refuse_deleted_log, require_living
 from gradata.cloud.service.scrub import scrub_deep, scrub_shallow
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import (
@@ -36,6 +36,7 @@ from replicator.wire.common import head_json
 from replicator.wire.replica import scrub_json, tree_before
 
 BrainName = Annotated[str, Query(alias="brain", min_length=1, max_length=128)]
+OfBrain = Annotated[str | None, Query(alias="brain", min_length=1, max_length=128)]
 LogName = Annotated[str, Path(min_length=1, max_length=64)]
 TILE_INDEX_MAX = 2**40
 
@@ -72,9 +73,11 @@ def _add_logs(app: FastAPI, context: AppContext) -> None:
         first: Annotated[int, Query(ge=0, lt=2**40)] = 0,
         end: Annotated[int | None, Query(ge=0, lt=2**40)] = None,
         nodes: Annotated[str | None, Query(max_length=64 * 64)] = None,
+        *,
+        brain: OfBrain = None,
     ) -> Response:
         """One log: its head and how it came to be; with `scrub`, what is wrong with its rows from `first` on."""
-        log = await _own_log(context, request, log_id, "ingest", "read")
+        log = await _own_log(context, request, log_id, brain, "ingest", "read")
         entry = _entry(log)
         found: dict[str, Any] = {}
         if scrub is not None:
@@ -112,9 +115,9 @@ def _add_replica(app: FastAPI, context: AppContext) -> None:
 
     @app.head(f"{BASE}/logs/{{log_id}}/bytes", responses=document | problems(401, 403, 404, 410, 416, 422, 503))
     @app.get(f"{BASE}/logs/{{log_id}}/bytes", responses=document | problems(401, 403, 404, 410, 416, 422, 503))
-    async def replica(request: Request, log_id: LogName) -> Response:
+    async def replica(request: Request, log_id: LogName, brain: OfBrain = None) -> Response:
         """The log, byte for byte; takes one Range. A place without bytes is a JSON line of its length."""
-        log = await _own_log(context, request, log_id, "read")
+        log = await _own_log(context, request, log_id, brain, "read")
         etag = f'"{log.tree.root.hex()}"'
         headers = {"Accept-Ranges": "bytes", "ETag": etag, "Cache-Control": "no-store"}
         wanted = request.headers.get("range")
@@ -141,9 +144,10 @@ def _add_replica(app: FastAPI, context: AppContext) -> None:
         log_id: LogName,
         level: Annotated[int, Path(ge=0, le=7)],
         index: Annotated[int, Path(ge=0, le=TILE_INDEX_MAX)],
+        brain: OfBrain = None,
     ) -> Response:
         """Up to 256 hashes of tree level 8 * `level`, 32 bytes each."""
-        log = await _own_log(context, request, log_id, "read")
+        log = await _own_log(context, request, log_id, brain, "read")
         hashes = await asyncio.to_thread(context.store.tile, log, level, index)
         if not hashes:
             raise WireError("there is no such tile", status=404, code="not_found")
@@ -205,12 +209,11 @@ def _add_health(app: FastAPI, context: AppContext) -> None:
         return response(Answer(200, b'{"status":"ready"}'))
 
 
-async def _own_log(context: AppContext, request: Request, log_id: str, *scopes: str) -> StoredLog:
+async def _own_log(context: AppContext, request: Request, log_id: str, brain: str | None, *scopes: str) -> StoredLog:
     principal = await context.principal(request, *scopes)
-    log = await asyncio.to_thread(context.store.log, principal.workspace, log_id)
+    log = await asyncio.to_thread(find_log, context.store, principal, log_id, brain)
     if log is None:
-        await refuse_deleted_log(context.store, principal, log_id)
-    if log is None or not principal.reaches(log.brain_id):
+        await refuse_deleted_log(context.store, principal, log_id, brain)
         raise WireError("there is no such log", status=404, code="not_found")
     return log
 

@@ -22,6 +22,7 @@ import orjson
 
 from gradata.cloud.clock import now_us
 from gradata.cloud.domain.timestamps import SECOND, iso
+from gradata.cloud.service.background import forever
 from gradata.cloud.service.fleet_reader import FleetReader
 from gradata.cloud.service.fleet_state import Brain, Verdict
 from gradata.cloud.store.values import Notice, StoredAlert, StoreUnavailableError
@@ -44,6 +45,11 @@ Post = Callable[[bytes, Mapping[str, str]], Awaitable[bool]]
 """Whether the webhook took it."""
 
 
+def name_of(workspace: str, brain_id: str, device_id: str | None) -> str:
+    """The name of what is said of a device, or of a brain as a whole."""
+    return "\n".join((workspace, brain_id, device_id or ""))
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something that somebody must be told. `device_id` None: the brain as a whole."""
@@ -56,7 +62,7 @@ class Finding:
     @property
     def name(self) -> str:
         """The same as long as it is about the same."""
-        return "\n".join((self.workspace, self.brain_id, self.device_id or ""))
+        return name_of(self.workspace, self.brain_id, self.device_id)
 
     def subject(self) -> bytes:
         """Of whom it speaks."""
@@ -82,21 +88,33 @@ def findings(workspace: str, brains: Sequence[Brain]) -> list[Finding]:
     return found
 
 
-def changes(found: Sequence[Finding], told: Sequence[StoredAlert], *, watched_s: float, silent_s: float) -> Changes:
-    """What to tell. `watched_s`: how long this server has been listening.
+def last_heard(workspace: str, brains: Sequence[Brain]) -> dict[str, int]:
+    """When each device, and each brain, was heard last, by the name of a finding about it."""
+    heard: dict[str, int] = {}
+    for brain in brains:
+        devices = {device.device_id: device.log.heard_at or 0 for device in brain.devices}
+        everybody: dict[str | None, int] = {None: max(devices.values(), default=0)}
+        everybody.update(devices)
+        heard |= {name_of(workspace, brain.brain_id, device_id): at for device_id, at in everybody.items()}
+    return heard
 
-    One that has just begun has heard nobody yet, perhaps because the cloud was away: it opens no alert of silence
-    before everyone had the time to speak.
+
+def changes(found: Sequence[Finding], told: Sequence[StoredAlert], heard: Mapping[str, int]) -> Changes:
+    """What to tell. `heard`: `last_heard`.
+
+    Silence that was told is over when there was a word since then. A server that has just begun to listen calls
+    nobody silent, which is no word.
     """
     known = {alert.name: alert.state for alert in told}
-    begun = [
-        finding
-        for finding in found
-        if known.get(finding.name) != finding.verdict.state
-        and (finding.verdict.state != "silent" or watched_s >= silent_s)
-    ]
+    begun = [finding for finding in found if known.get(finding.name) != finding.verdict.state]
     current = {finding.name for finding in found}
-    return Changes(begun, [alert for alert in told if alert.name not in current])
+    over = [
+        alert
+        for alert in told
+        if alert.name not in current
+        and (alert.state != "silent" or heard.get(alert.name, alert.opened_at) >= alert.opened_at)
+    ]
+    return Changes(begun, over)
 
 
 def body_of(kind: Literal["firing", "cleared"], subject: bytes, verdict: Verdict | None, opened_at: int) -> bytes:
@@ -140,28 +158,32 @@ class Alerts:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            try:
-                await self.step()
-            except StoreUnavailableError as error:
-                log.warning("alerts wait for the store: %s", error)
-            await asyncio.sleep(CHECK_S)
+        await forever("alerting", self._step, pause_s=CHECK_S)
+
+    async def _step(self) -> None:
+        try:
+            await self.step()
+        except StoreUnavailableError:
+            self._fleets.interrupted()
+            raise
 
     async def step(self) -> None:
         """Look once: open, close, deliver."""
         found: list[Finding] = []
+        heard: dict[str, int] = {}
         for workspace in await asyncio.to_thread(self._store.workspaces):
-            found += findings(workspace, await self._fleets.workspace(workspace, self._patience))
-        await asyncio.to_thread(self._tell, found)
+            brains = await self._fleets.workspace(workspace, self._patience)
+            found += findings(workspace, brains)
+            heard |= last_heard(workspace, brains)
+        await asyncio.to_thread(self._tell, found, heard)
         now = now_us()
         due = await asyncio.to_thread(lambda: self._store.take_notices(now=now, until=now + int(LEASE_S * SECOND)))
         for notice in due:
             await self._deliver(notice)
 
-    def _tell(self, found: Sequence[Finding]) -> None:
+    def _tell(self, found: Sequence[Finding], heard: Mapping[str, int]) -> None:
         told = self._store.alerts()
-        watched_s = time.monotonic() - self._fleets.started
-        changed = changes(found, told, watched_s=watched_s, silent_s=self._patience.silent_s)
+        changed = changes(found, told, heard)
         opened = {alert.name: alert.opened_at for alert in told}
         now = now_us()
         for finding in changed.begun:

@@ -102,9 +102,9 @@ class Authenticator:
         # An unknown prefix costs the same comparison, so the time does not tell whether there is such a key.
         right = hmac.compare_digest(_digest(match[0]), _NOBODY if key is None else key.sha256)
         if key is None or not right:
-            return Unknown("" if key is None else prefix)
+            return Unknown()  # as for a prefix that nobody has: what is public tells nothing, and paints nothing
         if not works(key, self._wall_us()):
-            return Unknown(prefix)
+            return Unknown(prefix, key.brains)
         named = Principal(prefix, key.workspace, key.scopes, key.brains)
         cached = self._cache.get(prefix)
         if cached is not None and cached[1] is key:

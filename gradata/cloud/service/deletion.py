@@ -14,7 +14,7 @@ from gradata.cloud.domain.tiles import hashes_of
 from gradata.cloud.domain.tombstones import ERASED, FOREIGN
 from gradata.cloud.protocol.interpret import meaning_of, read_lines
 from gradata.cloud.store.port import Store
-from gradata.cloud.store.values import Standing, StoredLog, StoreError
+from gradata.cloud.store.values import Standing, StoredLog, StoreError, StoreUnavailableError
 from replicator.proof import TILE_HASHES
 
 STEP_ROWS = 2_000
@@ -122,16 +122,37 @@ def retain(store: Store, workspace: str, brain_id: str, days: int | None) -> Non
         raise UnknownError(f"there is no brain {brain_id}", hint="gradata brains list")
 
 
-def sweep(store: Store, *, now: int, stopped: Callable[[], bool] = lambda: False) -> int:
-    """What has to be done now and then: let bytes expire, finish what deletions left. About how many rows."""
+def sweep(
+    store: Store,
+    *,
+    now: int,
+    stopped: Callable[[], bool] = lambda: False,
+    failed: Callable[[Exception], None] | None = None,
+) -> int:
+    """What has to be done now and then: let bytes expire, finish what deletions left. About how many rows.
+
+    `failed` is told of a brain's unexpected error, and the other brains are swept; without it, it is raised.
+    """
     done = 0
     for workspace in store.all_workspaces():
         for brain in store.standings(workspace):
-            if brain.deleted_at is not None and (brain.offset or brain.events):
-                done += purge(store, workspace, brain.brain_id, stopped)
-            elif brain.deleted_at is None and brain.retain_us is not None:
-                done += expire(store, workspace, brain.brain_id, now - brain.retain_us, stopped)
+            try:
+                done += _sweep_brain(store, workspace, brain, now, stopped)
+            except StoreUnavailableError:
+                raise
+            except Exception as error:
+                if failed is None:
+                    raise
+                failed(error)
     return done
+
+
+def _sweep_brain(store: Store, workspace: str, brain: Standing, now: int, stopped: Callable[[], bool]) -> int:
+    if brain.deleted_at is not None and (brain.offset or brain.events):
+        return purge(store, workspace, brain.brain_id, stopped)
+    if brain.deleted_at is None and brain.retain_us is not None:
+        return expire(store, workspace, brain.brain_id, now - brain.retain_us, stopped)
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +174,8 @@ def _wanted(store: Store, workspace: str, brain_id: str, target: Target) -> _Wan
     event_id = target.event_id
     contents: set[bytes] = set()
     if event_id is None:
-        log = None if target.log_id is None else store.log(workspace, target.log_id)
-        if log is None or log.brain_id != brain_id or target.record is None:
+        log = None if target.log_id is None else store.log(workspace, target.log_id, brain_id)
+        if log is None or target.record is None:
             raise UnknownError(f"the brain has no log {target.log_id}", hint="gradata brains list shows what there is")
         rows = list(store.rows(log, target.record, target.record + 1))
         if not rows:

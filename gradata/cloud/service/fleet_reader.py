@@ -15,6 +15,7 @@ from gradata.cloud.domain.thresholds import Alerting, Patience
 from gradata.cloud.protocol.answers import DeniedError
 from gradata.cloud.service.fleet_state import Brain, Refused, habit_s, read_fleet
 from gradata.cloud.service.guards import require_living
+from gradata.cloud.service.listening import ListeningPeriod
 from gradata.cloud.service.live_feed import Hub, Single
 from gradata.cloud.service.metrics import Metrics
 from gradata.cloud.store.port import Store
@@ -34,7 +35,7 @@ class FleetReader:
         self.hub = Hub(store, clients_told=self.metrics.feeds.set)
         self._fleets = Single(fresh_s=FRESH_S)
         self._habits = Single(fresh_s=HABITS_S)
-        self.started = time.monotonic()
+        self.listening = ListeningPeriod(now_us(), now_us(), time.monotonic())
 
     def open(self) -> None:
         """Begin to listen."""
@@ -43,6 +44,10 @@ class FleetReader:
     def close(self) -> None:
         """End it."""
         self.hub.close()
+
+    def interrupted(self) -> None:
+        """The store could not be used just now, so nobody could be heard."""
+        self.listening = self.listening.looked_at(now_us(), time.monotonic(), interrupted=True)
 
     async def fleet(self, principal: Principal, patience: Patience | None = None) -> tuple[Brain, ...]:
         """The brains that the principal reaches, worst first."""
@@ -88,4 +93,7 @@ class FleetReader:
         refusals = self.store.refusals()
         own = {key.prefix for key in self.store.keys(workspace)} if refusals else set()
         refused = [Refused(brain, code, count, at) for prefix, brain, code, count, at in refusals if prefix in own]
-        return read_fleet(brains, refused=refused, habits=habits, patience=patience, now=now_us())
+        now = now_us()
+        self.listening = self.listening.looked_at(now, time.monotonic())
+        since = self.listening.since
+        return read_fleet(brains, refused=refused, habits=habits, patience=patience, now=now, listening_since=since)

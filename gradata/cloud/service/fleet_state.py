@@ -12,19 +12,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
-import orjson
-
+from gradata.cloud.domain.daily_counts import is_date
 from gradata.cloud.domain.thresholds import DAY_S, PATIENCE, Patience
-from gradata.cloud.domain.timestamps import SECOND, microseconds
+from gradata.cloud.domain.timestamps import SECOND
+from gradata.cloud.service.client_status import ClientStatus, read_client_status
+from gradata.cloud.service.listening import silence_us
 from gradata.cloud.store.values import StoredBrain, StoredLog
 from gradata.hints import HINTS
 
-State = Literal["refused", "paused", "silent", "quiet", "forked", "lagging", "live"]
-STATES: tuple[State, ...] = ("refused", "paused", "silent", "quiet", "forked", "lagging", "live")
+State = Literal["refused", "paused", "silent", "quiet", "incomplete", "forked", "lagging", "live"]
+STATES: tuple[State, ...] = ("refused", "paused", "silent", "quiet", "incomplete", "forked", "lagging", "live")
 """Worst first."""
-ALERTS: frozenset[State] = frozenset({"refused", "paused", "silent", "quiet"})
+ALERTS: frozenset[State] = frozenset({"refused", "paused", "silent", "quiet", "incomplete"})
 
 ACTIVE_DAYS_MIN = 4
 """So many days with events make a habit."""
@@ -67,6 +68,8 @@ class Device:
     backlog_bytes: int
     dead_letters: int
     version: str
+    unreadable: bool = False
+    """What its replicator said of itself could not be read; it counts as not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ def habit_s(days: Sequence[str], today: str) -> float | None:
     The longest pause between two active days, and half a day more: whoever works from Monday to Friday is not quiet
     on a Monday morning. Today's pause is what is judged, so it does not count.
     """
-    active = [date.fromisoformat(day) for day in days if day <= today]
+    active = [date.fromisoformat(day) for day in days if day <= today and is_date(day)]
     if len(active) < ACTIVE_DAYS_MIN:
         return None
     return (max((later - earlier).days for earlier, later in pairwise(active)) + 0.5) * DAY_S
@@ -100,23 +103,40 @@ def read_fleet(
     habits: Mapping[str, float] | None = None,
     patience: Patience = PATIENCE,
     now: int,
+    listening_since: int = 0,
 ) -> tuple[Brain, ...]:
-    """Every brain's state, worst first, then by name. `habits` in seconds, by brain."""
+    """Every brain's state, worst first, then by name. `habits` in seconds, by brain.
+
+    `listening_since`: since when clients could be heard without a break, in microseconds since 1970.
+    """
+    heard = [log.heard_at or log.created_at for brain in brains for log in brain.logs]
+    before = max((at for at in heard if at < listening_since), default=listening_since)
+    look = _Look(patience, now, listening_since, before)
     refusals = {each.brain_id: each for each in sorted(refused, key=lambda each: each.last_at)}
     found = [
-        _brain(brain, refusals.pop(brain.brain_id, None), (habits or {}).get(brain.brain_id), patience, now)
-        for brain in brains
+        _brain(brain, refusals.pop(brain.brain_id, None), (habits or {}).get(brain.brain_id), look) for brain in brains
     ]
     found += [Brain(name, _refusal(each, None), 0, None, None) for name, each in refusals.items() if name]
     return tuple(sorted(found, key=lambda brain: (STATES.index(brain.verdict.state), brain.brain_id)))
 
 
-def _brain(stored: StoredBrain, refusal: Refused | None, habit: float | None, patience: Patience, now: int) -> Brain:
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at the fleet. `heard_before`: the last word of anybody before `listening_since`."""
+
+    patience: Patience
+    now: int
+    listening_since: int
+    heard_before: int
+
+
+def _brain(stored: StoredBrain, refusal: Refused | None, habit: float | None, look: _Look) -> Brain:
+    patience = look.patience
     quiet_s = patience.quiet_s if habit is None else max(habit, patience.silent_s)
     logs = _current(stored.logs)
     devices = tuple(
         sorted(
-            (_device(log, stored.logs, quiet_s, patience, now) for log in logs),
+            (_device(log, stored.logs, quiet_s, look) for log in logs),
             key=lambda device: (STATES.index(device.verdict.state), device.device_id),
         )
     )
@@ -127,7 +147,7 @@ def _brain(stored: StoredBrain, refusal: Refused | None, habit: float | None, pa
     elif devices:
         verdict = _worst(devices)
     else:
-        verdict = _quiet(last_event or stored.created_at, quiet_s, now) or Verdict(
+        verdict = _quiet(last_event or stored.created_at, quiet_s, look.now) or Verdict(
             "live", last_event, "sends events without a replicator: nothing proves that all of them are here"
         )
     last_ack = max((log.stored_at for log in stored.logs if log.stored_at), default=stored.event_stored_at)
@@ -142,21 +162,23 @@ def _current(logs: Sequence[StoredLog]) -> list[StoredLog]:
     return list(latest.values())
 
 
-def _device(log: StoredLog, logs: Sequence[StoredLog], quiet_s: float, patience: Patience, now: int) -> Device:
-    client = client_of(log)
-    reported = microseconds(client.get("last_event_at"))
+def _device(log: StoredLog, logs: Sequence[StoredLog], quiet_s: float, look: _Look) -> Device:
+    now = look.now
+    client = read_client_status(log.status)
+    reported = client.last_event_at
     believable = reported is not None and reported <= now + SECOND * 60
     last_event = reported if believable else log.stored_at
     backlog = _backlog(client, log)
     heard = log.heard_at or log.created_at
     lag_s = (now - (log.stored_at or log.created_at)) / SECOND if backlog else 0.0
     verdict = (
-        (None if client.get("brief") is True and not backlog else _silent(heard, backlog, patience, now))
+        (None if client.brief and not backlog else _silent(heard, backlog, look))
         or _paused(client, log, backlog)
         or _quiet(last_event or log.created_at, quiet_s, now)
-        or _forked(log, logs, patience, now)
-        or _lagging(client, log, backlog, lag_s, patience)
-        or Verdict("live", log.stored_at, "in step" if not client.get("brief") else "in step, by hooks alone")
+        or _incomplete(client, log)
+        or _forked(log, logs, look.patience, now)
+        or _lagging(client, log, backlog, lag_s, look.patience)
+        or _live(client, log)
     )
     return Device(
         log.device_id,
@@ -165,19 +187,19 @@ def _device(log: StoredLog, logs: Sequence[StoredLog], quiet_s: float, patience:
         last_event,
         lag_s,
         backlog,
-        int(client.get("dead_letters") or 0),
-        str(client.get("version") or ""),
+        client.dead_letters,
+        client.version,
+        client.unreadable,
     )
 
 
-def _backlog(client: Mapping[str, Any], log: StoredLog) -> int:
+def _backlog(client: ClientStatus, log: StoredLog) -> int:
     """What waits at the client: what it said, less what it brought with that very request, or since.
 
     A process that sends one batch and ends says so before that batch is acknowledged, and never again.
     """
-    waits = int(client.get("backlog_bytes") or 0)
-    log_bytes = client.get("log_bytes")
-    return min(waits, max(0, log_bytes - log.offset)) if isinstance(log_bytes, int) else waits
+    waits = client.backlog_bytes
+    return waits if client.log_bytes is None else min(waits, max(0, client.log_bytes - log.offset))
 
 
 def _worst(devices: Sequence[Device]) -> Verdict:
@@ -191,19 +213,20 @@ def _worst(devices: Sequence[Device]) -> Verdict:
 # ---------------------------------------------------------------- each state, with its words
 
 
-def _silent(heard: int, backlog: int, patience: Patience, now: int) -> Verdict | None:
-    if now - heard <= patience.silent_s * SECOND:
+def _silent(heard: int, backlog: int, look: _Look) -> Verdict | None:
+    silence = silence_us(heard, now=look.now, since=look.listening_since, heard_before=look.heard_before)
+    if silence <= look.patience.silent_s * SECOND:
         return None
     waits = f"; {size(backlog)} waited then" if backlog else ""
-    words = f"no word from it for {span((now - heard) / SECOND)}{waits}"
+    words = f"no word from it for {span((look.now - heard) / SECOND)}{waits}"
     return Verdict("silent", heard, words, "gradata doctor")
 
 
-def _paused(client: Mapping[str, Any], log: StoredLog, backlog: int) -> Verdict | None:
-    state = client.get("state")
+def _paused(client: ClientStatus, log: StoredLog, backlog: int) -> Verdict | None:
+    state = client.state
     if state not in ("paused", "held", "stopped"):
         return None
-    trouble = str(client.get("trouble") or "")
+    trouble = client.trouble
     hint, _, command = HINTS.get(trouble, "").partition("Run: ")
     if not command:  # some say it in their words
         command = hint.rpartition(": ")[2] if ": gradata " in hint else "gradata doctor"
@@ -211,7 +234,7 @@ def _paused(client: Mapping[str, Any], log: StoredLog, backlog: int) -> Verdict 
     why = f" ({trouble})" if trouble else ""
     waits = f"; {size(backlog)} wait" if backlog else ""
     words = f"replication is {state}{why}{waits}" + (f". {hint[:1].upper()}{hint[1:].strip(' .')}" if hint else "")
-    return Verdict("paused", microseconds(client.get("last_ack_at")) or log.stored_at, words, command)
+    return Verdict("paused", client.last_ack_at or log.stored_at, words, command)
 
 
 def _quiet(last_event: int, quiet_s: float, now: int) -> Verdict | None:
@@ -219,6 +242,23 @@ def _quiet(last_event: int, quiet_s: float, now: int) -> Verdict | None:
         return None
     words = f"alive, but nothing was captured for {span((now - last_event) / SECOND)}: does the agent's hook still run?"
     return Verdict("quiet", last_event, words, "gradata doctor")
+
+
+def _incomplete(client: ClientStatus, log: StoredLog) -> Verdict | None:
+    if not client.dead_letters:
+        return None
+    records = "1 record was" if client.dead_letters == 1 else f"{client.dead_letters:,} records were"
+    words = f"{records} refused for good, and kept as dead letters on the device"
+    return Verdict("incomplete", log.stored_at, words, "gradata dead-letters list")
+
+
+def _live(client: ClientStatus, log: StoredLog) -> Verdict:
+    words = "in step, by hooks alone" if client.brief else "in step"
+    if log.holes:
+        words += f", but {log.holes:,} of {log.tree.size:,} records without their bytes"
+    if client.unreadable:
+        words += "; what its replicator says of itself cannot be read"
+    return Verdict("live", log.stored_at, words)
 
 
 def _forked(log: StoredLog, logs: Sequence[StoredLog], patience: Patience, now: int) -> Verdict | None:
@@ -230,10 +270,8 @@ def _forked(log: StoredLog, logs: Sequence[StoredLog], patience: Patience, now: 
     return Verdict("forked", log.created_at, words, "gradata status")
 
 
-def _lagging(
-    client: Mapping[str, Any], log: StoredLog, backlog: int, lag_s: float, patience: Patience
-) -> Verdict | None:
-    if not backlog or (client.get("state") == "live" and lag_s <= patience.lagging_s):
+def _lagging(client: ClientStatus, log: StoredLog, backlog: int, lag_s: float, patience: Patience) -> Verdict | None:
+    if not backlog or (client.state == "live" and lag_s <= patience.lagging_s):
         return None
     words = f"{size(backlog)} wait"
     return Verdict("lagging", log.stored_at or log.created_at, words, "gradata doctor" if lag_s > 600 else "")
@@ -246,15 +284,6 @@ def _refusal(refusal: Refused, heard: int | None) -> Verdict:
 
 
 # ---------------------------------------------------------------- small things
-
-
-def client_of(log: StoredLog) -> dict[str, Any]:
-    """What the replicator said of itself last; empty if it said nothing that can be read."""
-    try:
-        client = orjson.loads(log.status or b"{}")
-    except orjson.JSONDecodeError:
-        return {}
-    return client if isinstance(client, dict) else {}
 
 
 def size(count: int) -> str:

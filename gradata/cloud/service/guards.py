@@ -7,7 +7,7 @@ import asyncio
 from gradata.cloud.domain.principal import Principal
 from gradata.cloud.protocol.answers import BRAIN_DELETED, require_brain
 from gradata.cloud.store.port import Store
-from gradata.cloud.store.values import Standing
+from gradata.cloud.store.values import Standing, StoredLog
 from replicator.errors import WireError
 
 
@@ -28,8 +28,18 @@ async def require_living(store: Store, principal: Principal, brain_id: str) -> S
     return found[0] if found else None
 
 
-async def refuse_deleted_log(store: Store, principal: Principal, log_id: str) -> None:
-    """Raises WireError 410 if the log belongs to a deleted brain that the key may use."""
-    brain_id = await asyncio.to_thread(store.deleted_log, principal.workspace, log_id)
-    if brain_id is not None and principal.reaches(brain_id):
+async def refuse_deleted_log(store: Store, principal: Principal, log_id: str, brain_id: str | None) -> None:
+    """Raises WireError 410 if this was a log of a deleted brain that the key reaches, of this one if it is named."""
+    deleted = await asyncio.to_thread(store.deleted_log, principal.workspace, log_id)
+    if deleted is not None and principal.reaches(deleted) and brain_id in (None, deleted):
         raise brain_deleted()
+
+
+def find_log(store: Store, principal: Principal, log_id: str, brain_id: str | None) -> StoredLog | None:
+    """The log of this name that the key reaches: of the brain, if one is named. Blocks."""
+    if brain_id is not None:
+        return store.log(principal.workspace, log_id, brain_id) if principal.reaches(brain_id) else None
+    if not principal.brains:
+        return store.log(principal.workspace, log_id)
+    found = (store.log(principal.workspace, log_id, name) for name in sorted(principal.brains))
+    return next((log for log in found if log is not None), None)

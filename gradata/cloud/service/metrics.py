@@ -106,4 +106,6 @@ class _FleetStates(Collector):
         alerts = sum(brain.verdict.alert for brain in self._brains)
         yield GaugeMetricFamily("gradata_silent_brains", "Brains that somebody must look after", alerts)
         letters = sum(device.dead_letters for brain in self._brains for device in brain.devices)
+        unreadable = sum(device.unreadable for brain in self._brains for device in brain.devices)
+        yield GaugeMetricFamily("gradata_unreadable_statuses", "Devices whose own words cannot be read", unreadable)
         yield GaugeMetricFamily("gradata_dead_letters", "Records that clients report as refused for good", letters)

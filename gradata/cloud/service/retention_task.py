@@ -40,14 +40,24 @@ class Sweeping:
         if self._task is not None:
             await self._task
 
+    def sweep(self, *, now: int) -> int:
+        """One sweep; about how many rows. A brain that cannot be swept is recorded, and the others are."""
+        return deletion.sweep(self._store, now=now, stopped=self._stopped.is_set, failed=_record)
+
     async def _run(self) -> None:
         while not self._stopped.is_set():
             self._soon.clear()
             try:
-                await asyncio.to_thread(deletion.sweep, self._store, now=now_us(), stopped=self._stopped.is_set)
+                await asyncio.to_thread(self.sweep, now=now_us())
             except StoreUnavailableError as error:
                 log.warning("the store could not be swept: %s", error)
+            except Exception:  # the last line of defence: without this task nothing expires any more
+                log.exception("a sweep met an unexpected error; the next one is made")
             try:
                 await asyncio.wait_for(self._soon.wait(), SWEEP_S)
             except TimeoutError:
                 continue
+
+
+def _record(error: Exception) -> None:
+    log.error("a brain could not be swept; the others are", exc_info=error)

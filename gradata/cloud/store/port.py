@@ -53,8 +53,11 @@ class Store(Watched, Removing, Protocol):
     def logs(self, workspace: str, brain_id: str, device_id: str | None = None) -> list[StoredLog]:
         """The brain's logs, newest first; none if the brain is unknown or another workspace's."""
 
-    def log(self, workspace: str, log_id: str) -> StoredLog | None:
-        """One log of the workspace; the newest, if two of its brains have a log of this name."""
+    def log(self, workspace: str, log_id: str, brain_id: str | None = None) -> StoredLog | None:
+        """One log of the workspace, of this brain if one is named.
+
+        If several of its brains have a log of this name, the one that had it first: who claims it later gets nothing.
+        """
 
     def brains(self, workspace: str) -> list[str]:
         """The workspace's brains, sorted."""

@@ -31,7 +31,7 @@ SELECT brain_key, deleted_at IS NOT NULL, expired FROM gradata.brains
 _NULLED = ", ".join(f"{name} = NULL" for name in (*PROJECTED, "session_text") if name != "type")
 _BLANK = f"gone = %s, type = '', {_NULLED}"
 _STANDINGS = """
-SELECT b.brain_id, b.created_at, b.events - b.gone, count(l.log_key), coalesce(sum(l."offset"), 0)::bigint,
+SELECT b.brain_id, b.created_at, b.events - b.gone, count(l.log_key), least(coalesce(sum(l."offset"), 0), 9e18)::bigint,
        max(l.stored_at), b.deleted_at, b.retain_us, b.expired
   FROM gradata.brains b LEFT JOIN gradata.logs l USING (brain_key)
  WHERE b.workspace = %s AND (%s::text IS NULL OR b.brain_id = %s) AND b.created_at > 0

@@ -46,7 +46,7 @@ SELECT "index", slot, hashes FROM gradata.tiles
  WHERE brain_key = %s AND log_key = %s AND level = %s AND "index" BETWEEN %s AND %s ORDER BY "index", slot
 """
 _ROWS = """
-SELECT number, record, flag FROM gradata.records
+SELECT number, record, flag, length FROM gradata.records
  WHERE brain_key = %s AND log_key = %s AND number >= %s AND number < %s
 """
 
@@ -196,9 +196,10 @@ def _log_facts(
             offset,
             event_id,
             overlap=leaves_at(request.first, end, tile),
-            rows={number: record for number, record, _ in rows},
+            rows={number: record for number, record, _, _ in rows},
             below=tree_at(request.first, tile) if request.first + request.count > tree.size else None,
-            gone={number for number, _, flag in rows if flag in GONE},
+            gone={number for number, _, flag, _ in rows if flag in GONE},
+            holes={number: length for number, record, _, length in rows if record is None},
         )
     return facts
 

@@ -88,10 +88,11 @@ class PostgresReads:
         )
         return [stored_log(row) for row in rows]
 
-    def log(self, workspace: str, log_id: str) -> StoredLog | None:
+    def log(self, workspace: str, log_id: str, brain_id: str | None = None) -> StoredLog | None:
         """See `store.Store`."""
-        query = f"{LOG} WHERE b.workspace = %s AND l.log_id = %s ORDER BY l.created_at DESC, l.log_key DESC LIMIT 1"
-        rows = self._fetch(query, (workspace, log_id))
+        query = f"{LOG} WHERE b.workspace = %s AND l.log_id = %s AND (%s::text IS NULL OR b.brain_id = %s)"
+        order = "ORDER BY l.created_at, l.log_key LIMIT 1"
+        rows = self._fetch(f"{query} {order}", (workspace, log_id, brain_id, brain_id))
         return stored_log(rows[0]) if rows else None
 
     def brains(self, workspace: str) -> list[str]:

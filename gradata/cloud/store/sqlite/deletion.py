@@ -24,8 +24,8 @@ _MASK = (1 << NUMBER_BITS) - 1
 _NULLED = ", ".join(f"{name} = NULL" for name in PROJECTED if name != "type")
 _BLANK = f"gone = ?, type = '', {_NULLED}"
 _STANDINGS = """
-SELECT b.brain_id, b.created_at, b.events - b.gone, count(l.log_key), coalesce(sum(l."offset"), 0), max(l.stored_at),
-       b.deleted_at, b.retain_us, b.expired
+SELECT b.brain_id, b.created_at, b.events - b.gone, count(l.log_key), CAST(min(total(l."offset"), 9e18) AS INTEGER),
+       max(l.stored_at), b.deleted_at, b.retain_us, b.expired
   FROM brains b LEFT JOIN logs l USING (brain_key)
  WHERE b.workspace = ? AND (? IS NULL OR b.brain_id = ?) GROUP BY b.brain_key ORDER BY b.brain_id
 """

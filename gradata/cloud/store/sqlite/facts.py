@@ -157,7 +157,7 @@ def _log_facts(
     end = min(size, request.first + request.count)
     base = log.key << NUMBER_BITS
     rows = connection.execute(
-        "SELECT place, CAST(record AS BLOB), flag FROM records WHERE place >= ? AND place < ?",
+        "SELECT place, CAST(record AS BLOB), flag, length FROM records WHERE place >= ? AND place < ?",
         (base + request.first, base + end),
     ).fetchall()
     return LogFacts(
@@ -165,9 +165,10 @@ def _log_facts(
         head.offset,
         head.event_id,
         overlap=leaves_at(request.first, end, tile),
-        rows={place - base: record for place, record, _ in rows},
+        rows={place - base: record for place, record, _, _ in rows},
         below=tree_at(request.first, tile) if request.first + request.count > size else None,
-        gone={place - base for place, _, flag in rows if flag in GONE},
+        gone={place - base for place, _, flag, _ in rows if flag in GONE},
+        holes={place - base: length for place, record, _, length in rows if record is None},
     )
 
 

@@ -62,11 +62,12 @@ class Reads:
             ).fetchall()
         return [stored_log(row) for row in rows]
 
-    def log(self, workspace: str, log_id: str) -> StoredLog | None:
+    def log(self, workspace: str, log_id: str, brain_id: str | None = None) -> StoredLog | None:
         """See `store.Store`."""
+        query = f"{LOG} WHERE b.workspace = ? AND l.log_id = ? AND (? IS NULL OR b.brain_id = ?)"
         with self._reading() as connection:
             row = connection.execute(
-                f"{LOG} WHERE b.workspace = ? AND l.log_id = ? ORDER BY l.log_key DESC LIMIT 1", (workspace, log_id)
+                f"{query} ORDER BY l.created_at, l.log_key LIMIT 1", (workspace, log_id, brain_id, brain_id)
             ).fetchone()
         return None if row is None else stored_log(row)
 

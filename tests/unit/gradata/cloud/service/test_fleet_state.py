@@ -11,8 +11,9 @@ import pytest
 
 from gradata.cloud.domain.thresholds import Patience
 from gradata.cloud.domain.timestamps import SECOND
-from gradata.cloud.service.alerts import body_of, changes, check_webhook, findings, signature
+from gradata.cloud.service.alerts import body_of, changes, check_webhook, findings, last_heard, signature
 from gradata.cloud.service.fleet_state import Brain, Refused, State, Verdict, habit_s, read_fleet, span
+from gradata.cloud.service.listening import ListeningPeriod
 from gradata.cloud.store.values import StoredAlert, StoredBrain, StoredLog
 from replicator.errors import ConfigurationError
 from replicator.proof import CompactRange
@@ -171,22 +172,46 @@ def told(finding: Any, state: str) -> StoredAlert:
 def test_an_alert_is_told_once_and_cleared() -> None:
     """New: told. Told: not again. Another state: told. Well again: cleared."""
     (silent,) = alerts_of(log(400))
-    watched = {"watched_s": 1e9, "silent_s": 300.0}
-    assert changes([silent], [], **watched).begun == [silent]
-    assert changes([silent], [told(silent, "silent")], **watched) == changes([], [], **watched)
-    assert changes([silent], [told(silent, "paused")], **watched).begun == [silent]
-    over = changes([], [told(silent, "silent")], **watched)
+    assert changes([silent], [], {}).begun == [silent]
+    assert changes([silent], [told(silent, "silent")], {}) == changes([], [], {})
+    assert changes([silent], [told(silent, "paused")], {}).begun == [silent]
+    over = changes([], [told(silent, "silent")], {silent.name: NOW})
     assert (over.begun, [alert.name for alert in over.over]) == ([], [silent.name])
     assert alerts_of(log()) == []
 
 
-def test_a_server_that_just_began_accuses_nobody_of_silence() -> None:
-    """The cloud may have been away; what is open stays open, and a pause is told at once."""
-    (silent,), (paused,) = alerts_of(log(400)), alerts_of(log(state="paused"))
-    fresh = {"watched_s": 10.0, "silent_s": 300.0}
-    assert changes([silent], [], **fresh).begun == []
-    assert changes([silent], [told(silent, "silent")], **fresh).over == []
-    assert changes([paused], [], **fresh).begun == [paused]
+def test_f94_nobody_is_silent_before_he_had_time_to_speak_again() -> None:
+    """The server was away for an hour: whoever spoke until then is not silent, who was silent before still is."""
+    fleet = [brain(log(3_600), name="spoke"), brain(log(3_605 + 301), name="silent before")]
+    fresh, later = NOW - 10 * SECOND, NOW - 301 * SECOND
+    assert {each.brain_id: each.verdict.state for each in read_fleet(fleet, now=NOW, listening_since=fresh)} == {
+        "silent before": "silent",
+        "spoke": "live",
+    }
+    assert {each.verdict.state for each in read_fleet(fleet, now=NOW, listening_since=later)} == {"silent"}
+
+
+def test_f94_an_alert_of_silence_is_cleared_by_a_word_and_not_by_a_restart() -> None:
+    """A server that listens anew calls nobody silent: what is open stays open until the device is heard."""
+    (silent,) = alerts_of(log(400))
+    open_alert = replace(told(silent, "silent"), opened_at=NOW - 100 * SECOND)
+    unheard = last_heard("w", [only(log(400), listening_since=NOW)])
+    assert only(log(400), listening_since=NOW).verdict.state == "live"
+    assert changes([], [open_alert], unheard).over == []
+    assert changes([], [open_alert], last_heard("w", [only(log(1))])).over == [open_alert]
+    assert changes([], [open_alert], {}).over == [open_alert]  # its brain was deleted
+
+
+@pytest.mark.parametrize("step_s", [3_600, -3_600])
+def test_f115_a_clock_that_is_set_makes_nobody_silent(step_s: int) -> None:
+    """Wall and monotonic clock differ: hearing begins anew, and everybody has the whole time to speak."""
+    before = ListeningPeriod(since=0, wall=NOW, monotonic_s=50.0)
+    assert before.looked_at(NOW + 10 * SECOND, 60.0).since == 0
+    now = NOW + (10 + step_s) * SECOND
+    stepped = before.looked_at(now, 60.0)
+    assert stepped.since == now
+    (found,) = read_fleet([brain(log(1))], now=now + SECOND, listening_since=stepped.since)
+    assert found.verdict.state != "silent"
 
 
 def test_each_device_has_an_alert_of_its_own() -> None:

@@ -1,0 +1,38 @@
+"""Since when the server has been able to hear its clients without a break. Pure: times are arguments.
+
+Silence counts only while somebody listened. The server may have been stopped, its store away, its machine asleep, or
+its clock set: then nobody is silent before there was time to speak again. What was silent before stays so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradata.cloud.domain.timestamps import SECOND
+
+CLOCK_STEP_S = 5.0
+"""The wall clock and the monotonic one differ by less in ordinary times: corrections are slewed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListeningPeriod:
+    """`since`: when hearing began, in microseconds since 1970. `wall`, `monotonic_s`: when it was looked at last."""
+
+    since: int
+    wall: int
+    monotonic_s: float
+
+    def looked_at(self, wall: int, monotonic_s: float, *, interrupted: bool = False) -> ListeningPeriod:
+        """The same a while later; a new beginning after an interruption, or if the wall clock was set meanwhile."""
+        stepped = abs((wall - self.wall) / SECOND - (monotonic_s - self.monotonic_s)) > CLOCK_STEP_S
+        return ListeningPeriod(wall if interrupted or stepped else self.since, wall, monotonic_s)
+
+
+def silence_us(heard: int, *, now: int, since: int, heard_before: int) -> int:
+    """For how long somebody was silent while he could be heard, in microseconds.
+
+    `heard_before`: the last time that anybody was heard before `since`: the break lies between the two.
+    """
+    if since <= heard <= now:
+        return now - heard
+    return max(0, heard_before - heard) + max(0, now - since)
