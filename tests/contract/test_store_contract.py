@@ -14,6 +14,7 @@ from gradata.cloud.domain.requests import Append, Beat, Claim, Loose, Request
 from gradata.cloud.protocol.interpret import with_holes
 from gradata.cloud.protocol.log_bytes import Span, log_bytes
 from gradata.cloud.routes.replica import older_page
+from gradata.cloud.service import deletion
 from gradata.cloud.service.api_keys import create_key, list_keys, revoke_key, rotate_key, works
 from gradata.cloud.service.group_commit import GroupWriter, Outcome
 from gradata.cloud.service.integrity import check
@@ -112,6 +113,18 @@ def test_events_are_paged_in_the_order_of_their_storing(store: Store) -> None:
     assert [item.event_id for item in odd] == ["e1", "e3", "e5", "e7"]
     assert store.events("another", EventQuery("brain")) == []
     assert store.events("default", EventQuery("no such brain")) == []
+
+
+def test_the_brains_that_have_events_are_found_by_their_ids(store: Store) -> None:
+    """Of the workspace alone, each with how many it has; a deleted one has none."""
+    for brain, names in (("one", "abc"), ("two", "bcd"), ("three", "x")):
+        ingest(store, append([event(name) for name in names], brain_id=brain))
+    ingest(store, append([event("a")], brain_id="other", workspace="another"))
+    assert store.brains_with("default", ["a", "b", "c", "q"]) == {"one": 3, "two": 2}
+    assert store.brains_with("another", ["a", "b"]) == {"other": 1}
+    assert store.brains_with("default", []) == {}
+    deletion.delete(store, "default", "one", now=NOW)
+    assert store.brains_with("default", ["a", "b"]) == {"two": 1}
 
 
 @pytest.mark.parametrize("order", ["sorted", "random"])

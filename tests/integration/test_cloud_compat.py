@@ -222,7 +222,8 @@ def test_what_an_old_client_may_not_send(app: App, path: str) -> None:
     assert ask({name: BRAIN, "events": []}, kind="text/plain") == (415, "media_type_unsupported")
     assert ask({name: BRAIN, "events": []}, key=None) == (401, "key_unknown")
     assert ask({name: BRAIN, "events": []}, key=app.make_key("read")) == (403, "scope_missing")
-    assert ask({name: BRAIN, "events": []}, key=app.make_key("ingest", brains=("other",))) == (403, "brain_forbidden")
+    bound = app.make_key("ingest", brains=("other", "third"))
+    assert ask({name: BRAIN, "events": []}, key=bound) == (403, "brain_forbidden")
     large = {name: BRAIN, "events": [push_event("large", data={"text": "x" * 1_100_000}), push_event("small")]}
     assert ask(large) == (413, "body_too_large")
     assert list(stored(app)) == ["small"], "its neighbours are stored"
@@ -232,3 +233,61 @@ def test_what_an_old_client_may_not_send(app: App, path: str) -> None:
     deletion.delete(app.store, "default", BRAIN, now=1)
     assert ask({name: BRAIN, "events": [push_event("q")]}) == (410, "brain_deleted")
     assert problem(pull(app)) == (410, "brain_deleted")
+
+
+def test_sync_finds_the_brain_that_has_the_events(app: App) -> None:
+    """A client of 0.7 names the brain's directory: its events go to the brain that a replicator made, each once."""
+    batch = "application/vnd.gradata.batch"
+    log = [event(f"01KAR000000000000000000{number:03}") for number in range(40)]
+    app.ask("POST", "/ingest", body(log, brain_id="7e1c-uuid"), kind=batch)
+    told = [sync_event(json.loads(line)["event_id"]) for line in log]
+    answer = sync(app, *told, sync_event("01KAR0000000000000000009NEW"))
+    assert answer.json()["ingested_count"] == 41
+    assert app.store.brains("default") == ["7e1c-uuid"]
+    ids = [item.event_id for item in app.store.events("default", EventQuery("7e1c-uuid", limit=1000))]
+    assert (len(ids), ids[-1]) == (41, "01KAR0000000000000000009NEW")
+
+
+def test_sync_makes_no_second_brain_under_a_directory_s_name(app: App) -> None:
+    """Beside others it is refused, and nothing is stored; a key that was made for the name says that it is one."""
+    batch = "application/vnd.gradata.batch"
+    app.ask("POST", "/ingest", body([event("a")], brain_id="7e1c-uuid"), kind=batch)
+    assert problem(sync(app, sync_event("b"))) == (409, "brain_unknown")
+    assert problem(sync(app)) == (409, "brain_unknown")
+    assert app.store.brains("default") == ["7e1c-uuid"]
+    only = app.make_key("ingest", brains=("7e1c-uuid",))
+    assert problem(sync(app, sync_event("b"), key=only)) == (403, "brain_forbidden")
+    assert sync(app, sync_event("a"), key=only).json()["ingested_count"] == 1, "it is of the key's brain"
+    bound = app.make_key("ingest", brains=(BRAIN,))
+    assert sync(app, sync_event("b"), key=bound).json()["ingested_count"] == 1
+    assert app.store.brains("default") == sorted(["7e1c-uuid", BRAIN])
+    assert sync(app, sync_event("c")).json()["ingested_count"] == 1, "it exists now"
+    assert list(stored(app)) == ["b", "c"]
+
+
+def test_sync_does_not_guess_between_copies(app: App) -> None:
+    """Two brains have the same events: a key for one of them decides."""
+    batch = "application/vnd.gradata.batch"
+    for brain in ("one", "two"):
+        app.ask("POST", "/ingest", body([event("a"), event("b")], brain_id=brain), kind=batch)
+    assert problem(sync(app, sync_event("a"))) == (409, "brain_ambiguous")
+    bound = app.make_key("ingest", brains=("two",))
+    assert sync(app, sync_event("a"), sync_event("new"), key=bound).status_code == 200
+    assert sync(app, sync_event("a"), sync_event("new")).status_code == 200, "one has more of them now"
+    assert len(app.store.events("default", EventQuery("two"))) == 3
+
+
+def test_clients_of_0_4_to_0_6_get_an_answer(app: App) -> None:
+    """They connect, send a manifest and counts, and no events: 200, nothing is kept, nothing is made."""
+    key = {"brain_name": "brains", "domain": "sales", "manifest": {}}
+    connected = app.ask("POST", "/brains/connect", json.dumps(key).encode()).json()
+    manifest = json.dumps({"brain_id": connected["brain_id"], "manifest": {"lessons": 3}}).encode()
+    answer = app.ask("POST", "/brains/sync", manifest).json()
+    assert (answer["status"], answer["brain_id"], answer["events_received"]) == ("ok", "brains", 0)
+    counts = json.dumps({"brain_id": "brains", "session": 4, "sent_at": "2026-11-23T05:58:22Z"}).encode()
+    for path in ("/telemetry/metrics", "/v1/telemetry/metrics"):
+        assert app.ask("POST", path, counts).json()["status"] == "ok"
+        assert problem(app.ask("POST", path, counts, key=None)) == (401, "key_unknown")
+    assert problem(app.ask("POST", "/brains/sync", b"{}")) == (422, "invalid_field")
+    assert problem(app.ask("POST", "/brains/sync", manifest, key=None)) == (401, "key_unknown")
+    assert app.store.brains("default") == []

@@ -72,6 +72,9 @@ ROWS = {
     ("POST", "/sync"): Row(sent("/sync", lambda brain, _: {"brain_name": brain, "events": [NEW]}), SEND),
     ("POST", "/events/push"): Row(sent("/events/push", lambda brain, _: {"brain_id": brain, "events": [NEW]}), SEND),
     ("POST", "/brains/connect"): Row(sent("/brains/connect", lambda brain, _: {"brain_name": brain}), SEND),
+    ("POST", "/brains/sync"): Row(sent("/brains/sync", lambda brain, _: {"brain_id": brain}), SEND),
+    ("POST", "/telemetry/metrics"): Row(sent("/telemetry/metrics", lambda *_: {"session": 1}), SEND, listing=True),
+    ("POST", "/v1/telemetry/metrics"): Row(sent("/v1/telemetry/metrics", lambda *_: {}), SEND, listing=True),
     ("GET", "/events/pull"): Row(get("/events/pull?brain_id={brain}"), READ),
     ("GET", "/logs"): Row(get("/logs?brain={brain}"), EITHER, listing=True),
     ("GET", "/logs/{log_id}"): Row(get("/logs/{log}"), EITHER),
@@ -97,7 +100,7 @@ KEYED = {name: row for name, row in ROWS.items() if row.scopes}
 OUTSIDE = {
     ("GET", "/health"), ("GET", "/ready"), ("GET", "/metrics"),  # as above, where tools look for them
     ("GET", "/"), ("GET", "/brain"), ("GET", "/parts/fleet"), ("GET", "/parts/brain"), ("POST", "/sign-in"),
-    ("POST", "/sign-out"), ("GET", "/static/{mark}/{name:path}"),
+    ("POST", "/sign-out"), ("POST", "/v1/telemetry/metrics"), ("GET", "/static/{mark}/{name:path}"),
 }  # fmt: skip
 """Routes of pages, with sessions in place of keys; they have tests of their own below and in test_cloud_watch."""
 

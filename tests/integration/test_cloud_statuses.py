@@ -219,7 +219,7 @@ def test_a_store_that_is_away_is_503_and_loses_nothing() -> None:
         for answer in (
             send(app, GOOD, 2),
             post(app, "/heartbeat", beat),
-            post(app, "/sync", {"brain_name": "b", "events": []}),
+            post(app, "/sync", {"brain_name": "brain", "events": []}),
         ):
             assert problem(answer) == (503, "unavailable")
             assert int(answer.headers["retry-after"]) >= 1

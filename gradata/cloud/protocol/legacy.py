@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -36,6 +36,8 @@ SYNC, PUSH = 2, 3
 PULL_FIELDS = ("source", "data", "tags", "session", "valid_from", "valid_until", "device_id", "content_hash",
                "correction_chain_id", "origin_agent")  # fmt: skip
 WATERMARK_CHARACTERS_MAX = 64
+NAMING_IDS_MAX = 64
+"""By so many of its events a batch of `/sync` tells which brain it is of."""
 
 
 class _Body(Struct):
@@ -61,14 +63,15 @@ def read_old(principal: Principal, body: bytes, limits: Limits, *, form: int, no
     """The body of `/sync` (its brain is `brain_name`) or of `/events/push` (`brain_id`).
 
     Raises WireError: 400 for what is no JSON object, 422 for a field of the wrong type, 413 for too many events;
-    DeniedError.
+    DeniedError, but for `/sync`, whose name need not be a brain's (`brain_of_sync`).
     """
     named = "brain_name" if form == SYNC else "brain_id"
     fields, elements = _taken_apart(body)
     brain_id = fields[named]
     if not isinstance(brain_id, str) or not is_name(brain_id):
         raise invalid(named, "a string of 1 to 128 printable characters")
-    require_brain(principal, brain_id)
+    if form == PUSH:
+        require_brain(principal, brain_id)
     if len(elements) > limits.records:
         raise WireError(f"more than {limits.records} events", status=413, code="body_too_large")
     records = [element.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n" for element in elements]
@@ -78,6 +81,47 @@ def read_old(principal: Principal, body: bytes, limits: Limits, *, form: int, no
     known = cursor if isinstance(cursor, str) and len(cursor) <= WATERMARK_CHARACTERS_MAX else None
     watermark = max((text for text in (known, latest) if text), default=None)
     return OldBatch(Loose(principal.workspace, brain_id, lines), len(records), watermark)
+
+
+def naming_ids(batch: OldBatch) -> list[str]:
+    """The events by which the brain of a `/sync` is found: of its batch the last ones, and some of the others."""
+    ids = [event_id for event_id in batch.work.load.event_ids if event_id is not None]
+    half = NAMING_IDS_MAX // 2
+    return list(dict.fromkeys([*ids[-half:], *ids[: -half : len(ids) // half + 1]]))
+
+
+def brain_of_sync(principal: Principal, name: str, brains: Collection[str], holding: Mapping[str, int]) -> str:
+    """The brain that a batch of `/sync` is of.
+
+    `brains`: the workspace's. `holding`: those that have events of the batch, and how many of them.
+
+    A client of 0.7 gives the name of the brain's directory, while everything else names the brain by its id. So the
+    brain that has these events already is meant; else the one of that name. A brain is not made beside others under a
+    directory's name, unless a key was made for that name: WireError 409. Raises DeniedError for a name beyond the key.
+    """
+    reached = {brain: count for brain, count in holding.items() if principal.reaches(brain)}
+    most = [brain for brain, count in reached.items() if count == max(reached.values())]
+    if len(most) == 1 or name in most:
+        return name if name in most else most[0]
+    if most:
+        raise WireError(
+            f"{len(most)} brains of the workspace have these events: a key for one of them says which"
+            " (gradata keys create --brain)",
+            status=409,
+            code="brain_ambiguous",
+        )
+    if name in brains or name in principal.brains:
+        require_brain(principal, name)
+        return name
+    if principal.brains or not brains:
+        require_brain(principal, name)
+        return name
+    raise WireError(
+        "no brain of the workspace has these events, and none has this name, which may be a directory's: replicate the"
+        " brain first (gradata replicate), or make a key for it (gradata keys create --brain)",
+        status=409,
+        code="brain_unknown",
+    )
 
 
 def answer_sync(batch: OldBatch, decision: Decision, limits: Limits) -> Answer:
@@ -216,12 +260,18 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def connecting(body: bytes) -> str:
-    """The brain that a 0.6.0 client names before it syncs. Raises WireError."""
+def named_brain(body: bytes, field: str) -> str:
+    """The brain that a client of 0.4 to 0.6 names in this field. Raises WireError."""
     document = interpret(body)
     if not isinstance(document, dict):
         raise WireError("the body is not a JSON object")
-    name = document.get("brain_name")
+    name = document.get(field)
     if not isinstance(name, str) or not is_name(name):
-        raise invalid("brain_name", "a string of 1 to 128 printable characters")
+        raise invalid(field, "a string of 1 to 128 printable characters")
     return name
+
+
+def nothing_taken(**said: object) -> Answer:
+    """To a client that sends a summary and no events: 200, so that it goes on, and what brings the events."""
+    detail = "no events were sent, and nothing is kept of this; events come with: gradata replicate"
+    return Answer(200, orjson.dumps({"status": "ok", **said, "events_received": 0, "detail": detail}))

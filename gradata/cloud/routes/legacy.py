@@ -1,9 +1,13 @@
-"""The routes of clients that exist: `/sync`, `/events/push`, `/events/pull`. What they mean is in `protocol.legacy`."""
+"""The routes of clients that exist: `/sync`, `/events/push`, `/events/pull`, and what 0.4 to 0.6 ask.
+
+What they mean is in `protocol.legacy`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,6 +16,7 @@ from fastapi import FastAPI, Query, Request, Response
 from starlette.requests import ClientDisconnect
 
 from gradata.cloud.domain.plan import Decision
+from gradata.cloud.domain.principal import Principal
 from gradata.cloud.domain.timestamps import iso
 from gradata.cloud.http.context import AppContext
 from gradata.cloud.http.openapi import BASE, json_body, problems
@@ -20,6 +25,7 @@ from gradata.cloud.protocol import legacy
 from gradata.cloud.protocol.answers import Answer, brain_forbidden, require_brain
 from gradata.cloud.service import legacy_pages
 from gradata.cloud.service.guards import require_living
+from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import EVENTS_MAX, EventMark, Standing
 from replicator.errors import WireError
 from replicator.model import Limits
@@ -33,6 +39,7 @@ OldAnswer = Callable[[legacy.OldBatch, Decision, Limits], Answer]
 def add_compat_views(app: FastAPI, context: AppContext) -> None:
     """Add `/sync`, `/events/push`, `/events/pull` and `/brains/connect`."""
     _add_sync(app, context)
+    _add_connect(app, context)
     _add_pull(app, context)
 
 
@@ -45,6 +52,8 @@ async def _store_old(context: AppContext, request: Request, form: int, answer: O
         body = await context.body(request, limits.body_bytes)
         now = datetime.now(UTC)
         batch = await asyncio.to_thread(legacy.read_old, principal, body, limits, form=form, now=now)
+        if form == legacy.SYNC:
+            batch = await asyncio.to_thread(_of_its_brain, context.store, principal, batch)
         spent = context.spend(request, batch.work.workspace, batch.work.brain_id)
         if spent is not None:
             return spent
@@ -56,6 +65,18 @@ async def _store_old(context: AppContext, request: Request, form: int, answer: O
     return response(answer(batch, decision, limits))
 
 
+def _of_its_brain(store: Store, principal: Principal, batch: legacy.OldBatch) -> legacy.OldBatch:
+    """The batch, of the brain that it is of. Raises WireError 409, DeniedError."""
+    workspace, name = principal.workspace, batch.work.brain_id
+    owner = store.owner(name)
+    if owner not in (None, workspace):
+        raise brain_forbidden()
+    brains = [*store.brains(workspace), *([name] if owner == workspace else [])]  # a deleted one answers for itself
+    holding = store.brains_with(workspace, legacy.naming_ids(batch))
+    brain_id = legacy.brain_of_sync(principal, name, brains, holding)
+    return replace(batch, work=replace(batch.work, brain_id=brain_id))
+
+
 def _require_json(request: Request) -> None:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON_TYPE:
         raise WireError(f"Content-Type must be {JSON_TYPE}", status=415, code="media_type_unsupported")
@@ -64,11 +85,11 @@ def _require_json(request: Request) -> None:
 def _add_sync(app: FastAPI, context: AppContext) -> None:
     events = {"type": "array", "items": {"type": "object"}}
     name = {"type": "string", "minLength": 1, "maxLength": NAME_CHARACTERS_MAX}
-    statuses = (400, 401, 403, 408, 410, 413, 415, 422, 429, 503)
+    statuses = (400, 401, 403, 408, 409, 410, 413, 415, 422, 429, 503)
 
     @app.post(f"{BASE}/sync", openapi_extra=json_body({"brain_name": name, "events": events}, *statuses))
     async def sync(request: Request) -> Response:
-        """Events of a 0.6.0 client; idempotent by event_id."""
+        """Events of a 0.7 client, under the brain that has them, whatever name it gives; idempotent by event_id."""
         return await _store_old(context, request, legacy.SYNC, legacy.answer_sync)
 
     @app.post(f"{BASE}/events/push", openapi_extra=json_body({"brain_id": name, "events": events}, *statuses))
@@ -76,22 +97,49 @@ def _add_sync(app: FastAPI, context: AppContext) -> None:
         """Events of a 0.7 client; idempotent by event_id. `accepted` counts everything that is durable now."""
         return await _store_old(context, request, legacy.PUSH, legacy.answer_push)
 
-    @app.post(f"{BASE}/brains/connect", openapi_extra=json_body({"brain_name": name}, 400, 401, 403, 408, 410, 413, 415,
-                                                                422, 503))  # fmt: skip
-    async def connect(request: Request) -> Response:
-        """What a 0.6.0 client asks before it syncs: its brain's id here, which is its name. Nothing is made."""
+
+def _add_connect(app: FastAPI, context: AppContext) -> None:
+    """What clients of 0.4 to 0.6 ask and say, which send no events."""
+    name = {"type": "string", "minLength": 1, "maxLength": NAME_CHARACTERS_MAX}
+    statuses = (400, 401, 403, 408, 410, 413, 415, 422, 503)
+
+    async def asked(request: Request) -> tuple[Principal, bytes]:
         principal = await context.principal(request, "ingest")
         _require_json(request)
         try:
-            body = await context.body(request, context.limits.record_bytes)
+            return principal, await context.body(request, context.limits.record_bytes)
         except ClientDisconnect:
-            return response(unavailable("the client went away"))
-        brain_id = legacy.connecting(body)
+            raise WireError("the client went away") from None
+
+    async def brain_in(request: Request, field: str) -> str:
+        """The brain that is named, which need not exist; beyond the key or the workspace it is refused."""
+        principal, body = await asked(request)
+        brain_id = legacy.named_brain(body, field)
         await require_living(context.store, principal, brain_id)
-        owner = await asyncio.to_thread(context.store.owner, brain_id)
-        if owner not in (None, principal.workspace):
+        if await asyncio.to_thread(context.store.owner, brain_id) not in (None, principal.workspace):
             raise brain_forbidden()
+        return brain_id
+
+    @app.post(f"{BASE}/brains/connect", openapi_extra=json_body({"brain_name": name}, *statuses))
+    async def connect(request: Request) -> Response:
+        """What such a client asks before it syncs: its brain's id here, which is its name. Nothing is made."""
+        brain_id = await brain_in(request, "brain_name")
         return response(Answer(200, orjson.dumps({"brain_id": brain_id})))
+
+    @app.post(f"{BASE}/brains/sync", openapi_extra=json_body({"brain_id": name}, *statuses))
+    async def sync_manifest(request: Request) -> Response:
+        """The manifest of such a client's brain, without events. Nothing is kept."""
+        return response(legacy.nothing_taken(brain_id=await brain_in(request, "brain_id")))
+
+    async def metrics(request: Request) -> Response:
+        """Counts of such a client's learning. Nothing is kept."""
+        await asked(request)
+        return response(legacy.nothing_taken())
+
+    # That client appends /v1/… to whatever address it was given: with and without our own path.
+    app.post(f"{BASE}/telemetry/metrics", openapi_extra=json_body({}, *statuses))(metrics)
+    for path in ("/v1/telemetry/metrics", f"{BASE}/v1/telemetry/metrics"):
+        app.post(path, include_in_schema=False)(metrics)
 
 
 def _add_pull(app: FastAPI, context: AppContext) -> None:

@@ -65,6 +65,9 @@ class Store(Watched, Removing, Protocol):
     def owner(self, brain_id: str) -> str | None:
         """The workspace that the brain belongs to; None if nobody wrote to it."""
 
+    def brains_with(self, workspace: str, event_ids: Sequence[str]) -> dict[str, int]:
+        """The workspace's brains that have events of these ids, and how many of them. For some tens of ids."""
+
     def rows(self, log: StoredLog, first: int, end: int) -> Iterator[StoredRow]:
         """The stored rows of records [first, end), in their order; lost ones are missing."""
 

@@ -106,6 +106,15 @@ class PostgresReads:
         rows = self._fetch("SELECT workspace FROM gradata.brains WHERE brain_id = %s", (brain_id,))
         return str(rows[0][0]) if rows else None
 
+    def brains_with(self, workspace: str, event_ids: Sequence[str]) -> dict[str, int]:
+        """See `store.Store`."""
+        query = (
+            "SELECT b.brain_id, f.found FROM gradata.brains b, LATERAL (SELECT count(*) AS found FROM gradata.events e"
+            " WHERE e.brain_key = b.brain_key AND e.event_id = ANY(%s)) f"
+            " WHERE b.workspace = %s AND b.deleted_at IS NULL AND f.found > 0"
+        )
+        return dict(self._fetch(query, (list(event_ids), workspace)))
+
     def rows(self, log: StoredLog, first: int, end: int) -> Iterator[StoredRow]:
         """See `store.Store`."""
         for run in self.row_runs(log, first, end):

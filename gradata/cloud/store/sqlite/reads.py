@@ -5,6 +5,7 @@ Each call borrows a connection for one short read, so no download holds a snapsh
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -84,6 +85,16 @@ class Reads:
         with self._reading() as connection:
             row = connection.execute("SELECT workspace FROM brains WHERE brain_id = ?", (brain_id,)).fetchone()
         return None if row is None else str(row[0])
+
+    def brains_with(self, workspace: str, event_ids: Sequence[str]) -> dict[str, int]:
+        """See `store.Store`."""
+        query = (
+            "SELECT b.brain_id, count(*) FROM brains b CROSS JOIN json_each(?) w"
+            " JOIN events e ON e.brain_key = b.brain_key AND e.event_id = w.value"
+            " WHERE b.workspace = ? AND b.deleted_at IS NULL GROUP BY b.brain_id"
+        )
+        with self._reading() as connection:
+            return dict(connection.execute(query, (json.dumps(list(event_ids)), workspace)).fetchall())
 
     def rows(self, log: StoredLog, first: int, end: int) -> Iterator[StoredRow]:
         """See `store.Store`."""
