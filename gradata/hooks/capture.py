@@ -100,6 +100,7 @@ class _Following:
 
     def follow(self, call: HostCall | CallNotUnderstood) -> None:
         """Act on it."""
+        self._kept.make_room(self._now)
         for running in self._kept.expired(self._now):
             self._ended(running)
         if isinstance(call, CallNotUnderstood):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 KINDS = ("capture", "recall", "session-close", "mcp")
 SESSIONS_MAX = 20
 FORMS_MAX = 20
+NAME_CHARACTERS_MAX = 128
+"""What is remembered of a host's names for its events and sessions."""
 
 
 class Asked(NamedTuple):
@@ -138,14 +140,15 @@ def _forms(call: HostCall | CallNotUnderstood, known: Mapping[str, Any]) -> dict
     from gradata.hooks.host_call import CallNotUnderstood
 
     held = known.get("unknown_events")
-    forms = dict(held) if isinstance(held, dict) else {}
+    forms = {event: count for event, count in held.items() if isinstance(count, int)} if isinstance(held, dict) else {}
     if not isinstance(call, CallNotUnderstood):
-        forms = {event: count for event, count in forms.items() if event not in (call.event, "")}
+        understood = (call.event[:NAME_CHARACTERS_MAX], "")
+        forms = {event: count for event, count in forms.items() if event not in understood}
         unknown, shape = (known.get("unknown"), known.get("shape")) if forms else (None, None)
     else:
-        event = call.event if call.event in forms or len(forms) < FORMS_MAX else ""
-        count = forms.get(event, 0)
-        forms[event] = (count if isinstance(count, int) else 0) + 1
+        event = call.event[:NAME_CHARACTERS_MAX]
+        event = event if event in forms or len(forms) < FORMS_MAX else ""
+        forms[event] = forms.get(event, 0) + 1
         unknown, shape = call.why, list(call.shape)
     return {"unknown_events": forms, "unknown_forms": sum(forms.values()), "unknown": unknown, "shape": shape}
 
@@ -166,11 +169,12 @@ def _recall(
     output = recall.answer(asked.agent, call.event, text)
     held = known.get("recalled")
     recalled = dict(held) if isinstance(held, dict) else {}
-    told = call.session is not None and not begins and recalled.get(call.session) == newest
+    session = None if call.session is None else call.session[:NAME_CHARACTERS_MAX]
+    told = session is not None and not begins and recalled.get(session) == newest
     if not text or output is None or (told and recall.stays_in_context(asked.agent)):
         return said | {"begins": begins, "skipped": "nothing new to tell"}
-    if call.session is not None:
-        recalled = {**{k: v for k, v in recalled.items() if k != call.session}, call.session: newest}
+    if session is not None:
+        recalled = {**{k: v for k, v in recalled.items() if k != session}, session: newest}
     last = dict(list(recalled.items())[-SESSIONS_MAX:])
     return said | {"begins": begins, "output": output, "recalled": last, "recalled_at": time.time(), "skipped": None}
 

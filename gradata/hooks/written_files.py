@@ -16,7 +16,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, NamedTuple
 
@@ -77,13 +77,23 @@ class _KeptFile:
     recorded: tuple[str, ...]
 
 
+class _KeptCall(NamedTuple):
+    """A row of the index: a running call. `name`: the file with what it writes; "" if that is not known."""
+
+    session: str | None
+    tool: str
+    cwd: str | None
+    at: float
+    name: str
+
+
 @dataclass(slots=True)
 class KeptState:
     """What is kept, while the lock is held. `pending`: lines for the log, durable here before they go there."""
 
     directory: str
     files: dict[str, _KeptFile] = field(default_factory=dict)
-    calls: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calls: dict[str, _KeptCall] = field(default_factory=dict)
     followed: dict[str, float] = field(default_factory=dict)
     pending: list[str] = field(default_factory=list)
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -127,7 +137,7 @@ class KeptState:
         row = _KeptFile(name, mark, len(held), now, written.session, digest, written.recorded)
         self.files[written.path] = row
         self.dirty = True
-        self._make_room(now)
+        self.make_room(now)
 
     def forget(self, path: str) -> None:
         """Keep nothing of a file."""
@@ -136,8 +146,8 @@ class KeptState:
             _remove(os.path.join(self.directory, kept.name))
             self.dirty = True
 
-    def _make_room(self, now: float) -> None:
-        """The files that were touched longest ago go first."""
+    def make_room(self, now: float) -> None:
+        """Keep to the limits; the files that changed longest ago go first."""
         total = sum(kept.size for kept in self.files.values())
         for path, kept in sorted(self.files.items(), key=lambda item: item[1].at):
             if len(self.files) <= FILES_MAX and total <= BYTES_MAX and now - kept.at <= KEPT_S:
@@ -157,9 +167,8 @@ class KeptState:
                 held = json.dumps({"writes": [(FileWrite(write.path), None) for write, _ in call.writes]}).encode()
             _write(os.path.join(self.directory, name), held)
         while len(self.calls) >= CALLS_MAX:
-            self.end(min(self.calls, key=lambda key: float(self.calls[key]["at"])), call.at)
-        row = {"session": call.session, "tool": call.tool, "cwd": call.cwd, "at": call.at, "name": name}
-        self.calls[call.key] = row
+            self.end(min(self.calls, key=lambda key: self.calls[key].at), call.at)
+        self.calls[call.key] = _KeptCall(call.session, call.tool, call.cwd, call.at, name)
         self.dirty = True
 
     def end(self, key: str, now: float) -> RunningCall | None:
@@ -172,8 +181,8 @@ class KeptState:
         if row is None:
             return None
         call = self._call(key, row)
-        if row["name"]:
-            _remove(os.path.join(self.directory, row["name"]))
+        if row.name:
+            _remove(os.path.join(self.directory, row.name))
         return call
 
     def running(self) -> list[RunningCall]:
@@ -182,13 +191,13 @@ class KeptState:
 
     def expired(self, now: float) -> list[RunningCall]:
         """The calls that began too long ago; they are ended."""
-        old = [key for key, row in self.calls.items() if not 0 <= now - float(row["at"]) <= CALL_S]
+        old = [key for key, row in self.calls.items() if not 0 <= now - row.at <= CALL_S]
         return [call for key in old if (call := self.end(key, now)) is not None]
 
-    def _call(self, key: str, row: Mapping[str, Any]) -> RunningCall:
-        said = _read(os.path.join(self.directory, row["name"]), RECORD_BYTES_MAX) if row["name"] else None
+    def _call(self, key: str, row: _KeptCall) -> RunningCall:
+        said = _read(os.path.join(self.directory, row.name), RECORD_BYTES_MAX) if row.name else None
         writes = tuple((_as_write(write), before) for write, before in (said or {}).get("writes", ()))
-        return RunningCall(key, row["session"], row["tool"], row["cwd"], float(row["at"]), writes)
+        return RunningCall(key, row.session, row.tool, row.cwd, row.at, writes)
 
     # ------------------------------------------------------------ all of it
 
@@ -306,10 +315,10 @@ def _load(directory: str) -> KeptState:
                     path: _KeptFile(name, mark and FileMark(*mark), size, at, session, digest, tuple(recorded))
                     for path, (name, mark, size, at, session, digest, recorded) in said["files"].items()
                 },
-                said["calls"],
-                said["followed"],
-                said["pending"],
-                said["left_out"],
+                {key: _KeptCall(*row) for key, row in said["calls"].items()},
+                dict(said["followed"]),
+                list(said["pending"]),
+                {agent: dict(counts) for agent, counts in said["left_out"].items()},
             )
     except (KeyError, TypeError, ValueError, AttributeError):
         pass  # an index of another kind: as if there were none
