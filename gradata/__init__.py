@@ -6,24 +6,42 @@ dependency, until a name is used: hosts that might not need it pay nothing.
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gradata.brain.brain import Brain as Brain
     from gradata.errors import BrainNotFoundError as BrainNotFoundError
+    from gradata.errors import EventError as EventError
     from gradata.errors import GradataError as GradataError
+    from gradata.errors import ProjectionError as ProjectionError
+    from replicator import __version__ as __version__
+    from replicator.errors import AppendError as AppendError
 
-__all__ = ["Brain", "BrainNotFoundError", "GradataError"]
+_HOMES = {
+    "AppendError": "replicator.errors",
+    "Brain": "gradata.brain.brain",
+    "BrainNotFoundError": "gradata.errors",
+    "EventError": "gradata.errors",
+    "GradataError": "gradata.errors",
+    "ProjectionError": "gradata.errors",
+    "__version__": "replicator",
+}
+
+__all__ = [
+    "AppendError",
+    "Brain",
+    "BrainNotFoundError",
+    "EventError",
+    "GradataError",
+    "ProjectionError",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> object:
     """Load a public name when it is first used (PEP 562)."""
-    if name == "Brain":
-        from gradata.brain.brain import Brain  # here, not above: it brings SQLite and orjson
-
-        return Brain
-    if name in __all__:
-        from gradata import errors
-
-        return getattr(errors, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(home), name)

@@ -49,7 +49,7 @@ class Front:
 
     def forward(self, seen: Seen) -> bytes:
         """The cloud's own answer."""
-        connection = http.client.HTTPConnection(self._upstream, timeout=20)
+        connection = http.client.HTTPConnection(self._upstream, timeout=60)
         try:
             connection.request(seen.method, seen.path, seen.body or None, seen.headers)
             response = connection.getresponse()

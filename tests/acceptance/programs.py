@@ -16,8 +16,8 @@ for n in range(50):
 print("done", flush=True)
 """
 """50 corrections and no close(); prints "done", and last of all how many seconds our part of its exit took."""
-EXIT_S_MAX = 1.3
-"""A second, and what a busy machine adds to it."""
+EXIT_S_MAX = 6.0
+"""A second, and what a busy machine adds to it; far below the time-out of a request, 30 s."""
 
 
 def ten_by(given: Brain | str) -> None:

@@ -181,8 +181,8 @@ def test_f28_a_cursor_restored_from_a_backup_causes_no_storm(world: World, front
     copy = world.home / "copy.db"
     shutil.copy(world.directory / SIDECAR, copy)
     with world.brain() as brain:
-        for _ in range(5):
-            brain.correct("a", "b")
+        for number in range(5):
+            brain.correct("a", f"b {number}")
         world.settle()
         log_id = world.standing.cursor.log_id
     for file in sidecar_files(world):

@@ -57,7 +57,7 @@ def test_f55_the_key_is_nowhere(world: World, front: Front, caplog: pytest.LogCa
     eventually(lambda: b"follow" in Path(f"/proc/{follower.pid}/cmdline").read_bytes())
     told.append(Path(f"/proc/{follower.pid}/cmdline").read_text())
     follower.terminate()
-    told += [*follower.communicate(timeout=10), caplog.text, world.cloud.said]
+    told += [*follower.communicate(timeout=60), caplog.text, world.cloud.said]
     assert [text for text in told if secret in text] == []
     assert [path for path, data in files_of(world).items() if secret.encode() in data] == []
     store_files = world.cloud.directory.glob("cloud.db*")

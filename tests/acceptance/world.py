@@ -29,6 +29,7 @@ from replicator.loop import Replicator
 from replicator.model import Identity, Policy
 from replicator.status import Status
 from tests.support.cloud_fixture import LiveCloud
+from tests.support.patience import PATIENCE_S
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ CLI = "import sys; from gradata.cli import main; sys.exit(main())"
 FOLLOW = f"import sys; sys.argv[1:] = ['replicate', '--follow', '--brain', sys.argv[1]]; {CLI}"
 
 
-def eventually(holds: Callable[[], T], within_s: float = 20.0) -> T:
+def eventually(holds: Callable[[], T], within_s: float = PATIENCE_S) -> T:
     """The first answer of `holds` that is true; AssertionError if there is none in time."""
     deadline = time.monotonic() + within_s
     while not (answer := holds()):
@@ -66,7 +67,7 @@ class World:
         self.endpoint = cloud.url
         self.directory = home / "brain"
         self.log = self.directory / "events.jsonl"
-        self._http = httpx.Client(trust_env=False, timeout=10)
+        self._http = httpx.Client(trust_env=False, timeout=PATIENCE_S)
         self._brains: list[Brain] = []
         self._processes: list[subprocess.Popen[str]] = []
         (home / ".gradata").mkdir(parents=True)
@@ -182,7 +183,7 @@ class World:
         head = self.head(here.cursor.log_id)
         return head["root"] == here.cursor.root.hex() and self.replica(here.cursor.log_id) == whole
 
-    def settle(self, within_s: float = 20.0) -> None:
+    def settle(self, within_s: float = PATIENCE_S) -> None:
         """Wait until everything in the log is at the cloud, proven, and each event is there once."""
         eventually(self.in_step, within_s)
         ids = self.event_ids()

@@ -22,6 +22,7 @@ from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import EventQuery, StoreError, StoreUnavailableError
 from replicator.proof import leaf_hash, leaf_hashes
 from tests.support.cloud_batches import LOG, OTHER_LOG, append, event, lines, tree
+from tests.support.patience import PATIENCE_S
 
 Open = Callable[[], Store]
 NOW = 1_764_000_000_000_000
@@ -464,7 +465,7 @@ def test_listeners_hear_of_commits(store: Store) -> None:
     heard: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
     end = store.listen(lambda brains: heard.put(sorted(brains)))
     ingest(store, append([event("a")]))
-    while "brain" not in heard.get(timeout=10):
+    while "brain" not in heard.get(timeout=PATIENCE_S):
         pass
     end()
     ingest(store, append([event("a"), event("b")], 1))

@@ -89,7 +89,7 @@ def test_garbage_and_an_orderly_end(echo: int) -> None:
         chaos.fault = chaotic.garbage(b"junk!")
         assert exchange(chaos, b"hello") == b"junk!"
         chaos.fault = chaotic.finish()
-        with socket.create_connection(("127.0.0.1", chaos.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", chaos.port), timeout=60) as connection:
             assert connection.recv(10) == b""
 
 
@@ -106,7 +106,7 @@ def test_slowness_is_as_slow_as_said(echo: int, fault: ProxyFault, least_s: floa
 def test_standing_connections_can_be_cut_and_new_ones_refused(echo: int) -> None:
     """`cut` resets what stands; `refuse` closes the port, and opens the same one again."""
     with Chaos(("127.0.0.1", echo)) as chaos:
-        with socket.create_connection(("127.0.0.1", chaos.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", chaos.port), timeout=60) as connection:
             connection.sendall(b"x")
             assert connection.recv(1) == b"x"
             chaos.cut()

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from tests.support.cli_runner import CommandLine, last_lines
+from tests.support.patience import PATIENCE_S
 
 
 def serve(cli: CommandLine, store: Path, *arguments: str) -> tuple[Any, dict[str, Any]]:
@@ -68,7 +69,7 @@ def test_f58_keys_live_from_their_making_to_their_end(cli: CommandLine) -> None:
     assert "laptop" in unasked.out
     assert cli("keys", "revoke", *where, row["key"], "--dry-run", "--json").json["revoked"] is False
     assert cli("keys", "revoke", *where, row["key"], "--yes", "--json").json["revoked"] is True
-    deadline = time.monotonic() + 10.0  # the server may remember a working key for a second
+    deadline = time.monotonic() + PATIENCE_S  # the server may remember a working key for a second
     while answer(started["url"], key) != 401:
         assert time.monotonic() < deadline
         time.sleep(0.05)

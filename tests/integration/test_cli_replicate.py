@@ -14,9 +14,9 @@ from gradata import Brain
 from replicator.testing import ManualClock  # noqa: F401 -- shipped: must be importable beside the real thing
 from tests.support.cli_runner import CommandLine, last_lines
 from tests.support.cloud_fixture import LiveCloud
+from tests.support.patience import PATIENCE_S
 
 OLD_LOG = Path(__file__).parents[2] / "fixtures" / "brains" / "events-0.6.0.jsonl"
-PATIENCE_S = 20.0
 
 
 def replica(cloud: LiveCloud, cli: CommandLine) -> bytes:

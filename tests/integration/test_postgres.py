@@ -27,6 +27,7 @@ from gradata.cloud.store.postgres.facts import gather
 from gradata.cloud.store.postgres.migrate import migrate_url, newest
 from gradata.cloud.store.values import EventQuery, StoreError, StoreUnavailableError
 from tests.support.cloud_batches import LOG, append, body, counted, event, lines, tree
+from tests.support.patience import PATIENCE_S
 from tests.support.postgres_fixture import Postgres
 
 NOW = 1_764_000_000_000_000
@@ -187,13 +188,13 @@ def test_one_hint_for_each_transaction(stores: list[Store]) -> None:
     """Other processes hear which brains changed, after the commit; a listener that comes late is told to look."""
     heard: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
     end = stores[1].listen(lambda brains: heard.put(sorted(brains)))
-    assert heard.get(timeout=10) == []
+    assert heard.get(timeout=PATIENCE_S) == []
     counts(stores[0], *(append([event("a")], brain_id=f"brain {n}", log_id=log_name(n)) for n in range(3)))
     stores[0].rest()
-    assert heard.get(timeout=10) == ["brain 0", "brain 1", "brain 2"]
+    assert heard.get(timeout=PATIENCE_S) == ["brain 0", "brain 1", "brain 2"]
     counts(stores[0], append([event("a")], brain_id="brain 9"))
     stores[0].rest()
-    assert heard.get(timeout=10) == ["brain 9"]
+    assert heard.get(timeout=PATIENCE_S) == ["brain 9"]
     end()
 
 

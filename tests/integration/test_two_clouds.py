@@ -17,7 +17,7 @@ from tests.support.cloud_batches import event
 from tests.support.cloud_client import Agent
 from tests.support.cloud_fixture import LiveCloud
 
-TOLD_S = 40
+TOLD_S = 60
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def _text(alphabet: str, length: int, seed: int) -> str:
     ids=["words", "few", "lines", "signs", "ideographs"],
 )
 def test_100000_unrelated_characters_cost_a_bounded_time(alphabet: str) -> None:
-    """The whole analysis of unrelated texts takes about 20 ms at most; the test allows 200 on busy machines.
+    """The whole analysis of unrelated texts takes about 20 ms of CPU time at most; the test allows a second.
 
     Quadratic costs, which this guards against, would be seconds.
     """
@@ -100,7 +100,7 @@ def test_100000_unrelated_characters_cost_a_bounded_time(alphabet: str) -> None:
         costs.append(time.process_time() - before)
     assert found.distance.estimated
     assert 0.0 <= found.distance.value <= 1.0
-    assert min(costs) < 0.2
+    assert min(costs) < 1.0
 
 
 def test_a_small_edit_in_a_large_text_is_exact() -> None:

@@ -92,6 +92,7 @@ def test_what_is_not_one_record_is_refused(path: Path, record: bytes) -> None:
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_f15_a_record_of_100_mb_is_appended(path: Path) -> None:
     """There is no limit on what the log takes; what travels is decided elsewhere."""
     record = b"x" * 100_000_000 + b"\n"

@@ -211,6 +211,7 @@ def test_f15_a_record_of_100_mb_is_a_hole_in_bounded_memory(path: Path) -> None:
     assert peak < 8 * MIB
 
 
+@pytest.mark.slow
 def test_f15_a_run_of_1_gb_without_newline_is_searched_once_in_bounded_memory(path: Path) -> None:
     """A gigabyte of NULs holds up nothing: nothing is found, 8 MiB suffice, and it is not searched again."""
     disk = CountingDisk()
@@ -528,6 +529,7 @@ def test_an_offset_within_a_record_is_refused_with_the_nearest_starts(path: Path
     assert caught.value.hint == "use 4 or 11"
 
 
+@pytest.mark.slow
 def test_f15_an_offset_within_an_over_long_record_is_refused_too(path: Path) -> None:
     """A record that is only streamed still has a beginning and an end; both are places."""
     long = b"y" * (17 * MIB) + b"\n"

@@ -22,6 +22,7 @@ from replicator.model import Anchor, Cursor, DeadLetter, Standing
 from replicator.proof import CompactRange
 from replicator.sidecar import SET_ASIDE_MAX, Sidecar, read_only, sidecar_path
 from replicator.sidecar.file import connect
+from tests.support.patience import AT_ONCE_S
 
 STANDING = Standing(Cursor("log-1", 10, CompactRange(1, (b"n" * 32,)), "e", Anchor(10, b"a" * 32)), "cloud")
 LATER = Standing(Cursor("log-1", 20, CompactRange(2, (b"m" * 32,)), "f", Anchor(10, b"b" * 32)), "cloud")
@@ -389,6 +390,7 @@ def hold(path: str) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
         process.communicate()
 
 
+@pytest.mark.slow
 def test_f26_a_sidecar_locked_by_another_process_raises_in_time_and_works_later(
     path: str, hold: Callable[[str], subprocess.Popen[str]]
 ) -> None:
@@ -401,7 +403,7 @@ def test_f26_a_sidecar_locked_by_another_process_raises_in_time_and_works_later(
     with pytest.raises(SidecarError) as raised:
         sidecar.save(LATER)
 
-    assert 1.0 <= time.monotonic() - started <= 3.5
+    assert 1.0 <= time.monotonic() - started <= AT_ONCE_S
     assert "locked" in str(raised.value)
     assert raised.value.hint
     assert (sidecar.load(), sidecar.asked()) == (STANDING, None)
@@ -412,6 +414,7 @@ def test_f26_a_sidecar_locked_by_another_process_raises_in_time_and_works_later(
     sidecar.close()
 
 
+@pytest.mark.slow
 def test_f26_a_locked_sidecar_is_not_taken_for_a_broken_one(
     path: str, hold: Callable[[str], subprocess.Popen[str]]
 ) -> None:
@@ -563,18 +566,3 @@ def test_f56_a_view_follows_no_symlink(path: str) -> None:
 
     with pytest.raises(SidecarError, match="link"):
         read_only(path)
-
-
-def test_asking_for_orders_is_cheap_while_there_are_none(path: str) -> None:
-    """The best of 20 rounds is under 30 µs a call: it is asked at each wait."""
-    sidecar = Sidecar.open(path)
-    sidecar.save(STANDING)
-    rounds = []
-    for _ in range(20):
-        started = time.perf_counter()
-        for _ in range(200):
-            sidecar.asked()
-        rounds.append((time.perf_counter() - started) / 200)
-
-    assert min(rounds) <= 30e-6
-    sidecar.close()

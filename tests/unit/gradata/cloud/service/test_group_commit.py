@@ -15,6 +15,7 @@ from gradata.cloud.service.group_commit import GroupWriter, Job, Outcome
 from gradata.cloud.store.sqlite.store import SqliteStore
 from replicator.proof import CompactRange
 from tests.support.cloud_batches import LOG, OTHER_LOG, append, event, lines
+from tests.support.patience import PATIENCE_S
 
 
 class Recording(SqliteStore):
@@ -149,7 +150,7 @@ def test_a_failed_group_is_tried_one_by_one() -> None:
     answered: queue.SimpleQueue[tuple[str, Outcome]] = queue.SimpleQueue()
     requests = {name: append([event(name)], brain_id=name) for name in "abc"}
     writer.submit_all([Job(request, functools.partial(_note, answered, name)) for name, request in requests.items()])
-    outcomes = dict(answered.get(timeout=10) for _ in range(3))
+    outcomes = dict(answered.get(timeout=PATIENCE_S) for _ in range(3))
     assert outcomes["b"] is None
     assert isinstance(outcomes["a"], Done)
     assert isinstance(outcomes["c"], Done)
@@ -165,7 +166,7 @@ def test_f86_the_writing_thread_survives_whatever_the_store_does_at_rest() -> No
         answered: queue.SimpleQueue[tuple[str, Outcome]] = queue.SimpleQueue()
         store.rested.clear()
         writer.submit(append([event(name)], brain_id=name), functools.partial(_note, answered, name))
-        assert isinstance(answered.get(timeout=10)[1], Done)
+        assert isinstance(answered.get(timeout=PATIENCE_S)[1], Done)
         assert store.rested.wait(10)
     writer.close()
     store.close()

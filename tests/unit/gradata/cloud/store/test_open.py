@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import pytest
+
 from gradata.cloud.store.open import open_store
 from gradata.cloud.store.port import Store
 
@@ -31,6 +33,7 @@ def open_together(url: str) -> list[Store | BaseException]:
     return got
 
 
+@pytest.mark.slow
 def test_a_new_store_can_be_opened_by_several_at_once(tmp_path: Path) -> None:
     """Found by `gradata torture`: whoever is slower finds the schema made, which is no error; all see one cloud."""
     for number in range(20):
