@@ -29,7 +29,7 @@ import sys, time
 from gradata import Brain
 brain = Brain.init(sys.argv[1])
 while True:
-    brain.correct("a draft that is longer", "the final")
+    brain.correct(f"a draft of {time.time_ns()} that is longer", "the final")
     print("corrected", flush=True)
     time.sleep(1.0)
 """

@@ -219,11 +219,11 @@ def test_f45_where_another_process_leads_an_interpreter_that_ends_waits_for_noth
 
 
 WORK = """
-import sys
+import sys, time
 from gradata import Brain
 with Brain(sys.argv[1]) as brain:
     while True:
-        print(brain.correct("a", "b")["event_id"], flush=True)
+        print(brain.correct(f"a {time.time_ns()}", "b")["event_id"], flush=True)
 """
 
 
@@ -241,12 +241,12 @@ def test_f46_a_program_ended_by_a_signal_loses_no_correction(world: World, how: 
 
 
 LEAVE_SLOWLY = """
-import sys
+import sys, time
 from gradata import Brain
 brain = Brain(sys.argv[1])
 try:
     while True:
-        print(brain.correct("a", "b")["event_id"], flush=True)
+        print(brain.correct(f"a {time.time_ns()}", "b")["event_id"], flush=True)
 except KeyboardInterrupt:
     print("leaving", flush=True)
     brain.close(timeout_s=60)

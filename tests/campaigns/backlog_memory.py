@@ -27,7 +27,7 @@ for time in range(int(sys.argv[2])):
     writer = LogWriter(brain.log_path)
     writer.append_run(b"".join(line(time * records + number, "x" * 900) for number in range(records)))
     writer.close()
-    brain.correct("a draft", "the final")
+    brain.correct(f"draft {time}", "the final")
     drained = brain.drain(120)
     assert drained.reason == "caught_up", drained
     resident = int(pathlib.Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])

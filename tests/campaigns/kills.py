@@ -35,7 +35,7 @@ import sys, time
 from gradata import Brain
 brain = Brain(sys.argv[1])
 while True:
-    print(brain.correct("a draft " * 9, "the final " * 9)["event_id"], flush=True)
+    print(brain.correct(f"a draft {time.time_ns()} " * 9, "the final " * 9)["event_id"], flush=True)
     time.sleep(0.01)
 """
 EMIT_WRITER = """

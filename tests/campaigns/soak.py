@@ -38,7 +38,7 @@ brain = Brain(sys.argv[1])
 while True:
     if brain.replicator is not None and brain.replicator.crashes:
         sys.exit("the replicator's thread crashed")
-    brain.correct("a draft " * 9, "the final " * 9)
+    brain.correct(f"a draft {time.time_ns()} " * 9, "the final " * 9)
     time.sleep(float(sys.argv[2]))
 """
 SAMPLE_S = 2.0

@@ -38,7 +38,7 @@ while True:
     number += 1
     try:
         if sys.argv[2] == "correct":
-            event = brain.correct("a draft " * 9, "the final " * 9)
+            event = brain.correct(f"a draft {time.time_ns()} " * 9, "the final " * 9)
         else:
             event = brain.emit("NOTE", "torture", {"text": "x" * (number * 397 % 6_000)})
         print(event["event_id"], int(event["durable"]), flush=True)
