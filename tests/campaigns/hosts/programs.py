@@ -301,6 +301,7 @@ class OpenCode(HostProgram):
     agent, package, version, binary = "opencode", "opencode-linux-x64", "1.18.33", "opencode"
     moves = MovedHome("XDG_CONFIG_HOME", ".config/opencode", "opencode")
     older: ClassVar[tuple[str, ...]] = ("1.2.4", "1.15.13", "1.17.0", "1.18.3")
+    model: ClassVar[str] = "m"
 
     @property
     def program(self) -> Path:
@@ -311,10 +312,13 @@ class OpenCode(HostProgram):
         """A provider of the user's own; the start with a plugin fetches a package, so its network is open."""
         for name in NO_NETWORK:
             world.environ.pop(name, None)
-        models = {"m": {"name": "m", "tool_call": True, "limit": {"context": 100_000, "output": 4_000}}}
+        model = {"name": self.model, "tool_call": True, "limit": {"context": 100_000, "output": 4_000}}
         options = {"baseURL": f"http://127.0.0.1:{port}/v1", "apiKey": "x"}
-        provider = {"npm": "@ai-sdk/openai-compatible", "name": "fake", "options": options, "models": models}
-        said = {"$schema": "https://opencode.ai/config.json", "provider": {"fake": provider}, "model": "fake/m"}
+        provider = {"npm": "@ai-sdk/openai-compatible", "name": "fake", "options": options}
+        said = {
+            "$schema": "https://opencode.ai/config.json", "model": f"fake/{self.model}",
+            "provider": {"fake": {**provider, "models": {self.model: model}}},
+        }  # fmt: skip
         _write(world.home / ".config" / "opencode" / "opencode.json", json.dumps(said, indent=2) + "\n")
 
     def session(self, world: HostWorld, port: int, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -331,6 +335,21 @@ class OpenCode(HostProgram):
             "write": ToolCall("write", {"filePath": str(world.project / "new.txt"), "content": "hello\n"}),
             "shell": ToolCall("bash", {"command": "echo four >> second.txt", "description": "append"}),
         }
+
+
+class OpenCodeWithPatch(OpenCode):
+    """OpenCode gives a model of this name `apply_patch` in the place of its other edit tools."""
+
+    model = "gpt-5"
+
+    def calls(self, world: HostWorld) -> dict[str, ToolCall]:
+        """The same patches as Codex."""
+        codex = Codex(self._folder.parent).calls(world)
+        patches = {
+            name: ToolCall("apply_patch", {"patchText": codex[name].arguments}) for name in ("edit", "failing", "patch")
+        }
+        others = super().calls(world)
+        return {"read": others["read"], **patches, "shell": others["shell"]}
 
 
 PROGRAMS: tuple[type[HostProgram], ...] = (ClaudeCode, Codex, GeminiCli, Hermes, OpenCode)

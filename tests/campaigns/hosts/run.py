@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.campaigns.hosts.programs import PROGRAMS, Hermes, HostProgram, OpenCode, missing_tools
+from tests.campaigns.hosts.programs import PROGRAMS, Hermes, HostProgram, OpenCode, OpenCodeWithPatch, missing_tools
 from tests.campaigns.hosts.scenarios import HostStep, moved_home, older_opencode, profile, story
 from tests.campaigns.hosts.world import HostWorld
 from tests.support.cloud_fixture import LiveCloud
@@ -56,7 +56,10 @@ def _programs(asked: argparse.Namespace) -> Iterator[HostProgram]:
     for kind in PROGRAMS:
         if asked.hosts and kind.agent not in asked.hosts:
             continue
-        yield kind(asked.cache, "latest" if asked.newest else None)
+        version = "latest" if asked.newest else None
+        yield kind(asked.cache, version)
+        if kind is OpenCode:
+            yield OpenCodeWithPatch(asked.cache, version)
         if kind is OpenCode and not asked.newest:
             yield from (OpenCode(asked.cache, version) for version in OpenCode.older)
 
@@ -66,6 +69,8 @@ def _stories(program: HostProgram, *, newest: bool) -> Iterator[Story]:
         yield older_opencode
         return
     yield story
+    if isinstance(program, OpenCodeWithPatch):
+        return
     yield moved_home
     if isinstance(program, Hermes):
         yield profile

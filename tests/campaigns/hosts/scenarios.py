@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tests.campaigns.hosts.fake_model import FakeModel
 from tests.campaigns.hosts.programs import Hermes, HostProgram, OpenCode
-from tests.campaigns.hosts.world import AGENTS_TEXT, PERSONS_TEXT, HostWorld
+from tests.campaigns.hosts.world import AGENTS_TEXT, NOTE, PERSONS_TEXT, SECOND, HostWorld
 
 CLOUD_S = 5.0
 
@@ -99,16 +99,19 @@ def a_person_edits(program: HostProgram, world: HostWorld, model: FakeModel) -> 
 def captures_all(program: HostProgram, world: HostWorld, model: FakeModel) -> Iterator[HostStep]:
     """With `capture = "all"` each edit of the agent is recorded once, a failing one never."""
     before = len(world.corrections())
-    world.note.write_text(world.note.read_text().replace(PERSONS_TEXT, "We are pleased to inform you."))
+    for file, text in ((world.note, NOTE), (world.second, SECOND)):
+        file.write_text(text)
+    (world.project / "new.txt").unlink()  # the patch adds it again
     calls = program.calls(world)
-    model.play(calls["edit"], calls["failing"])
+    model.play(*(calls[name] for name in ("read", "edit", "failing", "patch") if name in calls))
     world.environ["GRADATA_CAPTURE"] = "all"
     program.session(world, model.port)
     del world.environ["GRADATA_CAPTURE"]
-    found = world.corrections()[before:]
-    by_agent = [each for each in found if each.get("source_kind") == "agent_edit"]
-    right = [each for each in by_agent if AGENTS_TEXT in each["final_text"]]
-    yield HostStep('capture = "all": each edit once', len(by_agent) == len(right) == 1, f"{len(by_agent)} of agents")
+    found = [each for each in world.corrections()[before:] if each.get("source_kind") == "agent_edit"]
+    finals = [each["final_text"].strip() for each in found]
+    wanted = [AGENTS_TEXT, *([f"{AGENTS_TEXT} Really.", "two and a half"] if "patch" in calls else [])]
+    right = len(finals) == len(wanted) and all(text in final for text, final in zip(wanted, finals, strict=True))
+    yield HostStep('capture = "all": each edit once', right, f"{len(finals)} of {len(wanted)}")
 
 
 def uninstalls(program: HostProgram, world: HostWorld, before: dict[Path, bytes]) -> HostStep:
