@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gradata.hooks.host_call import CallNotUnderstood, HostCall
 
 KINDS = ("capture", "recall", "session-close", "mcp")
+REPLICATION = "replication"
+"""The record of what could not be sent yet, beside those of the hooks."""
 SESSIONS_MAX = 20
 FORMS_MAX = 20
 NAME_CHARACTERS_MAX = 128
@@ -128,10 +130,22 @@ def _follow(
         said |= {"event_ids": list(done.event_ids), "captured_at": time.time(), "skipped": None}
     else:
         said["skipped"] = None if said["unknown"] else "no person's edit of what the agent wrote was found"
-    if done.event_ids or known.get("drain_again_at") is not None:  # what an earlier hook recorded may still wait
-        from gradata.hooks import recording
+    return said | _replicate(asked, settings, recorded=bool(done.event_ids))
 
-        said |= recording.replicate(settings, known)
+
+def _replicate(asked: Asked, settings: Settings, *, recorded: bool) -> dict[str, Any]:
+    """Send what was recorded now, or by an earlier hook that could not: all hooks of an agent share that record."""
+    entry = f"gradata:{asked.agent}:{settings.brain_dir}"
+    waits = fired.last(settings.home, entry, REPLICATION)
+    if not recorded and waits.get("drain_again_at") is None:
+        return {}
+    from gradata.hooks import recording
+
+    said = recording.replicate(settings, waits)
+    again_at = said.pop("drain_again_at", waits.get("drain_again_at"))
+    if again_at != waits.get("drain_again_at"):
+        record = {"entry": entry, "kind": REPLICATION, "drain_again_at": again_at}
+        fired.write(settings.home, entry, REPLICATION, record)
     return said
 
 

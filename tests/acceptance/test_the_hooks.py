@@ -97,6 +97,24 @@ def test_f29_a_hook_does_not_wait_twice_for_a_cloud_that_is_away(world: World, f
     assert len(world.event_ids()) == 2
 
 
+def test_f29_what_one_hook_could_not_send_the_next_one_of_the_agent_sends(world: World, front: Front) -> None:
+    """A prompt's hook records, the cloud is away; the hook at the end of the turn is another one, and sends it."""
+    front.always(503)
+    world.run("init")
+    entry = f"gradata:claude-code:{world.directory}"
+    assert hook(world, "recall")["replication"].startswith("waits")
+    front.heal()
+    fired.write(str(world.home), entry, "replication", {"drain_again_at": 1.0})  # the wait is over
+    command = [sys.executable, "-m", "gradata", "hook", "capture", "--entry", entry]
+    said = json.dumps({"hook_event_name": "Stop", "session_id": "s", "cwd": str(world.home)}).encode()
+    for _ in range(20):  # a second may be too short on a busy machine
+        subprocess.run(command, input=said, check=True, capture_output=True, timeout=60, cwd=ROOT, env=world.environ())
+        if fired.last(str(world.home), entry, "replication")["drain_again_at"] is None:
+            break
+        fired.write(str(world.home), entry, "replication", {"drain_again_at": 1.0})
+    assert len(world.event_ids()) == 1
+
+
 def test_f50_nothing_leaves_by_session_close_while_write_through_is_on(world: World) -> None:
     """The replicator sends; the hook at a session's end only graduates."""
     world.run("init")
