@@ -185,9 +185,10 @@ def _add_signing(app: FastAPI, pages: Pages) -> None:
 
     @app.post("/sign-out", include_in_schema=False)
     async def sign_out(request: Request) -> Response:
-        """Forget the session."""
+        """End the session, here and at the store."""
         if not from_here(request):
             return response(problem(403, "foreign_origin", "sign out on the page itself"))
+        await pages.visitors.sign_out(request)
         answer = Response(None, 303, SECURITY | {"Location": "/"})
         answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
         return answer

@@ -44,6 +44,11 @@ def unavailable(detail: str, retry_after_s: int = UNAVAILABLE_RETRY_S) -> Answer
     return problem(503, "unavailable", detail, headers={"Retry-After": str(retry_after_s)})
 
 
+def too_many(detail: str, retry_after_s: int) -> Answer:
+    """429 for a key that has its share already."""
+    return problem(429, "rate_limited", detail, headers={"Retry-After": str(retry_after_s)})
+
+
 def bug() -> Answer:
     """500 `internal_error`: nothing of the request was stored."""
     return problem(500, "internal_error", "an error of the server; nothing of the request was stored")

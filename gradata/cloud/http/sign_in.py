@@ -8,8 +8,9 @@ import time
 from fastapi import Request
 
 from gradata.cloud.domain.principal import Principal
+from gradata.cloud.domain.timestamps import SECOND
 from gradata.cloud.http.context import AppContext
-from gradata.cloud.http.session_cookie import COOKIE, read_session
+from gradata.cloud.http.session_cookie import COOKIE, Session, read_session
 from replicator.errors import WireError
 
 
@@ -35,9 +36,24 @@ class SignIn:
             raise WireError("sign in, or send a key", status=401, code="key_unknown")
         return found
 
-    async def signed_in(self, request: Request) -> Principal | None:
-        """Whose session the request's cookie is; None if it is none. The key must still work, and read."""
+    async def session(self, request: Request) -> Session | None:
+        """The session that the request's cookie names, signed out or not; None if it is none."""
         token = request.cookies.get(COOKIE, "")
-        prefix = read_session(token, await self.secret(), now_s=int(time.time())) if token else None
-        found = None if prefix is None else await asyncio.to_thread(self._context.keys.bearer, prefix)
+        return read_session(token, await self.secret(), now_s=int(time.time())) if token else None
+
+    async def signed_in(self, request: Request) -> Principal | None:
+        """Whose session the request's cookie is; None if there is none. The key must still work, and read."""
+        session = await self.session(request)
+        found = None if session is None else await asyncio.to_thread(self._bearer, session)
         return found if found is not None and found.may("read") else None
+
+    def _bearer(self, session: Session) -> Principal | None:
+        found = self._context.keys.bearer(session.prefix)
+        return None if found is None or self._context.store.session_ended(session.name) else found
+
+    async def sign_out(self, request: Request) -> None:
+        """End the request's session, for every server of the store."""
+        session = await self.session(request)
+        if session is not None:
+            until = session.ends_s * SECOND
+            await asyncio.to_thread(self._context.store.session_ended, session.name, until=until)

@@ -13,6 +13,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
+from gradata.cloud.domain.principal import Principal
 from gradata.cloud.http.raw_request import CONNECTION
 from gradata.cloud.service.live_feed import FLEET_LOOK_AGAIN_S, GATHER_S, LOOK_AGAIN_S, PAGE_BYTES, PAGE_EVENTS, Hub
 from gradata.cloud.store.values import EventQuery, StoredEvent, StoreUnavailableError
@@ -39,16 +40,20 @@ class FeedResponse(EventSourceResponse):
             return
 
 
-async def brain_feed(hub: Hub, workspace: str, query: EventQuery, rendered: Rendered) -> AsyncIterator[ServerSentEvent]:
+async def brain_feed(
+    hub: Hub, principal: Principal, query: EventQuery, rendered: Rendered
+) -> AsyncIterator[ServerSentEvent]:
     """`event: event` for each event behind `query.after`, its cursor as id; `event: state` when the brain spoke."""
     name, after = query.brain_id, query.after
-    with hub.watching(name):
+    with hub.watching(name, principal.prefix):
         yield ServerSentEvent(event="ready", data=str(after), retry=RETRY_MS)
         seen = -1
         while True:
             now = hub.version(name)
             try:
-                page, whole = await hub.page(workspace, EventQuery(name, query.type, after, PAGE_EVENTS, PAGE_BYTES))
+                page, whole = await hub.page(
+                    principal.workspace, EventQuery(name, query.type, after, PAGE_EVENTS, PAGE_BYTES)
+                )
             except StoreUnavailableError:
                 page, whole = [], True
             for event in page:
@@ -64,9 +69,9 @@ async def brain_feed(hub: Hub, workspace: str, query: EventQuery, rendered: Rend
                 seen = now
 
 
-async def fleet_feed(hub: Hub, summary: Callable[[], Awaitable[bytes]]) -> AsyncIterator[ServerSentEvent]:
+async def fleet_feed(hub: Hub, prefix: str, summary: Callable[[], Awaitable[bytes]]) -> AsyncIterator[ServerSentEvent]:
     """`event: fleet` with the summary, whenever it is another one than before."""
-    with hub.watching(""):
+    with hub.watching("", prefix):
         said = b""
         while True:
             now = hub.version("")

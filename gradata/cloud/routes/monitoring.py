@@ -25,14 +25,15 @@ from gradata.cloud.domain.thresholds import Patience
 from gradata.cloud.domain.timestamps import SECOND, iso, microseconds
 from gradata.cloud.http.context import AppContext
 from gradata.cloud.http.openapi import BASE, binary, problems
-from gradata.cloud.http.responses import response, unavailable
+from gradata.cloud.http.responses import response, too_many, unavailable
+from gradata.cloud.http.revocation import RevocableResponse
 from gradata.cloud.http.sign_in import SignIn
 from gradata.cloud.http.sse import FeedResponse, Rendered, brain_feed, fleet_feed
 from gradata.cloud.protocol.answers import Answer
 from gradata.cloud.routes.replica import BrainName, event_json
 from gradata.cloud.service.fleet_reader import FleetReader
 from gradata.cloud.service.fleet_state import STATES, Brain, Device, Verdict
-from gradata.cloud.service.live_feed import CLIENTS_MAX
+from gradata.cloud.service.live_feed import CLIENTS_MAX, CLIENTS_OF_KEY_MAX
 from gradata.cloud.store.values import EventQuery, StoredEvent
 from replicator.errors import WireError
 
@@ -86,7 +87,7 @@ def _add_metrics(app: FastAPI, context: AppContext, fleets: FleetReader) -> None
 
 
 def _add_feed(app: FastAPI, fleets: FleetReader, visitors: SignIn, rendered: Rendered) -> None:
-    feed_document = binary("text/event-stream", "server-sent events, for ever") | problems(401, 403, 410, 422, 503)
+    feed_document = binary("text/event-stream", "server-sent events, for ever") | problems(401, 403, 410, 422, 429, 503)
 
     @app.get(f"{BASE}/feed", response_class=Response, responses=feed_document)
     async def feed(
@@ -100,17 +101,19 @@ def _add_feed(app: FastAPI, fleets: FleetReader, visitors: SignIn, rendered: Ren
         principal = await visitors.reader(request)
         if fleets.hub.clients >= CLIENTS_MAX:
             return response(unavailable("too many feeds are open", 30))
+        if fleets.hub.clients_of(principal.prefix) >= CLIENTS_OF_KEY_MAX:
+            return response(too_many("too many feeds of this key are open", 30))
         if brain is None:
-            return FeedResponse(fleet_feed(fleets.hub, lambda: _summary(fleets, principal)))
+            content = fleet_feed(fleets.hub, principal.prefix, lambda: _summary(fleets, principal))
+            return RevocableResponse(FeedResponse(content), lambda: visitors.reader(request))
         await fleets.brain(principal, brain)  # or 403
         start = _last_event_id(request, after)
         if start is None:
             newest = await asyncio.to_thread(fleets.store.recent, principal.workspace, brain, limit=1)
             start = newest[0].cursor if newest else 0
         query = EventQuery(brain, kind, start)
-        return FeedResponse(
-            brain_feed(fleets.hub, principal.workspace, query, rendered if form == "page" else _as_json)
-        )
+        content = brain_feed(fleets.hub, principal, query, rendered if form == "page" else _as_json)
+        return RevocableResponse(FeedResponse(content), lambda: visitors.reader(request))
 
 
 def _last_event_id(request: Request, after: int | None) -> int | None:

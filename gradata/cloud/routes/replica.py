@@ -15,6 +15,7 @@ from gradata.cloud.domain.timestamps import iso
 from gradata.cloud.http.context import AppContext
 from gradata.cloud.http.openapi import BASE, binary, problems
 from gradata.cloud.http.responses import response, unavailable
+from gradata.cloud.http.revocation import RevocableResponse
 from gradata.cloud.protocol.answers import Answer, problem
 from gradata.cloud.protocol.log_bytes import log_bytes, wanted_span
 from gradata.cloud.service.guards import find_log, refuse_deleted_log, require_living
@@ -134,7 +135,8 @@ def _add_replica(app: FastAPI, context: AppContext) -> None:
         headers["Content-Length"] = str(span.end - span.start)
         if request.method == "HEAD":
             return Response(None, status, headers, LOOSE_TYPE)
-        return StreamingResponse(log_bytes(context.store, log, span), status, headers, LOOSE_TYPE)
+        content = StreamingResponse(log_bytes(context.store, log, span), status, headers, LOOSE_TYPE)
+        return RevocableResponse(content, lambda: context.principal(request, "read"))
 
     tile_document = binary("application/octet-stream", "the hashes") | problems(401, 403, 404, 410, 422, 503)
 

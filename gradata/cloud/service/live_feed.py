@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -19,6 +20,8 @@ from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import EventQuery, StoredEvent
 
 CLIENTS_MAX = 1_000
+CLIENTS_OF_KEY_MAX = 400
+"""Feeds of one key: a key that opens all it can leaves room for others."""
 PAGE_EVENTS = 100
 PAGE_BYTES = 128 * 1024
 """A client that does not read holds one page, or one event that is longer."""
@@ -117,6 +120,7 @@ class Hub:
         self._pages = Single(fresh_s=LOOK_AGAIN_S)
         self._fresh = Gathered(store.fresh)
         self.clients = 0
+        self._of_key: Counter[str] = Counter()
 
     def open(self) -> None:
         """Begin to listen to the store."""
@@ -142,24 +146,31 @@ class Hub:
                 self._watched[name][1].set()
 
     @contextmanager
-    def watching(self, name: str) -> Iterator[None]:
-        """Around a client of a brain's feed, or of the fleet's ("")."""
+    def watching(self, name: str, prefix: str = "") -> Iterator[None]:
+        """Around a client of a brain's feed, or of the fleet's (""), who came with the key of this prefix."""
         clients, event = self._watched.get(name, (0, asyncio.Event()))
         self._watched[name] = (clients + 1, event)
         self._versions.setdefault(name, next(self._numbers))  # never an old one: pages are kept under it
-        self._count(1)
+        self._count(prefix, 1)
         try:
             yield
         finally:
-            self._count(-1)
+            self._count(prefix, -1)
             clients, event = self._watched[name]
             self._watched[name] = (clients - 1, event)
             if clients == 1:
                 del self._watched[name]
                 self._versions.pop(name, None)
 
-    def _count(self, more: int) -> None:
+    def clients_of(self, prefix: str) -> int:
+        """How many clients came with the key of this prefix."""
+        return self._of_key[prefix]
+
+    def _count(self, prefix: str, more: int) -> None:
         self.clients += more
+        self._of_key[prefix] += more
+        if not self._of_key[prefix]:
+            del self._of_key[prefix]
         self._clients_told(self.clients)
 
     async def changed(self, name: str, seen: int, seconds: float) -> int:

@@ -61,6 +61,9 @@ class Watched(Protocol):
     def secret(self, name: str) -> bytes:
         """32 random bytes of this name: made at the first call, the same for every process and for ever."""
 
+    def session_ended(self, name: str, *, until: int | None = None) -> bool:
+        """Whether the session of this name was signed out; with `until`, sign it out, remembered up to that time."""
+
     def listen(self, told: Told) -> Callable[[], None]:
         """Have `told` called, on any thread, after commits of any process; the result ends it.
 

@@ -15,6 +15,8 @@ EVENTS_MAX = 1_000
 EVENTS_BYTES_MAX = 4 * MIB
 READ_BYTES = MIB
 CURSOR_END = 2**40
+SESSION_US_MAX = 86_400_000_000
+"""No session lasts longer than a day: what ended that long before another one may be forgotten."""
 RECENT_SCANNED_MAX = 20_000
 FRESH_EVENTS_MAX = 8
 FRESH_RECORD_BYTES_MAX = 64 * 1024

@@ -17,6 +17,7 @@ from gradata.cloud.store.values import (
     FRESH_EVENTS_MAX,
     FRESH_RECORD_BYTES_MAX,
     RECENT_SCANNED_MAX,
+    SESSION_US_MAX,
     EventQuery,
     Notice,
     StoredAlert,
@@ -152,6 +153,21 @@ class PostgresWatching(PostgresReads):
             found = connection.execute("SELECT value FROM gradata.meta WHERE name = %s", row[:1]).fetchone()
         assert found is not None
         return bytes.fromhex(found[0])
+
+    def session_ended(self, name: str, *, until: int | None = None) -> bool:
+        """See `store.port_monitoring.Watched`."""
+        with self._reading() as connection:
+            if until is None:
+                query = "SELECT 1 FROM gradata.meta WHERE name = %s"
+                return connection.execute(query, (f"ended.{name}",)).fetchone() is not None
+            connection.execute(
+                "DELETE FROM gradata.meta WHERE CASE WHEN name LIKE 'ended.%%' THEN value::bigint < %s END",
+                (until - SESSION_US_MAX,),
+            )
+            connection.execute(
+                "INSERT INTO gradata.meta VALUES (%s, %s) ON CONFLICT DO NOTHING", (f"ended.{name}", str(until))
+            )
+        return True
 
     def listen(self, told: Told) -> Callable[[], None]:
         """See `store.port_monitoring.Watched`: of this process's commits at once, of others' by NOTIFY."""

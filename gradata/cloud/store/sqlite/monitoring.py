@@ -20,6 +20,7 @@ from gradata.cloud.store.values import (
     FRESH_EVENTS_MAX,
     FRESH_RECORD_BYTES_MAX,
     RECENT_SCANNED_MAX,
+    SESSION_US_MAX,
     EventQuery,
     Notice,
     StoredAlert,
@@ -139,6 +140,19 @@ class Watching(Reads):
             connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", row)
             found = connection.execute("SELECT value FROM meta WHERE name = ?", row[:1]).fetchone()
         return bytes.fromhex(found[0])
+
+    def session_ended(self, name: str, *, until: int | None = None) -> bool:
+        """See `store.port_monitoring.Watched`."""
+        if until is None:
+            with self._reading() as connection:
+                query = "SELECT 1 FROM meta WHERE name = ?"
+                return connection.execute(query, (f"ended.{name}",)).fetchone() is not None
+        with self._transaction() as connection:
+            connection.execute(
+                "DELETE FROM meta WHERE name LIKE 'ended.%' AND CAST(value AS INTEGER) < ?", (until - SESSION_US_MAX,)
+            )
+            connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (f"ended.{name}", str(until)))
+        return True
 
     def listen(self, told: Told) -> Callable[[], None]:
         """See `store.port_monitoring.Watched`: one process writes an SQLite file, so it tells itself."""

@@ -90,7 +90,9 @@ def test_f59_texts_are_inert() -> None:
 def test_a_session_is_its_keys_for_a_while() -> None:
     """Until it ends; with another secret, another key or another end it is nobody's."""
     token = make_session("gk_live_abcd1234", SECRET, now_s=1_764_000_000)
-    assert read_session(token, SECRET, now_s=1_764_000_000 + SESSION_S - 1) == "gk_live_abcd1234"
+    session = read_session(token, SECRET, now_s=1_764_000_000 + SESSION_S - 1)
+    assert session is not None
+    assert (session.prefix, session.ends_s) == ("gk_live_abcd1234", 1_764_000_000 + SESSION_S)
     assert read_session(token, SECRET, now_s=1_764_000_000 + SESSION_S) is None
     assert read_session(token, b"t" * 32, now_s=1_764_000_000) is None
     for forged in (token.replace("abcd", "abce"), token.replace(".17", ".27"), token[:-1], token + "0", "", "a.b.c"):

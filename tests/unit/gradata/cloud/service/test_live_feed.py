@@ -9,10 +9,13 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import cast
 
+from gradata.cloud.domain.principal import Principal
 from gradata.cloud.http.sse import brain_feed
 from gradata.cloud.service.live_feed import PAGE_BYTES, Hub, Single
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import EventQuery, StoredEvent
+
+READER = Principal("gk_live_reader00", "default", frozenset({"read"}))
 
 
 def test_one_computation_serves_all_who_ask_while_it_is_fresh() -> None:
@@ -78,9 +81,7 @@ def test_a_feed_tells_page_after_page_before_it_rests() -> None:
         hub = Hub(cast("Store", store))
         found = []
         query = EventQuery("brain")
-        async with aclosing(
-            brain_feed(hub, "default", query, lambda event: json.dumps(event.event_id).encode())
-        ) as feed:
+        async with aclosing(brain_feed(hub, READER, query, lambda event: json.dumps(event.event_id).encode())) as feed:
             async for said in feed:
                 found.append((said.event, said.id))
                 if said.event == "state":

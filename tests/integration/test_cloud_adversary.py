@@ -1,0 +1,115 @@
+"""A real server and clients that mean harm, or whose rights have ended: others go on, and what ended ends."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from gradata.cloud.service.api_keys import revoke_key
+from gradata.cloud.store.open import open_store
+from tests.support.cloud_batches import event
+from tests.support.cloud_client import Agent
+from tests.support.cloud_fixture import LiveCloud, StartCloud
+
+REVOKED_S = 5.0
+SLACK_S = 10.0
+"""What a busy machine may add; the bound itself is the server's, which looks every two seconds."""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def cloud(request: pytest.FixtureRequest, start_cloud: StartCloud) -> LiveCloud:
+    """A server on each store."""
+    if request.param == "sqlite":
+        return start_cloud()
+    return start_cloud(store_url=request.getfixturevalue("postgres_url"))
+
+
+def revoke(cloud: LiveCloud, key: str) -> None:
+    """What `gradata keys revoke` does, in another process than the server's."""
+    with contextlib.closing(open_store(cloud.store_url)) as store:
+        revoke_key(store, key[:16])
+
+
+def sign_in(cloud: LiveCloud, key: str) -> dict[str, str]:
+    """The cookie's header."""
+    at = cloud.url.removesuffix("/api/v1")
+    answer = httpx.post(f"{at}/sign-in", data={"key": key}, headers={"Sec-Fetch-Site": "same-origin"}, trust_env=False)
+    assert answer.status_code == 303
+    return {"Cookie": answer.headers["set-cookie"].partition(";")[0]}
+
+
+@contextlib.contextmanager
+def opened(cloud: LiveCloud, path: str, headers: dict[str, str]) -> Iterator[socket.socket]:
+    """A connection that has sent a GET."""
+    with socket.create_connection(("127.0.0.1", cloud.port), timeout=60) as connection:
+        lines = [f"GET /api/v1{path} HTTP/1.1", "Host: cloud", *(f"{name}: {value}" for name, value in headers.items())]
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        yield connection
+
+
+def read_until_its_end(connection: socket.socket) -> tuple[bytes, float]:
+    """What came, and how many seconds it took to end."""
+    begun, heard = time.monotonic(), b""
+    try:
+        while part := connection.recv(65_536):
+            heard += part
+    except ConnectionResetError:
+        pass
+    return heard, time.monotonic() - begun
+
+
+@pytest.mark.parametrize("by", ["key", "session"])
+def test_f102_a_feed_ends_with_its_key(cloud: LiveCloud, by: str) -> None:
+    """Within seconds of the revocation, by key and by session; nothing stored afterwards is told."""
+    agent, key = Agent(cloud), cloud.make_key("read")
+    agent.send([event("before")])
+    headers = {"Authorization": f"Bearer {key}"} if by == "key" else sign_in(cloud, key)
+    with opened(cloud, f"/feed?brain={agent.brain}", headers) as feed:
+        assert feed.recv(65_536).startswith(b"HTTP/1.1 200 OK")
+        revoke(cloud, key)
+        heard, seconds = read_until_its_end(feed)
+        agent.send([event("before"), event("SECRET")], 1)
+    assert b"SECRET" not in heard
+    assert seconds < REVOKED_S + SLACK_S
+
+
+def test_f102_a_feed_and_the_pages_end_with_a_sign_out(cloud: LiveCloud) -> None:
+    """The cookie that was kept is worth nothing any more, at once and for every server; another session goes on."""
+    agent = Agent(cloud)
+    agent.send([event("before")])
+    mine, other = sign_in(cloud, cloud.key), sign_in(cloud, cloud.key)
+    at = cloud.url.removesuffix("/api/v1")
+
+    def page(cookie: dict[str, str]) -> str:
+        return httpx.get(f"{at}/parts/fleet", headers=cookie, trust_env=False).reason_phrase
+
+    with opened(cloud, f"/feed?brain={agent.brain}", mine) as feed:
+        assert feed.recv(65_536).startswith(b"HTTP/1.1 200 OK")
+        assert [page(mine), page(other)] == ["OK", "OK"]
+        out = httpx.post(f"{at}/sign-out", headers=mine | {"Sec-Fetch-Site": "same-origin"}, trust_env=False)
+        assert out.status_code == 303
+        assert [page(mine), page(other)] == ["Unauthorized", "OK"]
+        _, seconds = read_until_its_end(feed)
+    assert seconds < REVOKED_S + SLACK_S
+    cloud.restart()
+    assert [page(mine), page(other)] == ["Unauthorized", "OK"]
+
+
+def test_f102_a_long_read_ends_with_its_key(cloud: LiveCloud) -> None:
+    """A replica of 4 GiB of blanks, read slowly: cut within seconds of the revocation."""
+    agent, key = Agent(cloud), cloud.make_key("read")
+    hole: dict[str, Any] = {"length": 2**32, "leaf": "11" * 32}
+    assert agent.send([], hole=hole, count=1).status_code == 200
+    with opened(cloud, f"/logs/{agent.log_id}/bytes", {"Authorization": f"Bearer {key}"}) as read:
+        assert read.recv(1_000).startswith(b"HTTP/1.1 200 OK")
+        revoke(cloud, key)
+        begun = time.monotonic()
+        with contextlib.suppress(ConnectionResetError):
+            while read.recv(1_000_000):
+                assert time.monotonic() - begun < REVOKED_S + SLACK_S
