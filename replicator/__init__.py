@@ -1,15 +1,15 @@
-"""Durable, proven replication of an append-only log of lines, embedded in a Python program.
+"""Durable, verifiable replication of an append-only log of lines, embedded in a Python program.
 
     from replicator import DeliverySink, Replicator
 
     replicator = Replicator("app.jsonl", endpoint="our-store", open_sink=lambda: DeliverySink(deliver))
     replicator.start()
 
-`Replicator` is the engine in a thread; `HttpSink` speaks the protocol to the cloud, `DeliverySink` calls a function of
-yours. `LogWriter` appends to the log; `dead_letters`, `retry_dead_letter`, `drop_dead_letters`, `plan_reset` and
-`order_reset` are for a person. Errors are a tree under `ReplicatorError` (`replicator.errors`).
+`Replicator` is the engine in a thread. `HttpSink` speaks the protocol to the cloud, `DeliverySink` calls a function of
+yours. `LogWriter` appends to the log. `dead_letters`, `retry_dead_letter`, `drop_dead_letters`, `plan_reset` and
+`order_reset` are for commands. All errors derive from `ReplicatorError` (`replicator.errors`).
 
-Importing this package loads nothing else: each name is loaded when it is first asked for.
+Importing this package loads nothing else: each name is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """The public names, each loaded when first asked for (PEP 562)."""
+    """Load a public name when it is first used (PEP 562)."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

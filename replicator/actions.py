@@ -1,8 +1,8 @@
-"""What replication can do, and what can come of it: the words that `progress` and the ports share.
+"""The actions of replication and their outcomes: the values that `progress` and the ports share.
 
-Values only. An action is named by `progress.next_action` and done by `loop` through a port (`log`, `sink`,
-`sidecar`); what came of it is one of the outcomes, and `progress.advance` says what follows. Operating errors
-are outcomes: a port raises only for programmers' mistakes.
+Values only. `progress.next_action` names an action, `engine` performs it through a port (`log`, `sink`, `sidecar`), and
+the result is one of the outcomes; `progress.advance` computes what follows. Operating errors are outcomes: a port
+raises only for programming errors.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Read whole records behind the cursor, at least one, within the limits; check the anchor on the way."""
+    """Read whole records after the cursor, at least one, within the limits; check the anchor as well."""
 
     cursor: Cursor
     bytes_max: int
@@ -52,7 +52,7 @@ class Send:
     cursor: Cursor
     load: Batch | Hole
     after: CompactRange
-    """The tree behind what is sent: the ack must show its size and root."""
+    """The tree after what is sent: the ack must show its size and root."""
     cloud_id: str | None = None
 
 
@@ -66,7 +66,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Save where replication stands, with the dead letters made since the last time, in one transaction."""
+    """Save the standing, with the dead letters made since the last checkpoint, in one transaction."""
 
     standing: Standing
     dead_letters: tuple[DeadLetter, ...] = ()
@@ -95,12 +95,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """No whole record behind the cursor; at most a write in progress."""
+    """No whole record after the cursor; at most a write in progress."""
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The evidence is broken: the log no longer continues what was acknowledged. `reason` in words."""
+    """The evidence is broken: the log no longer continues what was acknowledged. `reason` is for people."""
 
     reason: str
 
@@ -122,14 +122,14 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """`cursor` is the place of the largest head whose root the local file has; None: of none."""
+    """`cursor` is at the largest head whose root the local file has; None if it has none of them."""
 
     cursor: Cursor | None
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The checkpoint is durable. `reset` is a cursor that a person asked for meanwhile."""
+    """The checkpoint is durable. `reset` is a reset that a person ordered meanwhile."""
 
     reset: ResetOrder | None = None
 
@@ -151,9 +151,9 @@ class Woken:
 
 @dataclass(frozen=True, slots=True)
 class ResetOrder:
-    """A person's order: go to `cursor` and send again from there, whatever the cloud has.
+    """A person's order: move the cursor there and resend from there, whatever the cloud has.
 
-    `confirmed`: the person has seen that this is another cloud, and wants the log uploaded there.
+    `confirmed`: the person has confirmed a new endpoint.
     """
 
     cursor: Cursor
@@ -167,9 +167,9 @@ class ResetOrder:
 
 @value
 class Acked:
-    """The cloud's durable acceptance of the batch in flight. `head` is what the cloud now has.
+    """The cloud's durable acceptance of the batch in flight. `head` is the cloud's head afterwards.
 
-    The lists may be cut short by the size of an answer; the counts are always whole.
+    The lists may be cut to fit the answer; the counts are always complete.
     """
 
     cloud_id: str
@@ -225,7 +225,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """No answer that counts: no connection, a time-out, 408, 5xx. `retry_after_s` if the server named one."""
+    """No valid answer: no connection, a time-out, 408, 5xx. `retry_after_s` if the server gave one."""
 
     detail: str
     retry_after_s: float | None = None
@@ -233,7 +233,7 @@ class Unavailable:
 
 @dataclass(frozen=True, slots=True)
 class Garbled:
-    """A 2xx that is not of the protocol: a captive portal, a cut or wrong-typed body, an encoded one."""
+    """A 2xx that is not the protocol's: a captive portal, a truncated or wrong-typed body, an encoded one."""
 
     detail: str
 
@@ -256,7 +256,7 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Misconfigured:
-    """404, 405, 407, 3xx, a page instead of an answer: not the cloud's ingest is at this address."""
+    """404, 405, 407, 3xx, or a page instead of an answer: this address is not the cloud's ingest."""
 
     status: int
     detail: str

@@ -1,8 +1,8 @@
-"""One step of replication: ask `progress` what to do, do it through a port, tell `progress` how it went.
+"""One step of replication: get the action from `progress`, perform it through a port, return the outcome to `progress`.
 
-No policy in here, no thread and no lock: `loop` runs steps on its thread, a test or a simulation runs them with fakes
-at the ports. The ports never raise for operating conditions, they return outcomes; only the sidecar raises
-(SidecarError), and a checkpoint that fails is an outcome too.
+Contains no policy, no thread and no lock. `loop` runs steps on its thread; tests and the simulation run them with fakes
+at the ports. The ports return operating errors as outcomes; only the sidecar raises (SidecarError), and a failed
+checkpoint is an outcome too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from replicator.waker import WakerPort
 
 
 class Clock(Protocol):
-    """Time, as two different things: `monotonic_s` decides, `now` is only shown."""
+    """Two kinds of time: `monotonic_s` is for decisions, `now` only for display."""
 
     def monotonic_s(self) -> float: ...
     def now(self) -> datetime: ...
@@ -47,7 +47,7 @@ class SystemClock:
 
 
 class LogPort(Protocol):
-    """What a step needs of `log.LogReader`."""
+    """The part of `log.LogReader` that a step uses."""
 
     def read(self, action: act.Read) -> act.Found | act.Nothing | act.Broken | act.ReadFailed: ...
     def compare(self, heads: tuple[Head, ...]) -> act.Compared | act.ReadFailed: ...
@@ -57,7 +57,7 @@ class LogPort(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EnginePorts:
-    """Where an engine reads, saves, sends and waits."""
+    """The ports of an engine: log, sidecar, sink, waker."""
 
     log: LogPort
     sidecar: SidecarPort
@@ -68,7 +68,7 @@ class EnginePorts:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Who runs the engine; shown to people, never decided upon. `brief`: a process that ends when nothing waits."""
+    """The process that runs the engine; for display only. `brief`: it exits when nothing is waiting."""
 
     pid: int = 0
     name: str = ""
@@ -78,13 +78,15 @@ class Host:
 
     @classmethod
     def here(cls, clock: Clock, version: str, *, brief: bool) -> Host:
-        """This process on this machine, from now on."""
+        """This process, from now on."""
         return cls(os.getpid(), socket.gethostname(), version, clock.now().isoformat(timespec="seconds"), brief)
 
 
 class Engine:
-    """Replication of one log by one leader, a step at a time. Not thread-safe: one thread steps, others may read
-    `progress` and `status`, which are replaced, never edited."""
+    """Replication of one log by one leader, a step at a time.
+
+    Not thread-safe: one thread steps. Others may read `progress` and `status`, which are replaced, never modified.
+    """
 
     def __init__(
         self,
@@ -109,7 +111,7 @@ class Engine:
         self.status = self._as_of_old(endpoint)
 
     def _as_of_old(self, endpoint: str) -> st.Status:
-        """What is shown before the first step: what the last process saved, for when the last ack was."""
+        """The status before the first step: the last ack as the previous process saved it."""
         now = self._ports.clock.now().isoformat(timespec="milliseconds")
         try:
             saved = self._ports.sidecar.status()
@@ -121,17 +123,17 @@ class Engine:
         return replace(known, state="starting", updated_at=now, endpoint=endpoint)
 
     def next_action(self) -> act.Action:
-        """What the next `perform` should do."""
+        """The action for the next `perform`."""
         return next_action(self.progress, self._ports.clock.monotonic_s())
 
     def step(self) -> act.Action:
-        """Do the one next thing; returns what it was. Waiting is a step too."""
+        """Perform the next action and return it. Waiting is an action too."""
         action = self.next_action()
         self.perform(action)
         return action
 
     def perform(self, action: act.Action) -> None:
-        """Do `action` and draw the consequences."""
+        """Perform `action` and advance the progress by its outcome."""
         clock = self._ports.clock
         began = clock.monotonic_s()
         outcome = self._do(action)

@@ -1,29 +1,29 @@
-"""The exceptions of replicator, each with a hint: what a person can run or change to mend it.
+"""The exceptions of replicator, each with a hint: what a person can run or change.
 
     ReplicatorError
-    ├── ConfigurationError     something that a person set cannot work: endpoint, key, limits
+    ├── ConfigurationError     a setting is invalid: endpoint, key, limits
     ├── LogError               the log cannot be used: it is a directory, a symlink, unreadable
-    │   ├── AppendError        the record was not written; the log holds no part of it
-    │   └── NotDurableError    the record stands in the log, but the disk refused to say that it is durable
-    ├── CursorError            an offset or event that is no place in this log
+    │   ├── AppendError        the record was not written; no part of it is in the log
+    │   └── NotDurableError    the record is in the log, but the disk did not confirm that it is durable
+    ├── CursorError            an offset or event that is not in this log
     ├── SidecarError           the sidecar cannot be read or written
-    ├── RecordRefusedError     raised by a sink's own function: this record will never do (`sink.DeliverySink`)
-    ├── CloudError             the cloud did not answer what a person asked it, or not in the protocol's words
-    └── WireError              a request or answer that is not of the protocol (`replicator.wire`)
+    ├── RecordRefusedError     raised by a delivery function: this record will never be accepted (`sink.DeliverySink`)
+    ├── CloudError             the cloud did not answer a command, or not according to the protocol
+    └── WireError              a request or answer that violates the protocol (`replicator.wire`)
 
-Operating conditions (an unreachable cloud, a rotated key) are values, not exceptions: see `progress`.
-Any other exception that leaves this package is a bug.
+Operating conditions (an unreachable cloud, a rotated key) are values, not exceptions: see `progress`. Any other
+exception that leaves this package is a bug.
 
-No message may hold a key, a text of a record, or a header: they end in logs that people share.
+No message contains a key, a text of a record or a header: messages end up in logs that people share.
 """
 
 from __future__ import annotations
 
 
 class ReplicatorError(Exception):
-    """Base of all errors raised on purpose. `hint` is one line: the command or change that mends it.
+    """Base class of all errors of this package. `hint` is one line: the command or change that fixes it.
 
-    `code` names the cause where a program can say better than `hint` what mends it; "" where it cannot.
+    `code` names the cause, for programs that have a better hint; "" if there is none.
     """
 
     def __init__(self, message: str, *, hint: str = "", code: str = "") -> None:
@@ -33,7 +33,7 @@ class ReplicatorError(Exception):
 
 
 class ConfigurationError(ReplicatorError):
-    """A setting cannot work as it stands; nothing was attempted."""
+    """A setting is invalid; nothing was attempted."""
 
 
 class LogError(ReplicatorError):
@@ -41,15 +41,15 @@ class LogError(ReplicatorError):
 
 
 class AppendError(LogError):
-    """The record was not appended, and no part of it remains in the log."""
+    """The record was not appended, and no part of it is in the log."""
 
 
 class NotDurableError(LogError):
-    """The record was appended, but syncing failed: it may not survive a power cut. It ships all the same."""
+    """The record was appended, but syncing failed: it may not survive a power cut. It is replicated all the same."""
 
 
 class CursorError(ReplicatorError):
-    """A wanted place is not the start of a record of this log."""
+    """A requested position is not the start of a record of this log."""
 
 
 class SidecarError(ReplicatorError):
@@ -57,9 +57,9 @@ class SidecarError(ReplicatorError):
 
 
 class RecordRefusedError(ReplicatorError):
-    """A record that its destination will never take. `index` counts within the delivery, from 0.
+    """The destination will never accept this record. `index` counts within the delivery, from 0.
 
-    The message stands in the dead letter: it must hold no text of the record.
+    The message is kept in the dead letter: it must not contain text of the record.
     """
 
     def __init__(self, index: int, message: str = "refused") -> None:
@@ -68,9 +68,9 @@ class RecordRefusedError(ReplicatorError):
 
 
 class CloudError(ReplicatorError):
-    """What a person asked the cloud was not answered. `status` is the HTTP status, 0 where nothing came back.
+    """A request that a person waits for was not answered. `status` is the HTTP status, 0 without an answer.
 
-    Only for commands that a person waits for: to the replicator an unreachable cloud is a value (`actions`).
+    Only for commands: for the replicator an unreachable cloud is a value (`actions`).
     """
 
     def __init__(self, message: str, *, hint: str = "", code: str = "", status: int = 0) -> None:
@@ -79,10 +79,10 @@ class CloudError(ReplicatorError):
 
 
 class WireError(ReplicatorError):
-    """Bytes that are not of the protocol.
+    """Bytes that violate the protocol.
 
-    `status` and `code` are what a server answers to it (PROTOCOL.md, "Statuses"); a client treats an answer
-    that raises this as no answer. `record` is the number of the record at fault, where one is.
+    `status` and `code` are the server's answer (docs/protocol.md, "Statuses"); a client treats an answer that raises
+    this as no answer. `record` is the number of the record at fault, if there is one.
     """
 
     def __init__(self, message: str, *, status: int = 400, code: str = "malformed", record: int | None = None) -> None:

@@ -1,7 +1,7 @@
-"""What the end and the fork of a process must reach: the replicators that live in it.
+"""Interpreter exit and fork, for the replicators of this process.
 
-The one place with state of the module: the operating system knows one exit and one fork a process, whatever the
-number of its replicators. They are held weakly; nothing is registered before the first thread starts.
+The only module with global state: a process exits and forks once, whatever the number of its replicators. They are
+referenced weakly; nothing is registered before the first thread starts.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 EXIT_DRAIN_S = 0.65
-"""How long all replicators of a process together may drain at its exit. The end of the thread, and of the modules that
-it loaded, comes on top: up to 0.3 s on a busy machine (`benchmarks.leaving`)."""
+"""Seconds that all replicators of a process together may drain at its exit. Ending the thread and unloading modules
+takes up to 0.3 s more on a busy machine (`benchmarks.leaving`).
+"""
 
 
 EXIT_LINE = "replicator: {bytes} bytes wait in the log; they are replicated at the next start"
@@ -32,7 +33,7 @@ class Remaining(Protocol):
 
 
 class Embedded(Protocol):
-    """What `loop.Replicator` is to its process."""
+    """The part of `loop.Replicator` that exit and fork use."""
 
     exit_line: str
 
@@ -54,11 +55,11 @@ class Process:
         self._armed = False
 
     def add(self, embedded: Embedded) -> None:
-        """From now on exit and fork concern it."""
+        """Register it for exit and fork."""
         self._embedded.add(embedded)
 
     def discard(self, embedded: Embedded) -> None:
-        """It is closed."""
+        """Unregister it, after `close`."""
         self._embedded.discard(embedded)
 
     def arm(self) -> None:
@@ -71,12 +72,14 @@ class Process:
             os.register_at_fork(before=self._before, after_in_parent=self._in_parent, after_in_child=self._in_child)
 
     def keep_alive(self, inherited: object) -> None:
-        """Never finalise what a child got from its parent: closing it would speak on the parent's socket."""
+        """Keep inherited objects of a forked child alive: finalising them would write to the parent's socket."""
         if inherited is not None:
             self._inherited.append(inherited)
 
     def _at_exit(self) -> None:
-        """Drain all together, at most EXIT_DRAIN_S; a line says what remains, one for all that say it alike."""
+        """Drain all replicators, at most EXIT_DRAIN_S in total, and print one line per distinct text about what
+        remains.
+        """
         deadline = time.monotonic() + EXIT_DRAIN_S
         running = [embedded for embedded in list(self._embedded) if embedded.running]
         for embedded in running:

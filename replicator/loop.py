@@ -1,11 +1,8 @@
 """The embedded replicator: one daemon thread per log and process that runs `engine` steps while it holds the lease.
 
-What it decides is only about processes and threads: who leads, when to stop, what a fork inherits. Every decision
-about records is `progress`. Nothing here starts at import; the thread starts at the first `start()` or `wake()`, and
-httpx and watchfiles are loaded in it, so the program that embeds this pays for them in the background.
-
-Threads: all public methods may be called from any thread. The engine is touched by its own thread alone; others
-read the frozen values it publishes. `_changed` guards the thread's life cycle and is notified at each step.
+Decides only about processes and threads: who leads, when to stop, what a fork inherits. Every decision about records is
+made in `progress`. Nothing starts at import. The thread starts with the first `start()` or `wake()`, and loads httpx
+and watchfiles itself, so the embedding program imports neither.
 """
 
 from __future__ import annotations
@@ -31,10 +28,10 @@ from replicator.sink import Sink
 from replicator.waker import Waker
 
 FOLLOW_S = 1.0
-"""How often one that does not lead looks whether it could."""
+"""Interval, in seconds, at which a follower checks whether it could lead."""
 POLL_S = 0.05
 SIDECAR_TRIES = 3
-"""How often an existing sidecar that cannot be opened is tried before replication goes on without it."""
+"""Attempts to open an existing sidecar before replication continues without it."""
 RESTART_S_FIRST, RESTART_S_MAX = 0.5, 60.0
 
 logger = logging.getLogger("replicator")
@@ -43,10 +40,10 @@ logger.addHandler(logging.NullHandler())
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What a drain came to. `acked` records in its course; `remaining_bytes` of the log not yet acknowledged.
+    """The result of a drain. `acked` records during it; `remaining_bytes` of the log are not acknowledged.
 
-    `reason`: "caught_up", "deadline", "closed", "off" (nothing ran, or may run), "log_unreadable", or the code
-    of the trouble.
+    `reason`: "caught_up", "deadline", "closed", "off" (nothing ran, or may run), "log_unreadable", or the code of the
+    trouble.
     """
 
     acked: int
@@ -99,7 +96,7 @@ class Replicator:
         PROCESS.add(self)
 
     def _renew(self) -> None:
-        """Everything that belongs to one process: at the start, and again in a forked child."""
+        """Create everything that belongs to one process: at the start, and again in a forked child."""
         self._pid = os.getpid()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -114,7 +111,8 @@ class Replicator:
         self._failed_last = 0
         self.crashes = 0
         self.active_at_s = self._clock.monotonic_s()
-        """When the thread last did something, monotonic: for watchdogs. It rests no longer than a request."""
+        """Monotonic time of the thread's last activity, for watchdogs. It never rests longer than a request may take.
+        """
 
     # ------------------------------------------------------------------------------ for the program
 
@@ -129,14 +127,14 @@ class Replicator:
             self._thread.start()
 
     def wake(self) -> None:
-        """Something was appended: look at once. Microseconds; starts the thread if a fork left none."""
+        """Signal that something was appended. Takes microseconds; starts the thread if a fork left none."""
         if self._thread is None:
             self.start()
         self._waker.wake()
 
     @property
     def leads(self) -> bool:
-        """Whether this process replicates the log now, rather than follows."""
+        """Whether this process leads, rather than follows."""
         return self._engine is not None
 
     @property
@@ -147,7 +145,7 @@ class Replicator:
         return self._follows or (engine is not None and engine.progress.greeted)
 
     def status(self) -> st.Status | None:
-        """How replication stands: one's own if this process leads, else what the leader saved. None: unknown."""
+        """The status: this process's own if it leads, else the one that the leader saved; None if unknown."""
         engine = self._engine
         try:
             log_bytes = LogReader(self.log_path).end()
@@ -161,8 +159,8 @@ class Replicator:
     def drain(self, timeout_s: float) -> Drained:
         """Replicate until everything now in the log is acknowledged, at most `timeout_s` seconds.
 
-        The replicator's thread does the work, the caller waits. Returns early where waiting is of no use: paused or
-        stopped, or the next attempt lies beyond the deadline. Safe to repeat.
+        The replicator's thread does the work while the caller waits. Returns early if waiting is pointless: replication
+        is paused or stopped, or the next attempt is after the deadline. Safe to repeat.
         """
         deadline = self._clock.monotonic_s() + timeout_s
         try:
@@ -205,9 +203,9 @@ class Replicator:
             return False
 
     def close(self, timeout_s: float = 5.0) -> Drained:
-        """Drain, then stop the thread and give the lease back. Afterwards nothing starts again. Safe to repeat.
+        """Drain, then stop the thread and release the lease. Nothing starts again afterwards. Safe to repeat.
 
-        A request in flight is waited for at most until the deadline; the thread ends by itself when it returns.
+        Waits for a request in flight until the deadline at most; the thread ends when the request returns.
         """
         deadline = self._clock.monotonic_s() + timeout_s
         drained = self.drain(timeout_s) if not self._closed and self._thread is not None else Drained(0, 0, "off")
@@ -217,9 +215,9 @@ class Replicator:
         return drained
 
     def leave(self, timeout_s: float) -> Drained:
-        """At the interpreter's end: as `close`, but where another process leads there is nothing to wait for.
+        """For interpreter exit: as `close`, but if another process leads there is nothing to wait for.
 
-        Else the workers of a server would end one second late each, though their parent replicates for them.
+        Otherwise the workers of a server would each end a second late, although their parent replicates for them.
         """
         return self.close(0.0 if self._engine is None and self._another_leads() else timeout_s)
 
@@ -231,13 +229,13 @@ class Replicator:
         return holder is not None and holder.pid != os.getpid()
 
     async def adrain(self, timeout_s: float) -> Drained:
-        """`drain` for a host on asyncio: its loop goes on meanwhile."""
+        """`drain` for asyncio: does not block the event loop."""
         import asyncio  # 30 ms, and a host that calls this has it
 
         return await asyncio.to_thread(self.drain, timeout_s)
 
     async def aclose(self, timeout_s: float = 5.0) -> Drained:
-        """`close` for a host on asyncio: its loop goes on meanwhile."""
+        """`close` for asyncio: does not block the event loop."""
         import asyncio
 
         return await asyncio.to_thread(self.close, timeout_s)
@@ -250,7 +248,7 @@ class Replicator:
         self.close()
 
     def stop(self, timeout_s: float) -> bool:
-        """Stop the thread without draining, waiting at most `timeout_s`; whether it has ended. `start()` resumes."""
+        """Stop the thread without draining, within `timeout_s`. Returns whether it has ended. `start()` resumes."""
         with self._changed:
             self._stop = True
             thread = self._thread
@@ -348,7 +346,7 @@ class Replicator:
             sidecar.close()
 
     def _open_sidecar(self) -> tuple[Sidecar, Standing | None]:
-        """The sidecar and what it holds. One that stays unusable costs a question to the cloud, no more."""
+        """The sidecar and its content. One that stays unusable only costs a request to the cloud."""
         path = sidecar_path(self.log_path)
         sidecar = Sidecar(path)
         for _ in range(SIDECAR_TRIES):
@@ -379,12 +377,12 @@ class Replicator:
         return self._thread is not None
 
     def hold_for_fork(self) -> Callable[[], None]:
-        """Let the thread not be inside SQLite, whose own locks a child would inherit locked; returns what ends that."""
+        """Keep the thread out of SQLite, whose locks a child would inherit locked. Returns a function to end this."""
         sidecar = self._sidecar
         return sidecar.let_go if sidecar is not None and sidecar.hold() else lambda: None
 
     def forked(self) -> None:
-        """In the child: leave the parent's lease, sockets and files alone, and begin anew at the next wake."""
+        """In a forked child: leave the parent's lease, sockets and files alone, and start again at the next wake."""
         if self._lease is not None:
             self._lease.abandon()
         if self._sidecar is not None:

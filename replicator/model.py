@@ -1,7 +1,7 @@
-"""The values that everything else speaks of: frozen, compared by content, without behaviour that needs the world.
+"""The values that all modules share: frozen, compared by content, without I/O.
 
-Words are those of the documentation: a *record* is one line with its newline, an *offset* counts bytes from the
-start of the log, ranges are half-open, seconds are monotonic floats ending in `_s`, sizes end in `_bytes`.
+Terms as in docs/architecture.md: a *record* is one line including its newline, an *offset* counts bytes from the start
+of the log, ranges are half-open, seconds are monotonic floats named `_s`, sizes are named `_bytes`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """Evidence that an offset still means what it meant: length and SHA-256 of the record that ends there."""
+    """Evidence that an offset still means the same: length and SHA-256 of the record that ends there."""
 
     length: int
     sha256: bytes
@@ -97,11 +97,11 @@ class Record:
 
 @value
 class Batch:
-    """Whole consecutive records, exactly as they stand in the log.
+    """Whole consecutive records, exactly as in the log.
 
-    `data` holds the records one behind the other; `ends[i]` is where record i ends within it. `first` is the
-    number of the first record, `offset` its place in the log. Never empty. `data` may be a view of what was read:
-    a copy of megabytes without their torn tail would cost more than hashing them.
+    `data` contains the records without separators; `ends[i]` is where record i ends within it. `first` is the number of
+    the first record, `offset` its place in the log. Never empty. `data` may be a view of what was read: copying
+    megabytes to remove a torn tail would cost more than hashing them.
     """
 
     first: int
@@ -109,10 +109,11 @@ class Batch:
     data: bytes | memoryview = field(repr=False)
     ends: tuple[int, ...] = field(repr=False)
     hashed: tuple[bytes, ...] | None = field(default=None, repr=False, compare=False)
-    """The leaves of the records, where they were computed already."""
+    """The leaves of the records, if they were computed already."""
     holes: tuple[int, ...] = ()
-    """Numbers of the records whose bytes do not travel: `data` has them, but the cloud gets their places alone. Never
-    all of them; their leaves are in `hashed`."""
+    """Numbers of the records whose bytes are not sent: `data` has them, but the cloud gets only their places. Never all
+    records; their leaves are in `hashed`.
+    """
 
     def __post_init__(self) -> None:
         assert self.ends
@@ -154,7 +155,7 @@ class Batch:
         return bytes(self.data[self.ends[index - 1] if index else 0 : self.ends[index]])
 
     def sent(self) -> Iterator[memoryview]:
-        """The records whose bytes travel."""
+        """The records whose bytes are sent."""
         return (view for number, view in enumerate(self.views(), start=self.first) if number not in self.holes)
 
     def views(self) -> Iterator[memoryview]:
@@ -166,9 +167,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """The place of one record whose bytes do not travel: too large, or refused alone.
+    """The place of one record whose bytes are not sent: too large, or rejected alone.
 
-    `leaf` and `anchor` were computed from the bytes in the log, so the tree runs on across it.
+    `leaf` and `anchor` were computed from the bytes in the log, so the tree continues.
     """
 
     first: int
@@ -190,7 +191,7 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the cloud does not keep, or could not interpret, one record."""
+    """Why the cloud does not store, or could not interpret, one record."""
 
     record: int
     code: str
@@ -199,7 +200,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record that the cloud refused for good. Its bytes stay in the log, so it can be replayed."""
+    """A record that the cloud rejected for good. Its bytes stay in the log, so it can be resent."""
 
     log_id: str
     record: int
@@ -211,7 +212,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the cloud announces. `requests_per_minute` None: it announces no request budget."""
+    """Limits that the cloud announces. `requests_per_minute` None: no rate limit."""
 
     body_bytes: int = 16 * MIB
     record_bytes: int = MIB
@@ -222,7 +223,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far the cloud is behind: the log's end minus the cursor."""
+    """How far the cloud is behind: the end of the log minus the cursor."""
 
     bytes: int
     records: int | None = None
@@ -231,10 +232,10 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the sidecar makes durable: where replication stands, and with which cloud.
+    """What the sidecar makes durable: the cursor, and the cloud it refers to.
 
-    `resend` is what the cloud has beyond the cursor while it is sent again: by a person's order, or because a crash
-    or a lost answer left the cursor a batch behind. A head that equals it is no reason to jump forward.
+    `resend` is what the cloud has beyond the cursor while records are resent: by a person's order, or because a crash
+    or a lost answer left the cursor a batch behind. A head that equals it is no reason to move forward.
     """
 
     cursor: Cursor
@@ -245,7 +246,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose log this is; goes into every envelope."""
+    """The ids of brain and device; part of every envelope."""
 
     brain_id: str
     device_id: str
@@ -253,14 +254,16 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Every number that a decision uses, with its unit. The defaults are the documented ones."""
+    """Every number that a decision uses, with its unit. The defaults are the documented values."""
 
     batch_bytes: int = 4 * MIB
-    """What batches grow to while the request budget is no bound; beyond it they grow to the server's limit."""
+    """Size up to which batches grow while the rate limit is not the bottleneck; beyond it they grow to the server's
+    limit.
+    """
     batch_bytes_first: int = 256 * 1024
     read_bytes_max: int = 16 * MIB
     record_bytes_max: int = 16 * MIB
-    """A record longer than this, or than the server's limit, is sent as a hole: read in bounded memory."""
+    """A record longer than this, or than the server's limit, is sent as a hole: it is read in bounded memory."""
     request_burst: int = 10
     backoff_s_first: float = 0.5
     backoff_s_max: float = 60.0

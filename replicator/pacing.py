@@ -1,7 +1,6 @@
-"""When the next attempt or request may be made: backoff after failures, and the request budget.
+"""When the next attempt or request may be made: backoff after failures, and the rate limit.
 
-Pure: time and chance are arguments, so each of these is a decision that can be tested at every point.
-Who waits is `loop`; why it waits is decided in `progress`.
+Pure: time and randomness are arguments, so every decision can be tested. `loop` waits; `progress` decides why.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 WINDOW_S = 60.0
 SLOT_S = 0.05
-"""Requests closer together than this are remembered as one entry: the memory is bounded at any rate."""
+"""Requests closer together than this many seconds share one entry: memory is bounded at any rate."""
 
 _DOUBLINGS_MAX = 64
 
@@ -51,7 +50,7 @@ class Budget:
     requests_per_minute: int | None
     burst: int
     _due: float = field(default=-math.inf, repr=False)
-    """When the next request would be due at an even pace."""
+    """When the next request is due at an even pace."""
     _sent: tuple[_Slot, ...] = field(default=(), repr=False)
     _sent_count: int = field(default=0, repr=False)
 

@@ -1,12 +1,12 @@
 """The Merkle tree over a log's records, as in RFC 9162, section 2.1.
 
-Pure. Client and cloud each keep a `CompactRange` over the bytes that they hold and compare its root; nobody
-takes the other's word. The whole state is at most 64 hashes (20 for a million records), does not depend on how
-records were batched, and can be extended but never changed.
+Pure. Client and cloud each keep a `CompactRange` over the bytes that they hold and compare its root; neither relies on
+the other's computation. The state is at most 64 hashes (20 for a million records), does not depend on how records were
+batched, and can be extended but never changed.
 
-`leaf = SHA-256(0x00 || record)`, the record's newline included; `node = SHA-256(0x01 || left || right)`; the root
-of nothing is SHA-256 of nothing. Full tiles of 256 hashes (C2SP tlog-tiles, height 8) let two sides find what
-differs in a few small reads.
+`leaf = SHA-256(0x00 || record)`, including the record's newline; `node = SHA-256(0x01 || left || right)`; the root of
+an empty log is SHA-256 of nothing. Full tiles of 256 hashes (C2SP tlog-tiles, height 8) let two sides find differences
+with a few small reads.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def leaf_hashes(records: Iterable[bytes | memoryview]) -> list[bytes]:
 
 
 def leaf_hasher() -> hashlib._Hash:
-    """For a record too long to hold: feed it piece by piece, then `digest()` is its leaf."""
+    """For a record too long to hold in memory: feed it in pieces, then `digest()` is its leaf."""
     return _LEAF.copy()
 
 
@@ -125,7 +125,7 @@ def extend(before: CompactRange, leaves: Sequence[bytes]) -> tuple[CompactRange,
 
 
 def _extend_by_one(before: CompactRange, leaf: bytes) -> tuple[CompactRange, list[list[bytes]]]:
-    """As `extend`: one record is what most batches of a log in use bring."""
+    """As `extend`, for one record, which is the usual batch of a log in use."""
     nodes = list(before.nodes)
     completed = [[leaf]]
     node, size = leaf, before.size

@@ -1,6 +1,6 @@
-"""What a leader leaves in the sidecar for others to see: its status, its cursor, how its thread crashed.
+"""The state that a leader saves in the sidecar for others: its status, its cursor, how its thread crashed.
 
-I/O. For whoever does not lead: a follower, a drain in another process, a command. Reading never creates a file and
+For processes that do not lead: a follower, a drain in another process, a command. Reading never creates a file and
 never waits for a writer; what cannot be read now is unknown, not an error. Partner: `loop`, whose thread writes.
 """
 
@@ -16,7 +16,7 @@ from replicator.sidecar import Sidecar, read_only, sidecar_path
 
 
 def saved_status(log_path: str) -> st.Status | None:
-    """What the leader last saved; None if there is nothing readable."""
+    """The status that the leader last saved; None if it cannot be read."""
     try:
         view = read_only(sidecar_path(log_path))
         if view is None:
@@ -46,7 +46,7 @@ def saved_offset(log_path: str) -> int:
 
 
 def crash_notice(error: Exception, hints: Mapping[str, str] = st.HINTS) -> st.Notice:
-    """Names the kind and the place of an unexpected exception, never its text: that could hold anything."""
+    """A notice with the type and location of an unexpected exception, never its text, which could contain anything."""
     traceback = error.__traceback__
     place = "?"
     while traceback is not None:
@@ -60,7 +60,7 @@ def crash_notice(error: Exception, hints: Mapping[str, str] = st.HINTS) -> st.No
 
 
 def save_crash(log_path: str, endpoint: str, text: str, now: str) -> None:
-    """So that doctor tells of it, whoever asks."""
+    """Save the crash, so that every process can report it."""
     known = saved_status(log_path) or st.Status("starting", now, endpoint)
     sidecar = Sidecar(sidecar_path(log_path), may_set_aside=False)
     try:

@@ -1,8 +1,8 @@
-"""What others may know of a replicator: its status, and the notices that are told once, at the edge.
+"""The status of a replicator that others may see, and its notices.
 
-Pure. `status` is what the leader writes into the sidecar and sends with its requests; `notices(before, after)` finds
-what a person should hear when one progress follows another, so that a state that lasts is told once and not each
-second. No text of a record, no key and no header can come in here: only numbers, codes and names.
+Pure. The leader writes `status` into the sidecar and sends it with its requests. `notices(before, after)` compares two
+progresses. Notices are edge-triggered: emitted once per state change. Only numbers, codes and names can occur here,
+never a text of a record, a key or a header.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from replicator.wire import Report, plain
 State = Literal["starting", "live", "lagging", "retrying", "paused", "held", "stopped"]
 
 HINTS = {
-    "unavailable": "nothing to do: it is tried again for ever",
+    "unavailable": "nothing to do: it is retried indefinitely",
     "no_key": "give the sink a key",
     "no_consent": "nothing to do: it was switched off on purpose",
-    "denied": "give the sink a valid key; replication goes on by itself",
+    "denied": "give the sink a valid key; replication resumes automatically",
     "misconfigured": "check the endpoint and proxies",
-    "malformed": "a proxy or an old server refuses valid requests; everything is kept",
-    "refusing": "the cloud or a proxy refuses every record; everything is kept",
+    "malformed": "a proxy or an old server rejects valid requests; everything is kept",
+    "refusing": "the cloud or a proxy rejects every record; everything is kept",
     "disagreement": "the answers are not those of the ingest server; check endpoint and proxies",
-    "too_old": "upgrade the side that is named",
+    "too_old": "upgrade the side that the message names",
     "held": "confirm the new cloud with recovery.order_reset(…, confirmed=True)",
     "gone": "the log was deleted at the cloud; to send it again: recovery.order_reset(…, confirmed=True)",
-    "new_generation": "if this was not intended, look what replaced or cut the log",
+    "new_generation": "if this was not intended, find out what replaced or truncated the log",
     "dead_letter": "list them with recovery.dead_letters",
 }
-"""What mends it, by the code of a notice or a trouble. A program that embeds this may give better ones."""
+"""Hints by the code of a notice or trouble. An embedding program may pass better ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A trouble as people see it. `since` is ISO 8601, UTC."""
+    """A trouble as shown to people. `since` is ISO 8601, UTC."""
 
     code: str
     detail: str
@@ -48,7 +48,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class StatusFacts:
-    """What a status needs besides the progress: sizes, wall-clock time and names, gathered by the loop."""
+    """What a status needs besides the progress: sizes, wall-clock time and names, collected by the loop."""
 
     log_bytes: int
     now: str
@@ -64,7 +64,7 @@ class StatusFacts:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How replication of one log stands, at `updated_at`. Sizes in bytes, times ISO 8601 UTC."""
+    """The status of one log's replication at `updated_at`. Sizes in bytes, times ISO 8601 UTC."""
 
     state: State
     updated_at: str
@@ -82,7 +82,7 @@ class Status:
     log_trouble: str | None = None
     sidecar_trouble: str | None = None
     crash: str | None = None
-    """The kind and place of an unexpected exception in the thread; until the next ack."""
+    """Type and location of an unexpected exception in the thread; until the next ack."""
     last_event_at: str | None = None
     last_ack_at: str | None = None
     failures: int = 0
@@ -99,12 +99,12 @@ class Status:
     version: str = ""
     since: str = ""
     brief: bool = False
-    """Who replicates ends as soon as nothing waits."""
+    """The replicating process exits as soon as nothing is waiting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell once. `grave`: a person should look."""
+    """A state change to report once. `grave`: a person should look."""
 
     code: str
     text: str
@@ -113,7 +113,7 @@ class Notice:
 
 
 def build(p: Progress, facts: StatusFacts, before: Status | None, hints: Mapping[str, str] = HINTS) -> Status:
-    """The status of `p`. What `before` knows of since-when and last times is kept while it holds."""
+    """The status of `p`. Times of `before` are kept while they still apply."""
     cursor = p.standing.cursor if p.standing is not None else None
     offset = cursor.offset if cursor is not None else 0
     backlog = max(0, facts.log_bytes - offset)
@@ -178,7 +178,7 @@ def _shown(trouble: Trouble | None, now: str, before: Status | None, hints: Mapp
 
 
 def report(status: Status) -> Report:
-    """What goes to the cloud with each request."""
+    """The status that is sent to the cloud with each request."""
     return Report(
         state=status.state,
         log_bytes=status.log_bytes,
@@ -214,7 +214,7 @@ def from_json(text: bytes) -> Status | None:
 
 
 def refreshed(status: Status, *, log_bytes: int) -> Status:
-    """A status that somebody else wrote, with the backlog as the log stands now."""
+    """Another process's status, with the backlog for the log's present size."""
     backlog = max(0, log_bytes - status.offset)
     state: State = "lagging" if status.state == "live" and backlog else status.state
     return replace(status, log_bytes=log_bytes, backlog_bytes=backlog, state=state)
@@ -224,7 +224,7 @@ def refreshed(status: Status, *, log_bytes: int) -> Status:
 
 
 def notices(before: Progress, after: Progress, hints: Mapping[str, str] = HINTS) -> tuple[Notice, ...]:
-    """What a person should hear when `after` follows `before`: at most one notice a subject, at its edge only."""
+    """The notices of the change from `before` to `after`: at most one per subject, edge-triggered."""
     told = (
         *_trouble_notices(before.retry.trouble, after),
         *_standing_notices(before, after),

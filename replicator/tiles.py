@@ -1,8 +1,8 @@
 """Tiles: the hashes of a log's tree in pages of 256, and what can be computed from them (C2SP tlog-tiles, height 8).
 
-Pure: `Tile` functions, which read one, are passed in. Level L of tiles holds tree level 8 * L; a tile has up to 256
-hashes, the last of a level fewer. The cloud keeps tiles in its store; a client makes them of its file when it wants
-to know in which records the two differ.
+Pure: `Tile` functions, which read one tile, are passed in. Level L of tiles contains tree level 8 * L; a tile has up to
+256 hashes, the last of a level fewer. The cloud keeps tiles in its store. A client computes them from its file to find
+the records that differ.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from replicator.proof import HASH_BYTES, TILE_HASHES, TILE_HEIGHT, CompactRange, node_hash
 
 Tile = Callable[[int, int], bytes]
-"""`tile(level, index)` is the stored tile: up to 256 hashes, one behind the other; empty if there is none."""
+"""`tile(level, index)` returns the stored tile: up to 256 concatenated hashes; empty if there is none."""
 
 
 class TileLostError(Exception):
-    """A tile that the tree's size calls for is not stored: the store is damaged."""
+    """A tile that the tree's size requires is not stored: the store is damaged."""
 
 
 def tree_at(size: int, tile: Tile) -> CompactRange:
@@ -59,10 +59,10 @@ def hashes_of(tile: bytes) -> list[bytes]:
 
 
 def different(size: int, mine: Tile, theirs: Tile) -> Iterator[int]:
-    """The numbers of those of the first `size` records whose leaves differ between two trees, in their order.
+    """The numbers of the records, among the first `size`, whose leaves differ between two trees, in order.
 
-    From the top down: a node that is the same on both sides is not looked into. Costs two tiles a level for each
-    record that differs (8 KiB each), fewer where they lie together; nothing is read before the first `next`.
+    Top down: a node that is equal on both sides is not descended into. Costs two tiles per level for each record that
+    differs (8 KiB each), fewer if they are adjacent; nothing is read before the first `next`.
     """
     done = 0
     for level in reversed(range((max(size.bit_length() - 1, 0)) // TILE_HEIGHT + 1)):

@@ -1,10 +1,10 @@
-"""Tell the replicator that the log may have grown.
+"""Wakes the replicator when the log may have grown.
 
-Hints, never facts: whoever is woken looks at the log itself. A hint comes from this process (`wake`), from the
-operating system's file events (another process appended), or from nobody at all, in which case `wait` ends by itself
-after `timer_s`. So a network disk without events, a watch limit or a dead watcher cost latency, never a record.
+A wake is a hint: the replicator then looks at the log itself. It comes from this process (`wake`), from file events
+(another process appended), or from nobody, in which case `wait` ends after `timer_s`. So a network disk without events,
+a watch limit or a dead watcher cost latency, never a record.
 
-watchfiles is used here alone, and loaded in the watching thread, because it costs 60 ms.
+Only this module uses watchfiles, and loads it in the watching thread, because that costs 60 ms.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 STEP_MS = 100
-"""How long watchfiles sleeps between looks. Measured on two cores, idle CPU seconds a minute and p50/max of
-a wake from another process: 50 ms 0.10, 77/130 ms; 100 ms 0.05, 164/201 ms; 150 ms 0.04, 226/303 ms; 200 ms 0.03,
-299/409 ms."""
+"""Milliseconds that watchfiles sleeps between looks. Measured on two cores, idle CPU seconds a minute and p50/max of a
+wake from another process: 50 ms 0.10, 77/130 ms; 100 ms 0.05, 164/201 ms; 150 ms 0.04, 226/303 ms; 200 ms 0.03, 299/409
+ms.
+"""
 DEBOUNCE_MS = 200
-"""The longest that events of a busy directory are gathered."""
+"""Maximum milliseconds for which events of a busy directory are collected."""
 TICK_MS = 1_000
-"""How often the watching thread looks whether it still watches the right directory, and hears."""
+"""Interval, in milliseconds, at which the watching thread checks that it watches the right directory."""
 REARM_S_FIRST = 1.0
 REARM_S_MAX = 60.0
 
 Filter = Callable[[object, str], bool]
 Watch = Callable[[str, Filter, threading.Event], Iterable[object]]
-"""Watches a directory until the event is set: calls the filter with (change, path), yields once a tick."""
+"""Watches a directory until the event is set: calls the filter with (change, path), yields once per tick."""
 
 
 class WakerPort(Protocol):
-    """What the loop needs of a waker; `replicator.testing.ManualWaker` is the other one who can."""
+    """The part of a waker that the loop uses; `replicator.testing.ManualWaker` is the fake."""
 
     @property
     def watching(self) -> bool: ...
@@ -63,10 +64,10 @@ def watch_directory(directory: str, heard: Filter, stop: threading.Event) -> Ite
 
 
 class Waker:
-    """Wakes one waiting thread. `wake` is for any thread and any moment, a signal handler included.
+    """Wakes one waiting thread. `wake` may be called from any thread and from a signal handler.
 
-    Level-triggered: a wake while nobody waits ends the next wait at once; any number of them count as one.
-    The watching thread, daemon, `replicator-watch`, starts with the first wait.
+    Level-triggered: a wake while nobody waits ends the next wait at once; several count as one. The daemon thread
+    `replicator-watch` starts with the first wait.
     """
 
     def __init__(
@@ -79,16 +80,16 @@ class Waker:
 
     @property
     def watching(self) -> bool:
-        """Whether file events are expected to come; if not, the timer alone finds what other processes append."""
+        """Whether file events are expected; if not, only the timer finds what other processes append."""
         return self._watcher is not None and self._watcher.watching
 
     @property
     def deaf_because(self) -> str | None:
-        """Why no file events come, in words; None if they do, or were not wanted."""
+        """Why no file events arrive, or None."""
         return None if self._watcher is None or self._watcher.watching else self._watcher.deaf_because
 
     def wake(self) -> None:
-        """End the present wait, or else the next one. Costs less than a microsecond, takes no lock, safe to repeat."""
+        """End the present wait, or the next one. Takes less than a microsecond and no lock; safe to repeat."""
         try:
             self._token.release()
         except RuntimeError:
@@ -102,7 +103,9 @@ class Waker:
         return self._token.acquire(timeout=wait_s) if wait_s else self._token.acquire(blocking=False)
 
     def abandon(self) -> None:
-        """In a forked child: the watching thread is the parent's. Wake and timer go on, file events do not."""
+        """In a forked child: the watching thread belongs to the parent. Wakes and the timer continue, file events do
+        not.
+        """
         self._token = _token()
         self._watcher = None
 
@@ -124,7 +127,7 @@ def _token() -> threading.Lock:
 
 
 class _Watcher:
-    """The watching thread. It believes nothing: each tick it compares directory and log with what it heard."""
+    """The watching thread. Each tick it compares directory and log with the events it received."""
 
     def __init__(self, path: str, wake: Callable[[], None], watch_directory: Watch) -> None:
         self._path = path

@@ -1,8 +1,8 @@
-"""Who may replicate a log, and which other processes keep its locks.
+"""The lease: who may replicate a log, and which other processes hold its locks.
 
-`lease` is the right to replicate one log, `leadership` who has it.
-`other_processes` tells what the system knows of the process that holds the
-lease or the writers' lock: whether it is stopped. Nothing here waits for longer than a quarter of a second.
+`lease` is the right to replicate one log; `leadership` decides whether this process leads; `other_processes` finds out
+whether the holder of the lease or of the writers' lock is stopped. Nothing here blocks for longer than a quarter of a
+second.
 """
 
 from __future__ import annotations

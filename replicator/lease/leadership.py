@@ -1,6 +1,6 @@
-"""Who leads: this process with the lease, or, while the process that holds it is stopped, without it.
+"""Decides whether this process leads: with the lease, or without it while its holder is stopped.
 
-For one thread, which asks `take` now and then. What is unusual about an answer is told once.
+For one thread that calls `take` from time to time. A change is reported once.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from replicator.lease.lease import Lease, StoppedLeader
 
 STOPPED_LOOKS_MIN = 5
-"""A leader that was seen stopped so often in a row, a second apart, is passed over. A debugger's step is shorter."""
+"""A leader seen stopped this many times in a row, a second apart, is passed over. A debugger's step is shorter."""
 
 
 class Leadership:
@@ -20,7 +20,7 @@ class Leadership:
         self._told = ""
 
     def take(self) -> Lease | StoppedLeader | None:
-        """What gives the right to lead as long as it `holds()`; None: another process leads.
+        """The right to lead as long as it `holds()`; None: another process leads.
 
         Raises SidecarError, as `Lease.acquire`.
         """
@@ -33,7 +33,7 @@ class Leadership:
         return stopped if self._stopped_looks >= STOPPED_LOOKS_MIN else None
 
     def news(self, lease: Lease | StoppedLeader) -> str:
-        """What a person should know of how `lease` came to be, in words; empty where there is nothing new."""
+        """A message about how the lease was obtained; empty if there is nothing new."""
         text = ""
         if isinstance(lease, StoppedLeader):
             pid = lease.holder.pid if lease.holder is not None else None

@@ -28,31 +28,31 @@ from replicator.lease.other_processes import is_stopped
 LEASE_NAME = ".replicator.lock"
 _TEXT_BYTES_MAX = 4096
 _PROBES_MAX = 20
-"""How often an acquisition gives way to a probe (`Lease.holder`) before it says that the lease is taken."""
+"""How often an acquisition yields to a probe (`Lease.holder`) before it reports that the lease is taken."""
 _PROBE_S = 0.001
 _NO_LOCKS_HERE = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds the lease, as the holder wrote it; None where it wrote nothing that can be read."""
+    """The holder of the lease, as it wrote it; None for fields that cannot be read."""
 
     pid: int | None = None
     host: str | None = None
     since: str | None = None
     unlocked: bool = False
-    """Its disk has no file locks: the text alone says that it holds the lease, and its process is there."""
+    """The disk has no file locks: only the text says who holds the lease, and its process is alive."""
 
     @property
     def is_here(self) -> bool:
-        """Whether it wrote this machine's name: only then its pid means anything here."""
+        """Whether it is on this machine: only then its pid is meaningful."""
         import socket  # for the host's name only
 
         return self.pid is not None and self.pid > 0 and self.host == socket.gethostname()
 
 
 class LeasePort(Protocol):
-    """What the loop needs of a lease; `replicator.testing.FreeLease` is the other one who can."""
+    """The part of a lease that the loop uses; `replicator.testing.FreeLease` is the fake."""
 
     def acquire(self) -> bool: ...
     def holds(self) -> bool: ...
@@ -61,7 +61,7 @@ class LeasePort(Protocol):
 
 
 def lease_path(log_path: str) -> str:
-    """Where the lease of a log is: beside it, whichever way (symlink) its directory was reached."""
+    """The path of a log's lease: beside the log, whichever way (symlink) its directory was reached."""
     return os.path.join(os.path.realpath(os.path.dirname(log_path) or "."), LEASE_NAME)
 
 
@@ -82,10 +82,10 @@ class Lease:
         self._pid = 0
 
     def acquire(self) -> bool:
-        """Take the lease if it is free; True if it is ours now. Safe to repeat.
+        """Take the lease if it is free. True if this process holds it now. Safe to repeat.
 
-        Raises SidecarError if there can be no lease here: a symlink in its place, a directory that cannot be written,
-        a disk without locks unless they are optional.
+        Raises SidecarError if there can be no lease here: a symlink in its place, a read-only directory, or a disk
+        without locks unless they are optional.
         """
         if self.holds():
             return True
@@ -113,7 +113,7 @@ class Lease:
         return False
 
     def holds(self) -> bool:
-        """Whether the lease is ours still: taken by this process, and its file is the one at the path."""
+        """Whether this process still holds the lease, and its file is the one at the path."""
         if self._descriptor is None or self._pid != os.getpid():
             return False
         try:
@@ -124,7 +124,7 @@ class Lease:
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
 
     def release(self) -> None:
-        """Give the lease back. Safe to repeat; in a forked child it only lets go of the parent's descriptor."""
+        """Release the lease. Safe to repeat; in a forked child it only closes the parent's descriptor."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None:
             return
@@ -140,9 +140,9 @@ class Lease:
 
     @staticmethod
     def holder(path: str) -> Holder | None:
-        """Who holds the lease at `path`; None if nobody does. For people: the answer is old when it comes.
+        """The present holder of the lease at `path`, or None. For display: it may have changed already.
 
-        Never makes the file. Shares the lock for microseconds; `acquire` gives way to that.
+        Never creates the file. Takes the lock shared for microseconds; `acquire` yields to that.
         """
         try:
             descriptor = _open(path, os.O_RDONLY)
@@ -185,7 +185,7 @@ class StoppedLeader:
         self.holder: Holder | None = None
 
     def acquire(self) -> bool:
-        """Whether a process of this machine holds the lease now and is stopped. Never raises."""
+        """Whether the lease is held by a process of this machine that is stopped. Never raises."""
         try:
             self.holder = Lease.holder(self.path)
         except SidecarError:
@@ -193,7 +193,7 @@ class StoppedLeader:
         return self.holds()
 
     def holds(self) -> bool:
-        """Whether that process is stopped still."""
+        """Whether that process is still stopped."""
         return self.holder is not None and self.holder.is_here and is_stopped(self.holder.pid or 0)
 
     def release(self) -> None:

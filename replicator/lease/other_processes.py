@@ -1,7 +1,7 @@
-"""What the system tells of other processes: who keeps the writers' lock of a log, and who is stopped.
+"""Information about other processes: who holds the writers' lock of a log, and who is stopped.
 
-A writer holds the lock for one write. A process that is stopped within it keeps it until it goes on or ends; others
-append without it after `log.appending.LOCK_WAIT_S`. An answer is old when it comes.
+A writer holds the lock for one write. A process that is stopped meanwhile holds it until it continues or ends; others
+then append without it after `log.appending.LOCK_WAIT_S`. Any answer may be out of date.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import time
 from dataclasses import dataclass
 
 HELD_S = 0.25
-"""Kept for so long, it is no writer at work."""
+"""A lock held for this many seconds does not belong to a normal write."""
 _LOOK_S = 0.01
 _LOCKS = "/proc/locks"
 
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """A process that keeps the lock. `pid` None: this system does not say which. `stopped`: by a signal, or traced."""
+    """A process that holds the lock. `pid` None: the system does not tell. `stopped`: by a signal, or traced."""
 
     pid: int | None = None
     stopped: bool = False
 
 
 def lock_holder(path: str) -> LockHolder | None:
-    """Who has kept the lock of the log at `path` for HELD_S; None: nobody, or there is no log or no way to see it.
+    """The process that has held the lock of the log at `path` for HELD_S; None if there is none, or no way to find out.
 
-    Takes up to HELD_S where it is held. Takes no lock itself, where the system lists them (Linux).
+    Takes up to HELD_S if the lock is held. Takes no lock itself where the system lists them (Linux).
     """
     if sys.platform == "win32":
         return None

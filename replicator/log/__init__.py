@@ -1,11 +1,10 @@
-"""The log on disk: appended to, and read at a cursor with the evidence that it is still the same log.
+"""The log on disk: durable appends, and reads at a cursor with the evidence that it is still the same log.
 
-`disk` is the port: the few calls of the operating system that a log needs. `scan` knows what one open
-log holds: records, holes, anchors. `reading` is the replicator's side (`LogReader`), `appending` that of every
-writer of ours (`LogWriter`); `replacing` puts a restored file in a log's place. None decides what follows from what
-it finds: that is `progress`.
+`disk` is the port: the few system calls that a log needs. `scan` finds records, holes and anchors in one open log.
+`reading` is the replicator's side (`LogReader`), `appending` the writers' side (`LogWriter`); `replacing` puts a
+restored file in a log's place. What follows from a finding is decided in `progress`.
 
-Other programs write to the same log, some without any lock: so content is trusted, never locks, inodes or times.
+Other programs write to the same log, some without a lock: so the content is trusted, never locks, inodes or times.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ __all__ = ["POSIX", "Appended", "Disk", "FileFacts", "LogReader", "LogTail", "Lo
 
 
 def __getattr__(name: str) -> object:
-    """The others, loaded when first asked for: who only appends, as a hook does, starts in half the time."""
+    """Load the other names when first used: a process that only appends, such as a hook, starts in half the time."""
     if name == "LogReader":
         from replicator.log.reading import LogReader
 

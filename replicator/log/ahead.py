@@ -1,11 +1,11 @@
-"""Split and hash the batch behind the present one while that is on its way.
+"""Prefetch: split and hash the next batch while the present one is being sent.
 
-A guess, never evidence: `Ahead` remembers what it made of bytes that it read, and `reading` believes it only if the
-bytes that stand in the log *then* are the same, each one compared. So what is sent is always what was read directly
-before; all that is saved is the time for splitting and hashing, two thirds of what a batch costs the client.
+A guess, never evidence: `Ahead` remembers the result for the bytes that it read, and `reading` uses it only if the
+bytes in the log *then* are equal, each one compared. So what is sent is always what was read directly before. This
+saves the time of splitting and hashing, two thirds of what a batch costs the client.
 
-One thread for one guess, which ends by itself: none is left behind by a reader that is dropped, and in a forked child
-a guess under way is one that never came. Nothing is guessed where a request takes no longer than the guess would.
+Each guess has one thread, which ends by itself: a reader that is dropped leaves none behind, and in a forked child an
+unfinished guess counts as none. Nothing is guessed if a request takes no longer than the guess would.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from replicator.model import MIB, Batch
 from replicator.proof import leaf_hashes
 
 WORTH_S = 0.02
-"""A request that took less leaves no time to work ahead: handing over between threads would cost more."""
+"""A request shorter than this (seconds) leaves no time to prefetch: the hand-over between threads would cost more."""
 BYTES_MAX = 8 * MIB
-"""Larger batches are not guessed: the one on its way and the guess are in memory together."""
+"""Larger batches are not prefetched: two of them would be in memory."""
 LEAVES_A_STEP = 64
 STEP_PAUSE_S = 50e-6
-"""Between steps the interpreter is left to whoever sends: it would wait up to 5 ms for each 64 KiB otherwise."""
+"""Pause between steps (seconds), so that the sending thread gets the interpreter: otherwise it would wait up to 5 ms
+for each 64 KiB.
+"""
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
-"""Append one record to the log: the one function for every writer of ours.
+"""Appends records to the log, durably; used by every writer of this library.
 
-It ends what another writer left torn, never leaves a torn record itself, and says whether the record is durable.
-The lock keeps writers of ours (and those of 0.7.x) from cutting or ending one another's work; old writers take
-none, so every step here also holds when one of them appends in between.
+An append ends a torn record of another writer, never leaves one itself, and reports whether the record is durable. The
+lock keeps these writers (and those of 0.7.x) from truncating or ending one another's work. Old writers take no lock, so
+every step also holds when one of them appends in between.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ from replicator.log.disk import (
 
 REOPENS_MAX = 100
 LOCK_WAIT_S = 1.0
-"""A writer holds the lock for one write. Whoever keeps it longer is stopped, and must not stop the others."""
+"""Seconds to wait for the lock. A writer holds it for one write; one that holds it longer is stopped, and must not stop
+the others.
+"""
 log = logging.getLogger("replicator")
 _NO_LOG_AT_ALL = frozenset({errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.ENOENT, errno.ENOTDIR})
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """Where the record stands. `ended_torn_tail`: a piece left by a crashed writer is now a record of its own."""
+    """The place of the record. `ended_torn_tail`: a piece left by a crashed writer is now a record of its own."""
 
     offset: int
     length: int
@@ -75,9 +77,9 @@ class _Opened:
 class LogWriter:
     """Appends to one log. Safe to use from several threads, and in a forked child.
 
-    `suspect` says in words that the disk once refused to make a record durable. `lock_missed`: another process kept
-    the writers' lock for LOCK_WAIT_S, so records are appended without it, as old writers do; from then on the lock is
-    asked for without waiting, until it can be had again.
+    `suspect` is the reason if the disk once failed to make a record durable. `lock_missed`: another process held the
+    writers' lock for LOCK_WAIT_S, so records are appended without it, as old writers do; from then on the lock is tried
+    without waiting until it is free.
     """
 
     def __init__(self, path: str, disk: Disk = POSIX) -> None:
@@ -92,9 +94,9 @@ class LogWriter:
     def append(self, record: bytes) -> Appended:
         """Append one record and make it durable.
 
-        AppendError: no part of it is in the log. NotDurableError: it is there and will be replicated, but the
-        disk refused to say that it is durable; do not append it again. LogError: this path is no log. ValueError: it
-        is no record, which has exactly one newline, at its end; nothing was written.
+        AppendError: no part of it is in the log. NotDurableError: it is in the log and will be replicated, but the disk
+        did not confirm that it is durable; do not append it again. LogError: this path is no log. ValueError: it is not
+        one record, which has exactly one newline, at its end; nothing was written.
         """
         appended = self.append_unless(record, _never)
         assert appended is not None
@@ -111,7 +113,7 @@ class LogWriter:
         return self._append(record, unless)
 
     def append_run(self, records: bytes) -> Appended:
-        """Append whole records, one behind the other, in one piece: as `append`, all of them or none."""
+        """Append whole records in one write: as `append`, all of them or none."""
         if not records.endswith(b"\n"):
             raise ValueError("whole records end with a newline")
         appended = self._append(records, _never)

@@ -1,7 +1,7 @@
-"""The calls of the operating system that a log needs, as a port: `Disk`, and the real one, `PosixDisk`.
+"""The system calls that a log needs, as a port: `Disk`, and the real one, `PosixDisk`.
 
-No policy: every call does one thing and raises OSError. `testing.SimDisk` is the other implementation.
-What differs by platform stands here and nowhere else in this package.
+No policy: every call does one thing and raises OSError. `testing.SimDisk` is the other implementation. Platform
+differences are in this module only.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Read the log at a cursor, with the evidence that it is still the log that the cursor was made for.
+"""Reads the log at a cursor, with the evidence that it is still the log the cursor was made for.
 
-The replicator's side of the log; it never writes. Whether broken evidence means a new generation is decided in
-`progress`; what an open file holds is found by `scan`. Every call opens the log afresh by its path, so a log that
-was replaced, moved or made again is simply the next one read.
+The replicator's side of the log; it never writes. `progress` decides whether broken evidence means a new generation;
+`scan` finds what is in an open file. Every call opens the log again by its path, so a log that was replaced, moved or
+recreated is simply the next one read.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ RECORD_BYTES_MAX = 16 * MIB
 class LogReader:
     """One log, read by one thread at a time.
 
-    `suspect` says in words that the disk once refused to make the log durable; it stays until a new reader is
-    made, for the kernel tells of such an error only once. `work_ahead`: use a second thread while requests take long.
+    `suspect` is the reason if the disk once failed to make the log durable. It stays until a new reader is made,
+    because the kernel reports such an error only once. `work_ahead`: prefetch in a second thread during requests.
     """
 
     def __init__(self, path: str, disk: Disk = POSIX, *, work_ahead: bool = False) -> None:
@@ -43,7 +43,7 @@ class LogReader:
         self._named: tuple[int, int] | None = None
 
     def read(self, action: Read) -> Found | Nothing | Broken | ReadFailed:
-        """Whole records behind the cursor, durable on this disk. Safe to repeat; never raises OSError."""
+        """Whole records after the cursor, durable on this disk. Safe to repeat; never raises OSError."""
         try:
             with self._opened() as (fd, facts):
                 return self._read(fd, facts, action)
@@ -79,7 +79,7 @@ class LogReader:
         return guess if guess is not None and scan.has(guess) else None
 
     def _make_durable(self, fd: int, facts: FileFacts) -> None:
-        """So that the cloud never knows bytes, or a log, that a power cut takes from this disk."""
+        """Sync first, so that the cloud never has bytes, or a log, that a power cut removes from this disk."""
         try:
             self._disk.fdatasync(fd)
             if self._named != (facts.device, facts.inode):

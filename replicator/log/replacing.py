@@ -1,7 +1,7 @@
-"""Put another file in the log's place, so that no writer's record is lost on the way.
+"""Replaces the log by another file without losing a concurrent writer's record.
 
-Under the writers' lock: who waits for it finds another file at the path and opens that (`appending`). One of the old
-writers, who take no lock, may append in the middle: what it wrote is carried over. Partner: `recovery.restore`.
+Done under the writers' lock: a writer that waits for it finds another file at the path and opens that (`appending`). An
+old writer, which takes no lock, may append meanwhile: its records are carried over. Partner: `recovery.restore`.
 """
 
 from __future__ import annotations

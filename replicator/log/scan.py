@@ -1,8 +1,8 @@
-"""What one open log holds: batches of whole records, holes, anchors.
+"""Reads one open log: batches of whole records, holes, anchors.
 
-Bound to a descriptor and to the size that the file had when it was looked at; knows no cursor and decides
-nothing. Nothing here holds more in memory than the bytes of one batch and one record within the limits:
-whatever is longer is streamed in steps. Its partner `reading` opens the file and judges what is found.
+Bound to a descriptor and to the size that the file had when it was opened. Knows no cursor and decides nothing. Memory
+is bounded by one batch and one record within the limits: longer records are streamed. Partner: `reading`, which opens
+the file and judges the result.
 """
 
 from __future__ import annotations

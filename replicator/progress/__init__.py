@@ -1,12 +1,12 @@
-"""Every decision of replication: what to do next, and what follows from how it went.
+"""Every decision of replication: what to do next, and what follows from its outcome.
 
-Pure: takes values and times, returns values. `next_action(progress, now)` names the one thing to do; `engine` does it
-and brings back an outcome; `advance(…)` says what is true afterwards. Nothing here reads, sends, sleeps or logs, so
-tests walk the whole table exhaustively. The actions and outcomes themselves are in `actions`.
+Pure: takes values and times, returns values. `next_action(progress, now)` names the next action; `engine` performs it
+and returns an outcome; `advance(…)` computes the next state. Nothing here reads, sends, sleeps or logs, so tests can
+walk the table exhaustively. Actions and outcomes are defined in `actions`.
 
-Begin with `table`: which action is next, which outcomes each action may have, and the row for each outcome. `state`
-is what the rows change. The rows' bodies: `log_side` (reads, checkpoints, orders of a person), `heads` (the cloud names
-its own head), `acks` (records were accepted), `refusals` (records were not). `transitions` has what several rows share.
+Begin with `table`: the order of actions, the outcomes of each, and the row for each outcome. `state` is what the rows
+change. The rows are in `log_side` (reads, checkpoints, orders), `heads` (the cloud's head), `acks` (records were
+accepted) and `refusals` (records were rejected). `transitions` has what several rows share.
 """
 
 from replicator.progress.state import (

@@ -1,4 +1,4 @@
-"""Rows of an ack: where the cursor goes, which records are dead letters now, how the next batch grows."""
+"""Rows of an ack: the new cursor, new dead letters, and the size of the next batch."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Rows of the cloud's own head: in a heartbeat's answer, in a conflict, and once it was compared with the log.
+"""Rows of the cloud's head: in the answer to a heartbeat, in a conflict, and after it was compared with the log.
 
-The table of heads is in docs/protocol.md: back, forward, or a new generation.
+The table of heads is in docs/protocol.md: move back, move forward, or start a new generation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows of what happens on this machine: reads of the log, checkpoints, wakes and a person's orders."""
+"""Rows of local events: reads of the log, checkpoints, wakes and orders."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Rows of a refusal: 413, 400 and 422. The records at fault are found, so that all others arrive.
+"""Rows of a rejection: 413, 400 and 422. They find the records at fault, so that all others are accepted.
 
-A record is a dead letter only if it was refused alone, and several of those in a row are a bad cloud or proxy, not bad
-records.
+A record becomes a dead letter only if it was rejected alone, and several of those in a row indicate a bad cloud or
+proxy, not bad records.
 """
 
 from __future__ import annotations

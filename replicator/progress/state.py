@@ -1,6 +1,6 @@
-"""What replication knows, as frozen values: `Progress`, its fields grouped by the rows that use them.
+"""The state of replication as frozen values: `Progress`, its fields grouped by the rows that use them.
 
-Each group says when one is in it: when its fields differ from their defaults, what brought them there and what ends it.
+Each group says when it is active: when its fields differ from their defaults, what brought them there and what ends it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ letters."""
 
 @dataclass(frozen=True, slots=True)
 class ProgressTally:
-    """What happened since the start of this process; for people, never for decisions."""
+    """Counts since the start of this process; for display, never for decisions."""
 
     requests: int = 0
     accepted: int = 0

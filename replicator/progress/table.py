@@ -28,7 +28,7 @@ FAILURES: tuple[type[act.Failure], ...] = (
     act.TooOld,
     act.Gone,
 )
-"""What any request may come to."""
+"""The failures that any request may have."""
 OUTCOMES_OF: Mapping[type[act.Action], tuple[type[act.Outcome], ...]] = {
     act.Recall: (act.Recalled, *FAILURES),
     act.Begin: (act.Began,),
@@ -39,14 +39,14 @@ OUTCOMES_OF: Mapping[type[act.Action], tuple[type[act.Outcome], ...]] = {
     act.Checkpoint: (act.Saved, act.SaveFailed),
     act.Wait: (act.Woken,),
 }
-"""The legal pairs: what can come of each action. All others assert."""
+"""The legal pairs of action and outcome. Any other pair fails an assertion."""
 
 
 # ------------------------------------------------------------------------------------------- what to do next
 
 
 def next_action(p: Progress, now: float) -> act.Action:
-    """The one thing to do now: the first line that holds."""
+    """The next action: the first line that holds."""
     timer = now + p.policy.timer_s
     if p.standing is not None and p.wants_saving and p.generation_ended is None and now >= p.saving.not_before:
         return act.Checkpoint(p.standing, p.saving.dead_letters, p.saving.reset_id)
@@ -77,7 +77,7 @@ def next_action(p: Progress, now: float) -> act.Action:
 
 
 def _read(p: Progress) -> act.Read:
-    """As much as the next request may carry: a read takes exactly that."""
+    """A read of exactly what the next request may carry."""
     sizing, isolation, policy = p.sizing, p.isolation, p.policy
     body_bytes = p.limits.body_bytes - ENVELOPE_BYTES_MAX
     records = p.limits.records if isolation.refusal is not None else min(sizing.batch_records, p.limits.records)
@@ -97,10 +97,10 @@ def _read(p: Progress) -> act.Read:
 def advance(
     p: Progress, action: act.Action, outcome: act.Outcome, *, began: float, now: float, jitter: float
 ) -> Progress:
-    """What is true after `action` came to `outcome`.
+    """The state after `action` had `outcome`.
 
-    `began` and `now` are monotonic seconds before and after it; `jitter` in [0, 1) spreads retries.
-    AssertionError: the outcome is none of that action, or an invariant of Progress would not hold.
+    `began` and `now` are monotonic seconds before and after it; `jitter` in [0, 1) spreads retries. AssertionError: the
+    action cannot have this outcome, or an invariant of Progress would be violated.
     """
     legal = type(outcome) in OUTCOMES_OF[type(action)]
     assert legal, f"{type(outcome).__name__} is no outcome of {type(action).__name__}"

@@ -1,6 +1,6 @@
-"""What several rows share: how waiting begins and ends, how a generation ends, where the cursor goes.
+"""Transitions shared by several rows: start and end of waiting, end of a generation, moves of the cursor.
 
-Each takes a progress and returns the one after it. Who calls them is the table, or the module of a row.
+Each takes a progress and returns the next one. Called by the table and the modules of the rows.
 """
 
 from __future__ import annotations

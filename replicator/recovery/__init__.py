@@ -1,11 +1,11 @@
-"""What a person orders when something went wrong: go back, prove, mend, bring back.
+"""Recovery: resets, dead letters, verify, repair, restore, merge.
 
-Nothing here deletes at the cloud, or takes anything from a log; whatever is sent goes the ordinary way.
+Nothing here deletes at the cloud or removes anything from a log. Records are sent by the ordinary protocol.
 
-`reset` leaves orders for whoever leads; `letters` lists, retries and drops dead letters; `local` is one's own file as
-a tree; `verify` finds what differs from the replica, `repair` sends what the replica lost; `restore` brings a log back,
-`merge` the records that only the cloud has. They read through `sink.ReplicaReader`, and know nothing of what the
-records mean.
+`reset` leaves orders for the leader; `letters` lists, retries and drops dead letters; `local` is the local file as a
+tree; `verify` finds what differs from the replica, `repair` resends what the replica lost; `restore` restores a log,
+`merge` appends the records that only the cloud has. They read through `sink.ReplicaReader` and do not interpret
+records.
 """
 
 from replicator.recovery.letters import (

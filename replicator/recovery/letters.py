@@ -1,6 +1,6 @@
-"""Dead letters, for a person: which there are, send one again, give some up. Their bytes stay in the log.
+"""Dead letters: list them, resend one, drop some. Their bytes stay in the log.
 
-All of it works beside a live replicator, and without one. Nothing here changes the log or the cursor.
+Works with and without a live replicator. Nothing here changes the log or the cursor.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ DEAD_LETTERS_SHOWN_MAX = 100_000
 
 
 def dead_letters(log_path: str) -> list[KeptDeadLetter]:
-    """The records of this log that were refused for good, oldest first, at most DEAD_LETTERS_SHOWN_MAX of them.
+    """The records of this log that were rejected for good, oldest first, at most DEAD_LETTERS_SHOWN_MAX.
 
-    Each has an `id`, the time `at` (ISO 8601, UTC), and as `letter` its place in the log, the code and detail of the
-    refusal. SidecarError if the sidecar cannot be read; an empty list if there is none yet.
+    Each has an `id`, the time `at` (ISO 8601, UTC), and as `letter` its place in the log with code and detail of the
+    rejection. SidecarError if the sidecar cannot be read; an empty list if there is none yet.
     """
     view = read_only(sidecar_path(log_path))
     if view is None:
@@ -44,10 +44,10 @@ def dead_letters(log_path: str) -> list[KeptDeadLetter]:
 
 
 def retry_dead_letter(log_path: str, kept: KeptDeadLetter, sink: Sink) -> act.SendOutcome:
-    """Send the bytes of one dead letter again, to the place that the cloud keeps for them.
+    """Resend the bytes of one dead letter to the place that the cloud keeps for them.
 
-    An accepted one is no dead letter any more. The outcome is the cloud's; CursorError if the log no longer holds
-    the record. Safe to repeat, and beside a live replicator: the cloud fills a place only with its own leaf.
+    An accepted one is removed from the list. Returns the cloud's outcome; CursorError if the log no longer has the
+    record. Safe to repeat, and beside a live replicator: the cloud fills a place only if the hash is its leaf.
     """
     letter = kept.letter
     here = standing(log_path)
@@ -75,7 +75,7 @@ def retry_dead_letter(log_path: str, kept: KeptDeadLetter, sink: Sink) -> act.Se
 
 
 def drop_dead_letters(log_path: str, ids: Iterable[int]) -> int:
-    """Give these dead letters up: they are listed no more, their bytes stay in the log. How many there were.
+    """Drop these dead letters from the list; their bytes stay in the log. Returns how many there were.
 
     SidecarError if the sidecar cannot be written. Safe to repeat.
     """

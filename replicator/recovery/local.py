@@ -1,8 +1,8 @@
-"""One's own log as a tree: hashed once from the file, then asked for roots, tiles and single records.
+"""The local log as a tree: hashed once from the file, then queried for roots, tiles and single records.
 
-What is kept is the tree above each 256 records and where those begin: 40 bytes for 256 records, so a log of any
-size fits. What is below is read from the file again when it is asked for; who edits the file meanwhile is found out,
-for it no longer hashes to what was kept.
+It keeps the tree above each 256 records and where those begin: 40 bytes per 256 records, so a log of any size fits.
+Anything below is read from the file again. An edit meanwhile is noticed, because the file no longer hashes to what was
+kept.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Bring back the events that only the cloud has, by appending their records to the log.
+"""Appends the events that only the cloud has to the log.
 
-Nothing in the log is replaced: where it was cut or edited, what the copy has of it comes again at its end. One event
-counts once, by its id, whatever else its record says; the same id with other bytes is a conflict, and the local record
-stays the only one.
+Nothing in the log is replaced: where it was truncated or edited, the copy's records are appended. An event counts once,
+by its id, whatever else its record contains; the same id with other bytes is a conflict, and only the local record is
+kept.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Send again what the replica lost: the records that a verdict calls missing or damaged, and no others.
+"""Resends what the replica lost: the records that a verdict calls missing or damaged, and no others.
 
-The ordinary way, with `first` below the cloud's size: it takes a record only where the leaf that it kept is that of
-the bytes, so the repair is proven, too, and nothing that is there is overwritten by anything else.
+Uses the ordinary protocol, with `first` below the cloud's size: the cloud accepts a record only if its hash is the leaf
+that it kept. So a repair is verified and cannot overwrite anything.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a person orders when something went wrong: go back, and send again from there.
+"""Resets: move the cursor back and resend from there.
 
-Orders that concern the cursor are left in the sidecar and carried out by whoever leads, now or later, exactly once;
-so they need no lease and never fight with a live replicator. Nothing here deletes, truncates or skips anything.
+Orders are left in the sidecar and carried out exactly once by the present or next leader. So they need no lease and
+never compete with a live replicator. Nothing here deletes, truncates or skips anything.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from replicator.sidecar import Sidecar, read_only, sidecar_path
 
 @dataclass(frozen=True, slots=True)
 class ResetPlan:
-    """What a reset would do. `again_records` and `again_bytes` lie between `there` and the present cursor and are
-    sent again; the cloud calls duplicates what it has."""
+    """The effect of a reset. `again_records` and `again_bytes` lie between `there` and the present cursor and are
+    resent; the cloud drops those it has as duplicates.
+    """
 
     there: Cursor
     here: Standing | None
@@ -27,7 +28,7 @@ class ResetPlan:
     again_bytes: int
 
     def dropped(self, cloud_size: int) -> int:
-        """How many of the records that are sent again a cloud with `cloud_size` records of this log drops."""
+        """How many of the resent records a cloud with `cloud_size` records of this log drops as duplicates."""
         here = self.there.size + self.again_records
         return max(0, min(cloud_size, here) - self.there.size)
 
@@ -35,10 +36,10 @@ class ResetPlan:
 def plan_reset(
     log_path: str, *, offset: int | None = None, event_id: str | None = None, size: int | None = None
 ) -> ResetPlan:
-    """Where a reset to this offset, to the first record of this event, or behind `size` records would go, and its cost.
+    """The target and cost of a reset to an offset, to the first record of an event, or to after `size` records.
 
-    Reads the log up to there. CursorError if it is no start of a record (it names the nearest ones), or lies beyond
-    the cursor: a reset never skips records.
+    Reads the log up to there. CursorError if no record begins there (it names the nearest ones), or if it is beyond the
+    cursor: a reset never skips records.
     """
     here = standing(log_path)
     log_id = here.cursor.log_id if here is not None else str(uuid.uuid4())
@@ -55,7 +56,7 @@ def plan_reset(
 
 
 def order_reset(log_path: str, plan: ResetPlan, *, confirmed: bool = False) -> int:
-    """Leave the order for whoever leads; returns its number. `confirmed`: also upload to a cloud not seen before."""
+    """Leave the order for the leader and return its number. `confirmed`: also send to a new endpoint."""
     sidecar = Sidecar.open(sidecar_path(log_path), may_set_aside=False)
     try:
         return sidecar.ask_reset(act.ResetOrder(plan.there, confirmed))
@@ -73,7 +74,7 @@ def reset_is_done(log_path: str, reset_id: int) -> bool:
 
 
 def standing(log_path: str) -> Standing | None:
-    """Where replication of this log stands durably; None if it never began here."""
+    """The durable standing of this log; None if replication never began here."""
     view = read_only(sidecar_path(log_path))
     if view is None:
         return None

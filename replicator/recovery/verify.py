@@ -1,8 +1,8 @@
-"""Compare a log with its replica, record by record where they differ.
+"""Compares a log with its replica, record by record where they differ.
 
-Own file → root; the cloud's scrub; where the roots differ, tiles from the top. The log may grow meanwhile, and a live
-replicator go on: everything is compared at the size that the cloud had at the start. Nothing is changed: a
-record that differs because it was edited here is named, and a person decides. Partner: `repair`, which sends again
+Compares the file's root with the cloud's scrub; if the roots differ, tiles from the top down. The log may grow
+meanwhile and a live replicator may continue: both sides are compared at the size that the cloud had at the start.
+Nothing is changed: a record that was edited locally is named, and a person decides. Partner: `repair`, which resends
 what the replica lost.
 """
 

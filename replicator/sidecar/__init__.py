@@ -1,13 +1,13 @@
-"""Where replication stands, kept in SQLite beside the log, and the orders that people leave there for it.
+"""The sidecar: replication's state in SQLite beside the log, and the orders that people leave there.
 
-Everything in it but the orders is a cache: the cursor is saved *after* the ack, so a lost or older sidecar means
-that records are sent again and absorbed, never that one is skipped. Therefore an unusable file is set aside and
-begun anew rather than mended. Decides nothing: `progress` says what is to be saved, `loop` says when.
+Everything but the orders is a cache. The cursor is saved *after* the ack, so a lost or older sidecar means that records
+are resent and deduplicated, never that one is skipped. Therefore an unusable file is set aside and recreated instead of
+repaired. Decides nothing: `progress` says what to save, `loop` when.
 
-Writers: the leader, and command lines that leave an order (`ask_reset`, `mark_retry`, `drop_dead_letters`). No
-transaction lasts longer than one call, so no lock is held while the network is spoken to.
+Writers: the leader, and commands that leave an order (`ask_reset`, `mark_retry`, `drop_dead_letters`). No transaction
+lasts longer than one call, so no lock is held during network I/O.
 
-`port` is what others need to know, `store` the sidecar itself, `rows` values in and out of SQL, `file` everything
+`port` is the interface, `store` the sidecar itself, `rows` converts values to and from SQL, `file` handles everything
 that can be wrong with a file.
 """
 

@@ -1,6 +1,6 @@
-"""The files of a sidecar: where they are, made without following links, opened, checked, moved aside, explained.
+"""The files of a sidecar: paths, creation without following links, opening, checks, setting aside, error texts.
 
-Knows SQLite's and the system's ways to fail; `store` decides nothing but when to call.
+Knows the ways in which SQLite and the system fail; `store` only decides when to call.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from replicator.sidecar.rows import (
 
 SIDECAR_NAME = ".replicator.db"
 BUSY_S = 2.0
-"""How long a call waits for another process's transaction before it raises."""
+"""Seconds that a call waits for another process's transaction before it raises."""
 SET_ASIDE_MAX = 9
-"""At most so many unusable files are kept; the last of them is replaced by a newer one."""
+"""Maximum number of unusable files that are kept; the last one is replaced by a newer one."""
 
 PARTS = ("-wal", "-shm", "-journal", "")
 """The files of one database. The database itself last: moved first, it would leave its WAL to its successor."""

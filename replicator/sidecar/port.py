@@ -1,7 +1,6 @@
-"""What a sidecar is for the loop, and the values that it gives: no SQL, no files.
+"""The sidecar's interface for the loop, and its values: no SQL, no files.
 
-The contract stands in the docstrings of `store.Sidecar` and in tests/contract; `replicator.testing` has the other
-one that keeps it.
+The contract is in the docstrings of `store.Sidecar` and in tests/contract; `replicator.testing` has the fake.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from replicator.actions import ResetOrder
 from replicator.model import DeadLetter, Standing
 
 DEAD_LETTERS_READ_MAX = 1_000
-"""At most so many dead letters come with one call."""
+"""Maximum number of dead letters that one call returns."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptDeadLetter:
-    """A dead letter as it stands in the sidecar. `at` is UTC, for people; `retry`: a person wants it sent again."""
+    """A dead letter in the sidecar. `at` is UTC, for display; `retry`: a person wants it resent."""
 
     id: int
     at: str
@@ -29,14 +28,14 @@ class KeptDeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class PendingOrders:
-    """What people want of the leader: the newest reset, and the oldest dead letters marked for a retry."""
+    """Orders for the leader: the newest reset, and the oldest dead letters marked for a retry."""
 
     reset: ResetOrder | None = None
     retries: tuple[KeptDeadLetter, ...] = ()
 
 
 class SidecarPort(Protocol):
-    """What the loop needs of a sidecar; `replicator.testing.MemorySidecar` is the other one who can."""
+    """The part of a sidecar that the loop uses; `replicator.testing.MemorySidecar` is the fake."""
 
     set_aside: str | None
 

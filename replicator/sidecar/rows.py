@@ -1,7 +1,7 @@
-"""Values in and out of SQL: the schema, and each row taken apart with distrust.
+"""Values to and from SQL: the schema, and the validation of each row.
 
-The constructors of `model` only assert, so whatever a row holds is checked here; what is no value of ours raises
-`Unusable`, and `store` begins a new file. Transactions are the caller's.
+The constructors of `model` only assert, so every row is checked here; an invalid one raises `Unusable`, and `store`
+starts a new file. Transactions are the caller's.
 """
 
 # ruff: noqa: S608  (the statements are put together from the constants of this module; values are parameters)

@@ -1,4 +1,4 @@
-"""The sidecar itself: one connection, one lock, one transaction a call; and the view for those who only look."""
+"""The sidecar: one connection, one lock, one transaction per call; and a read-only view."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ from replicator.sidecar.rows import (
 
 T = TypeVar("T")
 MAY_BE_OURS = BUSY | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL}
-"""After an unlock that failed, a connection waits for its own lock for ever; one opened afresh does not."""
+"""After a failed unlock, a connection waits for its own lock forever; a newly opened one does not."""
 
 OPENINGS_MAX = 20
-"""So often a file may be moved by others while it is opened."""
+"""How often the file may be moved by others while it is opened."""
 
 
 def read_only(path: str) -> SidecarView | None:
-    """The sidecar for one who only looks; None if there is none yet. SidecarError if it cannot be read."""
+    """A read-only view of the sidecar; None if there is none yet. SidecarError if it cannot be read."""
     with translated(path):
         if identity(path) is None:
             return None
@@ -87,7 +87,7 @@ def read_only(path: str) -> SidecarView | None:
 
 
 class SidecarView:
-    """What anyone may read. Not shared between threads; close it soon."""
+    """The read-only view. Not shared between threads; close it soon."""
 
     def __init__(self, path: str, connection: sqlite3.Connection | None = None) -> None:
         self.path = path
@@ -130,14 +130,14 @@ class SidecarView:
 class Sidecar(SidecarView):
     """The sidecar of one log, open for writing; any thread may call it.
 
-    Invariant: a connection is used only by the process that opened it, and only while it is the file at `path`.
-    A sidecar that was deleted or replaced is opened afresh, and the next `save` writes everything anew.
+    Invariant: a connection is used only by the process that opened it, and only while it is the file at `path`. A
+    sidecar that was deleted or replaced is opened again, and the next `save` writes everything.
     """
 
     def __init__(self, path: str, *, may_set_aside: bool = True, wall: Callable[[], float] = time.time) -> None:
         super().__init__(path)
         self.set_aside: str | None = None
-        """In words, what was set aside and why; None if nothing was."""
+        """What was set aside and why, for people; None if nothing was."""
         self._may_set_aside = may_set_aside
         self._wall = wall
         self._lock = threading.Lock()
@@ -147,10 +147,10 @@ class Sidecar(SidecarView):
 
     @classmethod
     def open(cls, path: str, *, may_set_aside: bool = True, wall: Callable[[], float] = time.time) -> Sidecar:
-        """Open or make the sidecar; set aside what is there but unusable, and say so in `.set_aside`.
+        """Open or create the sidecar; an unusable file is set aside, which `.set_aside` reports.
 
-        Only the leader may set aside; a command line passes False and gets a SidecarError instead, so that it
-        never takes the file from under a running replicator. SidecarError also for whatever the system refuses.
+        Only the leader may set aside. Commands pass False and get a SidecarError instead, so that they never take the
+        file from a running replicator. SidecarError also for whatever the system refuses.
         """
         sidecar = cls(path, may_set_aside=may_set_aside, wall=wall)
         sidecar._run(lambda _: None)
@@ -164,14 +164,14 @@ class Sidecar(SidecarView):
         status: bytes | None = None,
         done_reset: int = 0,
     ) -> ResetOrder | None:
-        """Make all of it durable in one transaction, or none of it. Safe to repeat.
+        """Make everything durable in one transaction, or nothing. Safe to repeat.
 
-        `done_reset` is the id of the order that `standing` carries out; it, and older ones, go in the same
-        transaction: an order is carried out exactly once, wherever the process dies. Returns the order that
-        still waits. A dead letter known already is written over and is `dead` again.
+        `done_reset` is the id of the order that `standing` carries out; it, and older ones, are removed in the same
+        transaction, so an order is carried out exactly once, wherever the process dies. Returns the order that is still
+        waiting. A dead letter known already is overwritten and is `dead` again.
 
-        A power cut may take back the last saves, for a cursor that went back is harmless. Not so where something
-        would be lost with it (a dead letter, a new generation, an order): then this waits for the disk.
+        A power cut may undo the last saves, because a cursor that went back is harmless. If something would be lost
+        with it (a dead letter, a new generation, an order), this waits for the disk.
         """
         at = self._now()
         synced = bool(dead_letters or done_reset or not standing.cursor.size)
@@ -193,9 +193,9 @@ class Sidecar(SidecarView):
         self._write(lambda connection: write_status(connection, at, status))
 
     def asked(self) -> PendingOrders | None:
-        """What people want of the leader, None if nothing; the same answer until it is done.
+        """The waiting orders, or None; the same answer until they are done.
 
-        Costs microseconds while nothing is asked: one stat and one look at SQLite's change counter.
+        Costs microseconds if there are none: one stat and one look at SQLite's change counter.
         """
 
         def work(connection: sqlite3.Connection) -> PendingOrders | None:
@@ -237,7 +237,7 @@ class Sidecar(SidecarView):
         return self._change("DELETE FROM dead_letter WHERE id = ?", ids)
 
     def hold(self) -> bool:
-        """Before a fork: let no call be inside SQLite, whose own locks a child would inherit locked.
+        """Before a fork: keep every call out of SQLite, whose locks a child would inherit in the locked state.
 
         False if a call was still running after the busy timeout. Pair it with `let_go` in the parent.
         """
@@ -248,7 +248,7 @@ class Sidecar(SidecarView):
         self._lock.release()
 
     def abandon(self) -> None:
-        """In a forked child: never touch the parent's connection again. The next call opens one of its own."""
+        """In a forked child: never use the parent's connection again. The next call opens a new one."""
         connection, self._connection = self._connection, None
         self._lock = threading.Lock()
         self._pid = os.getpid()

@@ -1,9 +1,9 @@
-"""Where records go: the Sink port; HttpSink, which speaks the protocol to the cloud; DeliverySink, a function of yours.
+"""The destination of records: the Sink port; HttpSink, which speaks the protocol to the cloud; DeliverySink, which
+calls a function.
 
-I/O. `endpoint` says what may be an address or a key; `carrier` carries one request under one deadline, whatever
-the network does; `http` turns actions into requests and answers into outcomes with `replicator.wire`. Nothing here
-decides what follows from an outcome: that is `replicator.progress`. httpx is imported when a sink is made, not
-before: `import replicator` must stay light.
+`endpoint` checks URLs and keys. `carrier` transports one request within one deadline, whatever the network does. `http`
+turns actions into requests and answers into outcomes, using `replicator.wire`. What follows from an outcome is decided
+in `replicator.progress`. httpx is imported when a sink is created, not before: `import replicator` must stay light.
 """
 
 from replicator.sink.delivery import Delivery, DeliverySink

@@ -1,13 +1,12 @@
-"""Carry one request to the cloud and its answer back, within one deadline, whatever the network does.
+"""Transports one request to the cloud and its answer back within one deadline, whatever the network does.
 
-The client's time-outs bound each step, not the whole: a server that drips one byte a second, or a name service that
-never answers (`getaddrinfo` cannot be interrupted), holds a request for as long as it likes. So the exchange runs on
-a thread of the carrier's own (a *line*), and the caller waits for it no longer than the deadline. A line that missed
-it is abandoned: its socket is shut down, it ends by itself, and the next request gets a new one. How many may hang at
-a time is bounded.
+The HTTP client's time-outs bound each step, not the total: a server that sends one byte a second, or a name service
+that never answers (`getaddrinfo` cannot be interrupted), can hold a request indefinitely. So the exchange runs in a
+thread of its own (a *line*), and the caller waits until the deadline at most. A line that misses it is abandoned: its
+socket is shut down, it ends by itself, and the next request gets a new one. The number of abandoned lines is bounded.
 
-A thread and not a watchdog with a resolver of our own: proxies, TLS and name look-ups stay httpx's business, and what
-this costs is one hand-over, some 50 µs a request.
+A thread, rather than a watchdog with a custom resolver, leaves proxies, TLS and name look-ups to httpx. It costs one
+hand-over, about 50 µs a request.
 """
 
 from __future__ import annotations
@@ -35,7 +34,9 @@ JOIN_S_MAX = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to carry. `pieces` are the body's, each at most 64 KiB; `headers` hold the key, so they have no repr."""
+    """A request to transport. `pieces` of the body have at most 64 KiB each; `headers` contain the key, so they have no
+    repr.
+    """
 
     method: str
     url: httpx.URL
@@ -48,7 +49,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """A status, the headers, and the body as it came: little more of it than the order's `answer_bytes_max`."""
+    """Status, headers, and at most a little over 64 KiB of the raw body."""
 
     status: int
     headers: dict[str, str]
@@ -57,7 +58,7 @@ class HttpReply:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """Nothing that counts came back. `proxy_status`: what a proxy said instead of connecting."""
+    """There was no valid answer. `proxy_status`: a proxy's answer to CONNECT."""
 
     detail: str
     proxy_status: int | None = None
@@ -77,10 +78,10 @@ class TransportsPort(Protocol):
 
 
 class Carrier:
-    """Carries one request at a time, from any one thread; `close` may come from another, also while it waits.
+    """Transports one request at a time, from any one thread; `close` may come from another, even while it waits.
 
-    `transports` makes what a line carries with; it is asked on the caller's thread, at first use, after each abandoned
-    line, and when the certificate authorities were replaced. Raises nothing for what a network does.
+    `open_transport` creates an httpx transport; it is called on the caller's thread, at first use and after each
+    abandoned line. Network errors raise nothing.
     """
 
     def __init__(self, transports: TransportsPort) -> None:
@@ -92,7 +93,7 @@ class Carrier:
         self._pid = os.getpid()
 
     def carry(self, order: Order) -> Reply:
-        """The answer, or why there is none; within `order.total_s`."""
+        """The answer within `order.total_s` seconds, or why there is none."""
         line = self._ready_line()
         if isinstance(line, NoAnswer):
             return line
@@ -132,9 +133,9 @@ class Carrier:
             return line
 
     def close(self) -> None:
-        """End: a request in flight returns at once, later ones are not carried. Safe to repeat.
+        """Close: a request in flight returns at once, later ones are not sent. Safe to repeat.
 
-        In a forked child this lets go without touching the parent's connection or any inherited lock.
+        In a forked child this does not touch the parent's connection or any inherited lock.
         """
         if os.getpid() != self._pid:
             return
@@ -193,7 +194,7 @@ class _Line:
         return reply
 
     def abandon(self, reply: NoAnswer) -> None:
-        """Nobody waits any more: wake the caller, cut the connection, let the thread end."""
+        """Give the line up: wake the caller, shut the connection down, let the thread end."""
         self._abandoned = True
         self._replies.put(reply)
         self._orders.put(None)

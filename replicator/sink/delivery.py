@@ -1,9 +1,9 @@
-"""A sink of one's own in one function: each batch is handed to it, in order, until it returns.
+"""A sink for a function of yours: each batch is passed to it, in order, until it returns.
 
 For destinations that do not speak the protocol: a database, a file, an HTTP service. What the function returns for
-counts as acknowledged; the proof is then this side's word alone, since nobody at the other end computes a root.
-Delivery is at least once: after a crash, or a lost sidecar, records come again, with the same number in the same log.
-Partner: `HttpSink`, the other implementation of the port.
+counts as acknowledged; there is no proof, because the destination computes no root. Delivery is at-least-once: after a
+crash or a lost sidecar, records are delivered again with the same number in the same log. Partner: `HttpSink`, the
+other implementation of the port.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from replicator.wire import Report, plain
 
 UNPROCESSABLE = 422
 LIMITS = Limits(body_bytes=16 * MIB, record_bytes=16 * MIB, requests_per_minute=None)
-"""What is asked of the replicator unless told otherwise: nothing that holds a local destination back."""
+"""The default limits: nothing that slows a local destination down."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Whole consecutive records of one log. `(log_id, first + i)` names record i for ever: an idempotency key."""
+    """Whole consecutive records of one log. `(log_id, first + i)` identifies record i for good: an idempotency key."""
 
     log_id: str
     first: int
@@ -42,13 +42,13 @@ class Delivery:
 
 
 class DeliverySink:
-    """The Sink port before a function.
+    """The Sink port for a function.
 
-    `deliver` is called in the replicator's thread with one Delivery at a time and returns when its records are safe.
-    It raises OSError (ConnectionError and TimeoutError are) when it cannot now: tried again for ever, with backoff.
-    RecordRefusedError says that one record will never do: it becomes a dead letter, and its neighbours go on. Any
-    other exception is a bug of its own: the thread records it, and starts again with backoff; nothing is skipped.
-    `limits` bounds what one Delivery holds.
+    `deliver` is called in the replicator's thread with one Delivery at a time, and returns when its records are safe.
+    An OSError (such as ConnectionError or TimeoutError) means "not now": it is retried indefinitely, with backoff.
+    RecordRefusedError means that one record will never be accepted: it becomes a dead letter, and the others are
+    delivered. Any other exception is a bug: the thread logs it and restarts with backoff; nothing is skipped. `limits`
+    bounds the size of a Delivery.
     """
 
     def __init__(self, deliver: Callable[[Delivery], None], *, limits: Limits = LIMITS) -> None:
@@ -56,7 +56,7 @@ class DeliverySink:
         self._limits = limits
 
     def send(self, action: Send, report: Report) -> SendOutcome:
-        """Hand the records over; the place of a dead letter has none."""
+        """Deliver the records; a dead letter's place has none."""
         del report
         load, log_id = action.load, action.cursor.log_id
         if not isinstance(load, Hole):
@@ -72,13 +72,13 @@ class DeliverySink:
         return Acked("delivery", head, accepted=load.count, limits=self._limits)
 
     def beat(self, action: Beat, report: Report) -> BeatOutcome:
-        """Nobody to ask: the cursor stands."""
+        """A function cannot be asked: the cursor stays."""
         del report
         cursor = action.cursor
         return Heard("delivery", Head(cursor.log_id, cursor.size, cursor.root, cursor.offset))
 
     def recall(self) -> RecallOutcome:
-        """Nobody knows what was delivered: without a sidecar everything comes again."""
+        """A function does not know what it got: without a sidecar everything is delivered again."""
         return Recalled(())
 
     def key_changed(self) -> bool:

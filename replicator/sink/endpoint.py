@@ -1,7 +1,7 @@
-"""What may be an address or a key, checked before any of it reaches the HTTP client.
+"""Checks URLs and keys before any of them reaches the HTTP client.
 
-The client's own errors for these are of many types, and some hold the key in their text (a key with a newline), so
-nothing unchecked goes there. No message of this module holds a key, or an address that may contain one.
+The client's own errors have many types, and some contain the key (a key with a newline). No message of this module
+contains a key, or a URL that may contain one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ USER_AGENT = "replicator"
 
 
 def check_endpoint(url: str) -> str:
-    """The address in its one form: no slash at the end, `/api/v1` where it has no path.
+    """The URL in its canonical form: no trailing slash, `/api/v1` if it has no path.
 
-    Raises ConfigurationError for anything but https, or http to this machine; for user names, queries and
-    fragments (which would end in logs), and for what is no address at all.
+    Raises ConfigurationError for anything but https, or http to loopback; for user names, queries and fragments, which
+    would end up in logs; and for what is no URL.
     """
     if not url.isascii() or not url.isprintable() or " " in url:
         raise _no_endpoint("the endpoint has characters that no address has")
@@ -74,7 +74,7 @@ def _joined(parts: SplitResult, host: str, port: int | None) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether this host is this machine: `localhost`, 127.0.0.0/8, ::1."""
+    """Whether this host is loopback: `localhost`, 127.0.0.0/8, ::1."""
     if host.lower() == "localhost":
         return True
     try:
@@ -84,9 +84,9 @@ def is_loopback(host: str) -> bool:
 
 
 def check_key(key: str) -> str:
-    """The key, if it can stand in a header: printable ASCII, no space, at most 512 characters.
+    """The key, if it is valid in a header: printable ASCII, no space, at most 512 characters.
 
-    Raises ConfigurationError, whose message says what is wrong and never the key.
+    Raises ConfigurationError, whose message never contains the key.
     """
     if not key or len(key) > KEY_CHARACTERS_MAX or not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError(
@@ -98,9 +98,9 @@ def check_key(key: str) -> str:
 
 
 def environment_proxy(url: str) -> str | None:
-    """The proxy that the environment (on macOS and Windows also the system) names for `url`; None: go directly.
+    """The proxy that the environment (on macOS and Windows also the system) names for `url`; None: connect directly.
 
-    Never one for this machine: a proxy would look for the cloud on itself.
+    Never one for loopback: a proxy would look for the cloud on its own machine.
     """
     # Imported here: urllib.request loads the whole of http.client, which `import replicator` must not.
     from urllib.request import getproxies, proxy_bypass

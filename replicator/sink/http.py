@@ -1,7 +1,7 @@
 """The Sink port, and HttpSink: actions in, outcomes out, over HTTP.
 
-I/O, no policy: what an outcome means is decided in `replicator.progress`, what bytes mean in `replicator.wire`.
-The key is read afresh for each request, stands in one header only, and is in no message, repr or log of ours.
+No policy: `replicator.progress` decides what an outcome means, `replicator.wire` what bytes mean. The key is read for
+each request, sent in one header, and never part of a message, repr or log.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ if TYPE_CHECKING:
 
 COMPRESS_BYTES_MIN = 16 * 1024
 SILENT_S = 180
-"""Three heartbeats: a device that is not heard of for so long does not replicate its log now."""
+"""Three heartbeats: a device silent for longer does not replicate its log now."""
 ECHO_CHARACTERS_MIN = 8
 _OutcomeT = TypeVar("_OutcomeT", covariant=True)
 
 
 class Sink(Protocol):
-    """Where records go. No method raises for what a network or a cloud does: each is an outcome.
+    """The destination of records. Network and cloud errors are outcomes; no method raises for them.
 
     One request at a time, from one thread; `close` from any.
     """
 
     def send(self, action: Send, report: Report) -> SendOutcome:
-        """Send one batch. Safe to repeat: the cloud knows what it has."""
+        """Send one batch. Idempotent: the cloud recognises what it has."""
 
     def beat(self, action: Beat, report: Report) -> BeatOutcome:
         """Send a heartbeat."""
@@ -73,18 +73,18 @@ class Sink(Protocol):
         """Ask for this device's logs."""
 
     def key_changed(self) -> bool:
-        """Whether the key is another than the one that the last request was denied with."""
+        """Whether the key differs from the one that was last rejected."""
 
     def close(self) -> None:
-        """Let go of connections; a request in flight returns at once. Safe to repeat."""
+        """Close connections; a request in flight returns at once. Safe to repeat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. `total_s` bounds a whole request, look-up of the name and drip of the answer included.
+    """Time-outs in seconds. `total_s` bounds a whole request, including name look-up and a slow answer.
 
-    A body gets the time on top that it takes at `upload_bytes_per_s_min`: else a slow line could never send a
-    large batch, however often it tried. A line that stands still is still noticed after `write_s`.
+    A body gets additional time at `upload_bytes_per_s_min`: otherwise a slow connection could never send a large batch.
+    A stalled connection is still noticed after `write_s`.
     """
 
     connect_s: float = 5.0
@@ -100,11 +100,11 @@ class _Reader(Protocol[_OutcomeT]):
 
 
 class HttpSink:
-    """The cloud at `endpoint`. Raises ConfigurationError if that, the identity, a proxy or a CA cannot work.
+    """The cloud at `endpoint`. Raises ConfigurationError if the endpoint, the identity, a proxy or a CA is invalid.
 
-    `key` is called for each request; None or "" means that there is none. `proxy_for` names the proxy for an
-    address; `wall` is the clock that a Retry-After date is compared with, in seconds since 1970. `name_header` names a
-    header that carries the identity's log name, so that a cloud can say whose requests it refused without reading them.
+    `key` is called for each request; None or "" means that there is none. `proxy_for` names the proxy for a URL; `wall`
+    is the clock that a Retry-After date is compared with, in seconds since 1970. `name_header` names a header with the
+    identity's log name, so that a cloud can tell whose requests it rejected without reading them.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class HttpSink:
         self._encodings: tuple[str, ...] = () if self._loopback else ("gzip",)
         self._denied: bytes | None = None
         self.said_date: str | None = None
-        """The cloud's clock as its last answer said it (the Date header); for people."""
+        """The Date header of the cloud's last answer; for display."""
         self._urls: dict[str, httpx.URL] = {}
         self._carrier = Carrier(Transports(self.endpoint, proxy_for=proxy_for))
 
@@ -157,10 +157,10 @@ class HttpSink:
         return self._exchange(heartbeat_request(self._identity, action, report), read_heartbeat)
 
     def recall(self) -> RecallOutcome:
-        """GET /logs: those of this device. If there are none, those of the brain's other devices that fell silent.
+        """`GET /logs`: those of this device; if there are none, those of the brain's other devices that fell silent.
 
-        A log that was brought to a new machine by hand goes on there. One whose device is heard of is let alone: two
-        that write to one log would fork it again and again.
+        So a log that was copied to a new machine by hand continues there. A log whose device is still active is left
+        alone: two writers of one log would fork it again and again.
         """
         found = self._exchange(logs_request(self._identity), read_logs)
         if not isinstance(found, Recalled) or found.heads:
@@ -175,7 +175,7 @@ class HttpSink:
         return isinstance(key, str) and _digest(key) != self._denied
 
     def close(self) -> None:
-        """Let go of the connection and the thread. A request in flight on another thread returns at once."""
+        """Close the connection and end the thread. A request in flight on another thread returns at once."""
         self._carrier.close()
 
     def _read_key(self) -> str | Denied:

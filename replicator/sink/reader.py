@@ -1,9 +1,8 @@
-"""Read the replica back over HTTP: heads, scrubs, tiles, bytes. The reading port of `recovery`, as `Sink` is the
-sending one.
+"""Reads the replica over HTTP: heads, scrubs, tiles, bytes. The reading port of `recovery`, as `Sink` is the sending
+one.
 
-For commands that a person waits for: what does not work raises CloudError, with what to do. One request at a time,
-each within a deadline of its own, so nothing hangs, whatever answers. The key is read afresh for each request and
-stands in one header only; redirects are not followed.
+For commands that a person waits for: failures raise CloudError, with a hint. One request at a time. The key is read for
+each request and sent in one header only; redirects are not followed.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from replicator.wire.replica import Kind, ReplicaLog, Scrub, read_scrub, read_st
 CONNECT_S, READ_S = 5.0, 15.0
 """`READ_S` bounds a whole request, from the look-up of the name to the last byte of the answer."""
 SCRUB_S = 90.0
-"""A scrub hashes for 10 s at most, but one at a time: another one may be before it."""
+"""A scrub hashes for 10 s at most, but the server runs one at a time, so it may have to wait."""
 TRIES = 3
 RANGE_BYTES_MAX, RANGE_BYTES_MIN = 4 * 1024 * 1024, 64 * 1024
 """So much of a log is asked for at a time: less where the line does not bring it within `READ_S`."""
 
 
 class ReplicaReader(Protocol):
-    """What can be read of a replica. Every method may raise CloudError."""
+    """The reading port. Every method may raise CloudError."""
 
     def logs(self, brain_id: str) -> tuple[str, list[ReplicaLog]]:
         """The cloud's id, and the brain's logs, newest first."""
@@ -42,10 +41,10 @@ class ReplicaReader(Protocol):
         """The cloud's id, and one log. CloudError with status 404 if there is none of this name."""
 
     def scrub(self, log_id: str, kind: Kind, first: int, end: int, tree: CompactRange | None = None) -> Scrub:
-        """What the cloud finds in records [first, end); cut where it is much."""
+        """The scrub of records [first, end); may end early."""
 
     def tile(self, log_id: str, level: int, index: int) -> bytes:
-        """A tile as it is kept; empty if there is none."""
+        """The stored tile; empty if there is none."""
 
     def stream(self, log_id: str, start: int, end: int) -> Iterator[bytes]:
         """Bytes [start, end) of the log, in pieces. CloudError when they end early: go on where they ended."""
@@ -55,9 +54,9 @@ class ReplicaReader(Protocol):
 
 
 class HttpReader:
-    """The cloud at `endpoint`. ConfigurationError if that or a proxy cannot work, or if there is no usable key.
+    """The cloud at `endpoint`. ConfigurationError if it or a proxy is invalid, or if there is no usable key.
 
-    `received_bytes` and `sent_bytes` count what went over the wire, headers included, TLS not.
+    `received_bytes` and `sent_bytes` count transferred bytes, with headers and without TLS.
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class HttpReader:
             return fields.name("cloud_id"), [read_stored_log(entry) for entry in fields.objects("logs")]
 
     def brains(self) -> list[str]:
-        """The ids of the brains that the key reaches."""
+        """The ids of the brains that the key can read."""
         fields = self._fields("/brains")
         with self._understood():
             return [entry.name("brain_id") for entry in fields.objects("brains")]

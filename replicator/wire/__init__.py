@@ -1,11 +1,10 @@
-"""The protocol between a replicator and the cloud, both directions, both sides (PROTOCOL.md).
+"""The protocol between a replicator and the cloud, in both directions, for both sides (docs/protocol.md).
 
-Pure: values in, bytes out, and back. `client` makes requests and turns any answer into an outcome; `server`
-takes requests apart and makes answers; `common` is what both mean by the same words. Carrying the bytes is the
-work of `replicator.sink` on one side and `gradata.cloud` on the other; judging what a head means is that of
-`progress`.
+Pure: values to bytes, and back. `client` builds requests and turns any answer into an outcome; `server` parses requests
+and builds answers; `common` is shared. `replicator.sink` and `gradata.cloud` transport the bytes; `progress` decides
+what a head means.
 
-Golden requests and answers stand in `fixtures/wire/`; the tests pin both sides to them.
+Golden requests and answers are in `fixtures/wire/`; the tests pin both sides to them.
 """
 
 from replicator.wire.client import (

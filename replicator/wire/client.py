@@ -1,8 +1,8 @@
-"""The client's half of the protocol: requests out of actions, outcomes out of answers.
+"""The client's half of the protocol: requests from actions, outcomes from answers.
 
-Each `read_…` is total: whatever status and bytes come, an outcome is returned and nothing is raised. An outcome
-says what was answered; whether a head is the expected one is decided in `progress`. Texts of the server are cut
-and cleaned before they go into an outcome, for they end in logs and terminals. `server` is the other half.
+Each `read_…` is total: for any status and bytes it returns an outcome and raises nothing. An outcome says what was
+answered; `progress` decides whether a head is the expected one. Texts of the server are cut and cleaned before they
+enter an outcome, because outcomes end up in logs and terminals. `server` is the other half.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ class Request:
 
     @property
     def body_bytes(self) -> int:
-        """How long the body is."""
+        """Length of the body in bytes."""
         return len(self.head) + len(self.data)
 
 
 def batch_request(identity: Identity, action: Send, report: Report) -> Request:
-    """POST /ingest with the envelope, and behind it the records as they stand in the log; none for a hole."""
+    """`POST /ingest`: the envelope, then the records as they are in the log; none for a hole."""
     cursor, load = action.cursor, action.load
     assert (load.first, load.offset) == (cursor.size, cursor.offset)
     envelope: dict[str, Any] = {
@@ -127,7 +127,7 @@ def logs_request(identity: Identity, *, of_all_devices: bool = False) -> Request
 
 
 def read_ack(status: int, headers: Mapping[str, str], body: bytes, *, now_wall: float) -> SendOutcome:
-    """What an answer to a batch says. `now_wall`: seconds since 1970, for a Retry-After that is a date."""
+    """The outcome of an answer to a batch. `now_wall`: seconds since 1970, for a Retry-After that is a date."""
     answer = _Answer.of(status, headers, body)
     try:
         if status == 200:
@@ -140,7 +140,7 @@ def read_ack(status: int, headers: Mapping[str, str], body: bytes, *, now_wall: 
 
 
 def read_heartbeat(status: int, headers: Mapping[str, str], body: bytes, *, now_wall: float) -> BeatOutcome:
-    """What an answer to a heartbeat says."""
+    """The outcome of an answer to a heartbeat."""
     answer = _Answer.of(status, headers, body)
     try:
         if status == 200:
@@ -156,7 +156,7 @@ def read_heartbeat(status: int, headers: Mapping[str, str], body: bytes, *, now_
 def read_logs(
     status: int, headers: Mapping[str, str], body: bytes, *, now_wall: float, silent_s_min: int = 0
 ) -> RecallOutcome:
-    """What an answer to `logs_request` says; of it, the logs of which nothing was heard for so long."""
+    """The outcome of an answer to `logs_request`, limited to logs that were silent for at least `silent_s`."""
     answer = _Answer.of(status, headers, body)
     if status != 200:
         return _failure(answer, now_wall)
@@ -170,7 +170,7 @@ def read_logs(
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """An answer whose body is only there if it may be read: not encoded, not over the limit."""
+    """An answer whose body is available only if it may be read: not encoded, and not over the limit."""
 
     status: int
     headers: dict[str, str]
@@ -222,7 +222,7 @@ def _count(fields: Fields, name: str, named: int) -> int:
 
 
 def _lowered(limits: Limits, answer: _Answer) -> Limits:
-    """The limits, with the request budget of the RateLimit-Policy header where that is the smaller one."""
+    """The limits, with the rate of the RateLimit-Policy header if that is lower."""
     parts = dict(_POLICY.findall(answer.headers.get("ratelimit-policy", "")))
     quota, window_s = int(parts.get("q", 0)), int(parts.get("w", 0))
     if not quota or not window_s:
@@ -294,7 +294,7 @@ def _detail(answer: _Answer, problem: dict[str, Any]) -> str:
 
 
 def _target(answer: _Answer) -> str:
-    """Where a redirect leads, host alone: the rest of an address can hold what no log may."""
+    """The host that a redirect leads to; the rest of a URL can contain what must not be logged."""
     try:
         host = urlsplit(answer.headers.get("location", "")).hostname
     except ValueError:

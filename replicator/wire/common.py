@@ -1,8 +1,7 @@
-"""What both sides of the protocol mean by the same words: constants, the shape of a head, limits, a status.
+"""Shared by both sides of the protocol: constants, the forms of a head, limits and a status.
 
-Reading is strict about types (a bool is no number, a number is no text, integers stay within 0..2^53) and
-lenient about what is unknown (PROTOCOL.md: unknown fields are ignored). A wrong shape is a `WireError` that names
-the field, never its content.
+Parsing is strict about types (a bool is no number, a number is no string, integers are in 0..2^53) and ignores unknown
+fields. A wrong form is a `WireError` that names the field, never its content.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ ENVELOPE_BYTES_MAX = 64 * 1024
 INTEGER_MAX = 2**53
 NAME_CHARACTERS_MAX = 128
 EVENT_ID_CHARACTERS_MAX = 256
-"""On the wire. An event_id of ours has at most 64 characters; a later version may have longer ones."""
+"""Limit on the wire. Event ids of this version have at most 64 characters; later versions may have longer ones."""
 PLAIN_CHARACTERS_MAX = 300
 ENCODINGS_MAX = 16
 
@@ -41,7 +40,7 @@ _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How a replicator is: the `status` in each batch and heartbeat. Times are ISO 8601, UTC."""
+    """The replicator's status in each batch and heartbeat. Times are ISO 8601, UTC."""
 
     state: str
     log_bytes: int
@@ -52,11 +51,11 @@ class Report:
     trouble: str | None = None
     last_ack_at: str | None = None
     brief: bool = False
-    """It sends what waits and ends, as a hook does: that no word follows is no sign of anything."""
+    """The process sends what is waiting and exits, as a hook does, so no heartbeat is to be expected."""
 
 
 def plain(text: str, characters_max: int = PLAIN_CHARACTERS_MAX) -> str:
-    """`text` as one line that is safe in a terminal, a log and JSON: what cannot be printed is replaced."""
+    """`text` as one line that is safe in terminals, logs and JSON; unprintable characters are replaced."""
     cut = text[:characters_max]
     if cut.isprintable():
         return cut
@@ -173,16 +172,16 @@ class Fields:
 
 
 def event_id_json(event_id: str | None) -> str | None:
-    """An event_id as it travels.
+    """An event_id in its wire form.
 
-    It comes from a record, so it may hold a lone surrogate, which UTF-8 has no bytes for. It is for people: size and
+    It comes from a record, so it may contain a lone surrogate, which UTF-8 cannot encode. It is informational: size and
     root decide.
     """
     return event_id if event_id is None or event_id.isascii() else event_id.encode("utf-8", "replace").decode()
 
 
 def head_json(head: Head) -> dict[str, Any]:
-    """A head as it travels."""
+    """The wire form of a head."""
     return {
         "log_id": head.log_id,
         "size": head.size,
@@ -204,7 +203,7 @@ def read_head(fields: Fields) -> Head:
 
 
 def limits_json(limits: Limits) -> dict[str, Any]:
-    """Limits as they travel."""
+    """The wire form of limits."""
     return {
         "body_bytes": limits.body_bytes,
         "record_bytes": limits.record_bytes,
@@ -230,7 +229,7 @@ def read_limits(fields: Fields) -> Limits:
 
 
 def refusal_json(refusal: Refusal) -> dict[str, Any]:
-    """A flagged or refused record as it travels."""
+    """The wire form of a flagged or refused record."""
     return {"record": refusal.record, "code": refusal.code, "detail": plain(refusal.detail)}
 
 
@@ -241,7 +240,7 @@ def read_refusal(fields: Fields) -> Refusal:
 
 
 def report_json(report: Report) -> dict[str, Any]:
-    """A status as it travels."""
+    """The wire form of a status."""
     brief = {"brief": True} if report.brief else {}
     return brief | {
         "state": report.state,

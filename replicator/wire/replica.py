@@ -1,7 +1,7 @@
-"""The replica, read back: what the cloud says of its logs, and what it finds when it looks one through.
+"""The replica as read back: the cloud's description of its logs, and the results of a scrub.
 
-Pure, both sides: the server makes `scrub_json`, a client reads it with `read_scrub`. Partner: `sink.reader`, which
-carries the bytes.
+Pure, for both sides: the server builds `scrub_json`, a client parses it with `read_scrub`. Partner: `sink.reader`,
+which transports the bytes.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ def _time(fields: Fields, name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Scrub:
-    """What was found in records [first, end).
+    """The result of a scrub of records [first, end).
 
-    `rows`: how many are there, `holes` of them without bytes; `gaps`: half-open ranges without a row; `damaged`:
-    those whose bytes are not their record's. `tiles_damaged`: tiles above the leaves that do not follow from them.
-    `root` (deep only): that of all records before `end`, from the stored bytes, None for a part alone; `tree`: its
-    compact range. `more`: the answer was cut; ask on at `end`.
+    `rows`: how many rows exist, `holes` of them without bytes; `gaps`: half-open ranges without a row; `damaged`:
+    records whose bytes do not match their leaf. `tiles_damaged`: tiles above the leaves that do not match them. `root`
+    (deep only): the root of all records before `end` from the stored bytes, None for a part; `tree`: its compact range.
+    `more`: the answer was cut; continue at `end`.
     """
 
     kind: str
@@ -81,7 +81,7 @@ class Scrub:
 
 
 def scrub_json(found: Scrub) -> dict[str, Any]:
-    """What the answer adds to the log's own fields. `next` holds the parameters with which one asks on."""
+    """The scrub's fields of the answer. `next` has the parameters of the request that continues."""
     answer: dict[str, Any] = {
         "scrub": found.kind,
         "first": found.first,

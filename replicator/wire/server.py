@@ -1,8 +1,8 @@
-"""The server's half of the protocol: requests taken apart and checked, answers made.
+"""The server's half of the protocol: parses and checks requests, builds answers.
 
-`parse_…` raise WireError with the status and code to answer; they take bytes that were decompressed and
-bounded by whoever read them, and bound them again. Nothing here knows a head: what a batch means for a log is
-decided by the ingest. `client` is the other half; the tests wire the two together.
+`parse_…` raise WireError with the status and code of the answer. They take bytes that the caller has decompressed and
+bounded, and check the bounds again. Nothing here knows a log's head: the ingest decides what a batch means. `client` is
+the other half; the tests connect the two.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ from replicator.wire.common import (
 EVENT_ID_CHARACTERS_MAX = 64
 DETAIL_CHARACTERS_MAX = 1_000
 HOLES_MAX = 16
-"""Places without bytes in one batch; a client of ours has two at most."""
+"""Maximum number of holes in a batch; this client sends two at most."""
 _CORRECTION_TEXTS = ("category", "severity", "description", "draft_preview", "final_preview", "created_at")
 _ANSWER_ROOM = ANSWER_BYTES_MAX - 2_048
-"""For the lists of an answer: what is left of its limit beside its other fields."""
+"""Room for the lists of an answer: its limit minus its other fields."""
 
 
 @value
 class Envelope:
-    """The first line of a batch: whose records these are, and where in their log they belong.
+    """The first line of a batch: whose records these are, and their place in the log.
 
     `root` is the client's root of the records before `first`. `parent`: the log that this generation follows.
     """
@@ -67,7 +67,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class RecordPlace:
-    """A place without bytes: the record's length and leaf, which the tree needs to run on across it."""
+    """A hole: the record's length and leaf, with which the tree continues."""
 
     first: int
     offset: int
@@ -82,10 +82,10 @@ class RecordPlace:
 
 @value
 class BatchRequest:
-    """A batch that is whole: `count` records, or one place without bytes.
+    """A complete batch: `count` records, or one hole.
 
-    `holes`: places without bytes among the records, in order, each at its offset in the log. `load` then holds the
-    other records one behind the other, as they came.
+    `holes`: places without bytes among the records, in order, each with its offset in the log. `load` then contains the
+    other records without separators.
     """
 
     envelope: Envelope
@@ -108,7 +108,7 @@ class HeartbeatRequest:
 
 @dataclass(frozen=True, slots=True)
 class CorrectionRequest:
-    """One correction (schema 1). `fields` is the whole document: what is not known is kept."""
+    """One correction (schema 1). `fields` is the whole document; unknown fields are kept."""
 
     brain_id: str
     event_id: str | None
@@ -118,9 +118,9 @@ class CorrectionRequest:
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One log as `GET /logs` lists it. Times are ISO 8601, UTC; `holes` counts places without bytes.
+    """One log as listed by `GET /logs`. Times are ISO 8601, UTC; `holes` counts places without bytes.
 
-    `silent_s`: for how long nothing was heard from who replicates it.
+    `silent_s`: seconds since its replicator was last heard of.
     """
 
     head: Head
@@ -133,9 +133,9 @@ class LogEntry:
 
 
 def parse_batch(body: bytes | memoryview, limits: Limits) -> BatchRequest:
-    """A schema 2 batch. Safe for any bytes: cost and memory are a small multiple of `limits.body_bytes` at most.
+    """Parse a batch of schema 2. Safe for any bytes: cost and memory are a small multiple of `limits.body_bytes`.
 
-    Records over `limits.record_bytes` are no error here: they are refused one by one, neighbours are kept.
+    Records over `limits.record_bytes` are no error here: they are rejected one by one, and the others are stored.
     """
     if len(body) > limits.body_bytes:
         raise WireError("the body is larger than the limit", status=413, code="body_too_large")
@@ -269,11 +269,11 @@ def _invalid(name: str, expected: str) -> WireError:
 
 
 def ack_body(acked: Acked) -> bytes:
-    """The 200 to a batch: at most 64 KiB, for the client reads no more.
+    """The 200 answer to a batch: at most 64 KiB, because clients read no more.
 
-    The counts are always true: accepted + duplicates + flagged_count + refused_count = count of the batch. If
-    the lists are too long, they lose their details first; then `refused` is named as far as it fits (the client
-    makes dead letters of these), then `flagged`.
+    The counts are always correct: accepted + duplicates + flagged_count + refused_count = count of the batch. If the
+    lists are too long, they lose their details first; then as much of `refused` as fits is listed (the client makes
+    dead letters of these), then of `flagged`.
     """
     body = {
         "schema": SCHEMA,
@@ -297,7 +297,7 @@ def ack_body(acked: Acked) -> bytes:
 
 
 def plain_ack_body(head: Head, accepted: int, duplicates: int, cloud_id: str, limits: Limits) -> bytes:
-    """As `ack_body`, to the byte, where nothing is flagged or refused: what nearly every answer is."""
+    """The same bytes as `ack_body` where nothing is flagged or refused, which is nearly every answer."""
     begin, end = _ack_frame(cloud_id, limits)
     event_id = orjson.dumps(event_id_json(head.event_id))
     numbers = (head.size, head.offset, head.root.hex().encode(), event_id, accepted, duplicates)
@@ -338,7 +338,7 @@ def heartbeat_body(heard: Heard) -> bytes:
 
 
 def logs_body(entries: Sequence[LogEntry]) -> bytes:
-    """The 200 to `GET /logs`: newest first, as many as fit in 64 KiB; `truncated`: there are more."""
+    """The 200 answer to `GET /logs`: newest first, as many as fit into 64 KiB; `truncated`: there are more."""
     logs, _ = _fitting(map(_entry_json, entries), _ANSWER_ROOM)
     return orjson.dumps({"logs": logs, "truncated": len(logs) < len(entries)})
 
@@ -358,7 +358,7 @@ def _entry_json(entry: LogEntry) -> dict[str, Any]:
 
 
 def correction_body(event_id: str, *, duplicate: bool) -> bytes:
-    """The 200 to one correction (schema 1)."""
+    """The 200 answer to one correction (schema 1)."""
     return orjson.dumps(
         {
             "schema": 1,
