@@ -12,27 +12,25 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import rapidfuzz.distance  # noqa: F401  here, not in `correction`: a Brain's first correct() need not pay its 40 ms
 
-from gradata.brain import correction_diff, correction_event, events
+from gradata.brain import correction_diff, correction_event, events, sdk_names
 from gradata.brain.append_once import KEY_FIELD, RecentCorrections, append_once, key_field
+from gradata.brain.ports import REAL_PORTS, Ports
 from gradata.brain.projection.projection import Projection
 from gradata.brain.replicator_handle import Link
+from gradata.brain.sdk_names import RecordedEvent, SdkMethods
 from gradata.config import brain_dir as directory
 from gradata.config.settings import Settings
 from gradata.errors import ProjectionError
 from gradata.replicate.wiring import Replication, drain_by_hand, open_replicator
 from replicator.errors import NotDurableError
-from replicator.log import POSIX, Disk, LogWriter
-from replicator.model import Identity
+from replicator.log import LogWriter
 
 if TYPE_CHECKING:
     from replicator.loop import Drained
@@ -48,17 +46,7 @@ log = logging.getLogger("gradata")
 log.addHandler(logging.NullHandler())
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """What a Brain does its work through; tests pass fakes."""
-
-    disk: Disk = POSIX
-    open_replicator: Callable[[Settings, str, Identity], Replication | None] = open_replicator
-    monotonic_s: Callable[[], float] = time.monotonic
-    now: Callable[[], datetime] = events.utc_now
-
-
-class Brain:
+class Brain(SdkMethods):
     """One brain directory, open. Use as a context manager, or call `close()`.
 
     Raises BrainNotFoundError if the directory does not exist; `Brain.init` makes one. Never raises because of
@@ -68,24 +56,25 @@ class Brain:
     def __init__(
         self,
         brain_dir: str | os.PathLike[str] | None = None,
+        working_dir: str | os.PathLike[str] | None = None,
+        encryption_key: str | None = None,
         *,
         endpoint: str | None = None,
         key: str | None = None,
+        api_key: str | None = None,
         environ: Mapping[str, str] = os.environ,
-        ports: Ports = Ports(),
+        ports: Ports = REAL_PORTS,
     ) -> None:
-        self.settings = Settings.resolve(brain_dir, endpoint, key, environ)
+        del working_dir  # where the SDK looks for rules of a project
+        sdk_names.refuse_encryption(encryption_key)
+        self.settings = Settings.resolve(brain_dir, endpoint, sdk_names.one_key(key, api_key), environ)
         self._directory = directory.find(self.settings.brain_dir)
         self.identity = directory.identify(self._directory)
         self._ports = ports
         self._ulids = events.Ulids()
         self._writer = LogWriter(self._directory.log, ports.disk)
         self._recent = RecentCorrections()
-        self._projection = Projection(
-            self._projection_path,
-            self._directory.log,
-            brain_id=self.identity.brain_id,
-        )
+        self._projection = Projection(self._projection_path, self._directory.log, brain_id=self.identity.brain_id)
         self._session: int | None = None
         self._closed = False
         self._link = Link(
@@ -100,11 +89,30 @@ class Brain:
         self._link.wake()
 
     @classmethod
-    def init(cls, brain_dir: str | os.PathLike[str] | None = None, **options: Any) -> Self:
-        """Make a brain, unless there is one, and open it. The options are those of the constructor."""
+    def init(
+        cls,
+        brain_dir: str | os.PathLike[str] | None = None,
+        *,
+        domain: str | None = None,
+        name: str | None = None,
+        company: str | None = None,
+        embedding: str | None = None,
+        interactive: bool | None = None,
+        **options: Any,
+    ) -> Self:
+        """Make a brain, unless there is one, and open it. `options` are those of the constructor.
+
+        What is said of a new brain (`domain`, `name`, `company`) is recorded as its first event. ValueError for an
+        `embedding` other than "local" and for `interactive=True`: nothing is embedded or asked here.
+        """
+        said = sdk_names.description(embedding, interactive, domain=domain, name=name, company=company)
         settings = Settings.resolve(brain_dir, environ=options.get("environ", os.environ))
+        new = not os.path.lexists(os.path.join(settings.brain_dir, directory.BRAIN_ID_NAME))
         directory.create(settings.brain_dir)
-        return cls(settings.brain_dir, **options)
+        brain = cls(settings.brain_dir, **options)
+        if said and new:
+            brain.emit(sdk_names.INIT_EVENT, "brain.init", said)
+        return brain
 
     # ------------------------------------------------------------ what goes in
 
@@ -166,21 +174,33 @@ class Brain:
     ) -> dict[str, Any]:
         """Record any event. Returns it with `durable`, as `correct` does.
 
+        `session` 0 is the SDK's word for none: the event then belongs to no session, also if one is open.
         What JSON lacks becomes readable text or lists (`events.readable`). EventError for what cannot, before
         anything is written; AppendError as in `correct`.
         """
-        return self._record(self._event(event_type, source, {} if data is None else data, tags or [], session))
+        none = session == 0 and not isinstance(session, bool)
+        event = self._event(event_type, source, {} if data is None else data, tags or [], None if none else session)
+        return self._record({**event, "session": None} if none else event)
 
-    def end_session(self, session: int | None = None, *, timeout_s: float = DRAIN_S) -> dict[str, Any]:
+    def end_session(
+        self,
+        session: int | None = None,
+        *,
+        session_type: str | None = None,
+        session_corrections: list[dict[str, Any]] | None = None,
+        timeout_s: float = DRAIN_S,
+    ) -> dict[str, Any]:
         """Record the end of a session (default: the present one) and replicate what waits, within `timeout_s`.
 
         Also without corrections, and while write-through is switched off. Returns `session`, `corrections`
         in it, `event_id`, `durable`, and `replication`: what `drain` gives: None, or `acked`, `remaining_bytes`,
-        `reason`.
+        `reason`. `session_type` is recorded with it. ValueError for `session_corrections`: `correct` records them.
         """
+        sdk_names.refuse_corrections_of_session(session_corrections)
         ended = correction_event.checked_session(session) or self._session_or_none()
         corrections = None if ended is None else self._count_corrections(ended)
         said = {"session": ended, "corrections": corrections, "platform_source": correction_event.PLATFORM}
+        said |= {"session_type": session_type} if session_type is not None else {}
         event = self._record(self._event("SESSION_END", "brain.end_session", said, [], ended))
         self._session = None if ended is None else max(self._session or 1, ended + 1)
         drained = self.drain(timeout_s)
@@ -326,9 +346,11 @@ class Brain:
 
     def _record_once(self, event: events.Event) -> dict[str, Any]:
         found = append_once(self._writer, self._recent, event)
-        return {**self._appended(found.event, found.not_durable), "duplicate": found.duplicate}
+        event = self._appended(found.event, found.not_durable)
+        event["duplicate"] = found.duplicate
+        return event
 
-    def _appended(self, event: events.Event, not_durable: NotDurableError | None) -> dict[str, Any]:
+    def _appended(self, event: events.Event, not_durable: NotDurableError | None) -> RecordedEvent:
         """What follows the append: it cannot fail the caller."""
         if not_durable is not None:
             hint = not_durable.hint
@@ -336,8 +358,10 @@ class Brain:
         if not self._closed:
             self._link.wake()
             self._project(APPEND_LIMIT_S)
+        row = self._projection.row_of(event["event_id"])
         self._let_go_if_closed()
-        return {**event, "durable": not_durable is None}
+        persisted = {"jsonl": True, "sqlite": row is not None}
+        return RecordedEvent(event, durable=not_durable is None, id=row, _persisted=persisted)
 
     def _project(self, limit_s: float) -> None:
         try:

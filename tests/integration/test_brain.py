@@ -113,7 +113,8 @@ def test_a_correction_is_one_line_with_the_documented_fields(brain: Brain) -> No
         "Dear Sir, the report is late", "Hey, the invoice is late", category="tone", applies_to="client:a"
     )
     assert event.pop("durable") is True
-    assert event.pop("duplicate") is False
+    assert (event.pop("duplicate"), event.pop("id")) == (False, 1)
+    assert event.pop("_persisted") == {"jsonl": True, "sqlite": True}
     assert _lines(brain) == [event]
     assert tuple(event) == EVENT_KEYS
     assert " ".join(event["data"]) == FIELDS

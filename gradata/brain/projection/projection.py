@@ -92,6 +92,11 @@ class Projection:
         """Whether nothing whole stands behind the cursor, as of the last `catch_up` in this process."""
         return self._process.own().caught_up
 
+    def row_of(self, event_id: str) -> int | None:
+        """The row of the event, if it is the one that was added last by this object."""
+        newest_id, row = self._projector.newest
+        return row if newest_id == event_id else None
+
     def place(self) -> Place:
         """Where the projection stands."""
         with self._connection() as connection:

@@ -57,10 +57,11 @@ _NAMED = "UPDATE events SET event_id = ?, brain_id = coalesce(brain_id, ?) WHERE
 
 
 class Projector:
-    """Writes records as rows. Stateless but for whose brain it is."""
+    """Writes records as rows. `newest`: the id and the row of the event that it added last."""
 
     def __init__(self, brain_id: str) -> None:
         self._brain_id = brain_id
+        self.newest: tuple[str, int | None] = ("", None)
 
     def project(self, connection: sqlite3.Connection, record: bytes) -> bool:
         """Bring one record, unless its event is there; False: it is no event, and is only counted."""
@@ -73,7 +74,9 @@ class Projector:
             if event_id != event.get("event_id"):
                 self._project_without_id(connection, event, event_id)
                 return True
-        connection.execute(_INSERT, self._row(event, event_id))
+        added = connection.execute(_INSERT, self._row(event, event_id))
+        if added.rowcount == 1:
+            self.newest = (event_id, added.lastrowid)
         return True
 
     def _project_without_id(self, connection: sqlite3.Connection, event: dict[str, Any], identity: str) -> None:
