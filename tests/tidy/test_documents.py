@@ -10,7 +10,7 @@ import pytest
 from replicator.status import HINTS
 from tests.tidy.generated import ROOT, documents, renewed
 
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md")))
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
 _NOTICE = re.compile(r"Notice\(\s*\"([a-z_]+)\"")
 
@@ -48,3 +48,11 @@ def test_every_notice_is_explained() -> None:
     missing = {code for code in codes if f"`{code}`" not in rows}
     assert not missing, f"docs/operating.md explains no {sorted(missing)}"
     assert len(codes) > 15
+
+
+def test_the_map_of_the_code_names_files_that_exist() -> None:
+    """Whoever looks something up in CONTRIBUTING.md finds the file."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:replicator|gradata|tests|docs|fixtures|benchmarks|\.ci)/[\w./-]*)", text)
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists() and "NAME" not in name and "a/b" not in name] == []
