@@ -1,7 +1,7 @@
 """Read what our plugin hands over from OpenCode: the plugin's form, with the arguments seen in 1.18.33.
 
 `{"hook_event_name", "sessionID", "cwd", "tool", "callID", "args", "metadata"}`; `metadata` stands after the call alone.
-No call follows a tool that failed. `apply_patch` is by its source, not seen.
+No call follows a tool that failed. Models of some names get `apply_patch` in the place of `edit` and `write`.
 """
 
 from __future__ import annotations

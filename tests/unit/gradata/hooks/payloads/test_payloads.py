@@ -41,6 +41,8 @@ WRITES: dict[str, tuple[FileWrite, ...]] = {
     "hermes-post_tool_call-write_file": (FileWrite(NOTE, content="We shipped it today.\n"),),
     "opencode-tool.execute.before-edit": (FileWrite(NOTE, (Edit(OLD, NEW),)),),
     "opencode-tool.execute.after-edit": (FileWrite(NOTE, (Edit(OLD, NEW),)),),
+    "opencode-tool.execute.before-apply_patch": (FileWrite("note.txt", (Edit(OLD, NEW),)),),
+    "opencode-tool.execute.after-apply_patch": (FileWrite("note.txt", (Edit(OLD, NEW),)),),
     "opencode-tool.execute.before-write": (FileWrite("/home/user/project/new.txt", content="hello\n"),),
     "opencode-tool.execute.after-write": (FileWrite("/home/user/project/new.txt", content="hello\n"),),
 }
