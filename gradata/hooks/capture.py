@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from gradata.config import brain_dir
 from gradata.config.settings import Settings
 from gradata.hooks import written_files
-from gradata.hooks.file_text import FileText, comparable, head_moved_at, mark_of, read_text
+from gradata.hooks.file_text import FileText, comparable, head_moved_at, mark_of, read_text, true_path
 from gradata.hooks.host_call import CallNotUnderstood, CapturedEdit, Edit, FileWrite, HostCall, SourceKind
 from gradata.hooks.person_edits import (
     AT_ONCE_S,
@@ -279,22 +279,17 @@ class _Following:
 
     def _may_change(self, running: RunningCall, path: str) -> bool:
         """Whether a tool whose writes are not known may change a file: one of its session, or below its directory."""
-        base = "" if not running.cwd else os.path.join(os.path.realpath(running.cwd), "")
-        return self._kept.files[path].session == running.session or path.startswith(base)
+        return self._kept.files[path].session == running.session or path.startswith(_base_of(running.cwd))
 
     def _place(self, write: FileWrite, call: HostCall) -> str | None:
         """The file's true path; None for what is never captured: secrets, our own files, a path that cannot be told."""
         if not os.path.isabs(write.path) and not call.cwd:
             return None
-        try:
-            path = os.path.realpath(os.path.join(call.cwd or "", write.path))
-        except (OSError, ValueError):
+        path = true_path(os.path.join(call.cwd or "", write.path))
+        if path is None or is_sensitive(write.path) or is_sensitive(path):
             return None
-        home = os.path.join(self._settings.home, ".gradata")
-        ours = [os.path.realpath(own) for own in (self._settings.brain_dir, home)]
-        if is_sensitive(write.path) or is_sensitive(path) or any(path.startswith(own + os.sep) for own in ours):
-            return None
-        return path
+        ours = (self._settings.brain_dir, os.path.join(self._settings.home, ".gradata"))
+        return None if any(path.startswith(_base_of(own)) for own in ours) else path
 
 
 def _change(written: WrittenFile, held: FileText, seen_at: float) -> FileChange:
@@ -355,5 +350,11 @@ def _key(call: HostCall) -> str:
 
 def _short(path: str, cwd: str | None) -> str:
     """A file's path below where the agent works, else its name alone: no path of the machine leaves it."""
-    base = "" if not cwd else os.path.join(os.path.realpath(cwd), "")
+    base = _base_of(cwd)
     return path[len(base) :] if base and path.startswith(base) else os.path.basename(path)
+
+
+def _base_of(directory: str | None) -> str:
+    """What the paths below a directory begin with; "" if there is no such directory."""
+    path = true_path(directory) if directory else None
+    return "" if path is None else os.path.join(path, "")

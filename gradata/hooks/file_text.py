@@ -33,6 +33,14 @@ class FileText(NamedTuple):
     mark: FileMark
 
 
+def true_path(path: str) -> str | None:
+    """The path without links; None if it is no path: a NUL in it, a lone surrogate."""
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError):
+        return None
+
+
 def mark_of(path: str) -> FileMark | None:
     """The file's mark; None if it is gone or cannot be looked at."""
     try:

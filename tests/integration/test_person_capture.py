@@ -631,6 +631,46 @@ def test_f119_whatever_happens_only_a_persons_words_correct_an_agents(acts: list
         assert all(word.startswith("person-") for word in set(TOKEN.findall(final)) - set(TOKEN.findall(draft)))
 
 
+RECORDED = Path(__file__).parents[2] / "fixtures" / "hosts"
+HOSTS = {"claude": "claude-code"}
+LINES = (
+    "*** Begin Patch", "*** Update File: note.txt", "*** Add File: b", "*** Delete File: ", "*** Move to: ", "@@",
+    f"-{NEW}", "+x", " y", "*** End Patch", "\0", "\ud800", "Dear all,", "note.txt", "/", "..", "",
+)  # fmt: skip
+WORDS = st.lists(st.sampled_from(LINES), max_size=6).map("\n".join)
+ANYTHING = st.none() | st.booleans() | st.integers() | WORDS | st.lists(WORDS | st.integers(), max_size=2)
+
+
+def changed(said: Any, at: int, value: Any) -> Any:
+    """The call with one of its values replaced, the n-th of them all."""
+    places = [(said, key) for key in said]
+    for holder, key in places:
+        if isinstance(holder[key], dict):
+            places += [(holder[key], inner) for inner in holder[key]]
+    holder, key = places[at % len(places)]
+    holder[key] = value
+    return said
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(sorted(path.name for path in RECORDED.glob("*ool*.json"))),
+    st.lists(st.tuples(st.integers(0, 40), ANYTHING), max_size=3),
+)
+def test_f120_whatever_a_host_says_is_answered(name: str, changes: list[tuple[int, Any]]) -> None:
+    """Recorded calls with other values in some places: nothing is raised, and what was recorded before stands."""
+    host = name.partition("-")[0]
+    with tempfile.TemporaryDirectory() as home:
+        desk = Desk(Path(home), "all")
+        desk.edits(desk.file(text=NOTE), OLD, NEW)
+        said = json.loads((RECORDED / name).read_text().replace("/home/user/project", str(desk.project)))
+        for at, value in changes:
+            said = changed(said, at, value)
+        capture(desk.settings, HOSTS.get(host, host), payloads.read(HOSTS.get(host, host), json.dumps(said).encode()))
+        desk.prompt()
+        assert desk.corrections[0] == (OLD, NEW)
+
+
 def test_two_brains_are_told_apart(desk: Desk, tmp_path: Path) -> None:
     """Each keeps for itself what agents wrote."""
     other = tmp_path / "other"
