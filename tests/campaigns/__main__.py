@@ -24,6 +24,7 @@ CAMPAIGNS = {
     "openapi": ("tests.campaigns.openapi", "requests made from the cloud's own OpenAPI document"),
     "powercut": ("tests.campaigns.powercut", "power cuts on real file systems"),
     "rollback": ("tests.campaigns.rollback", "write-through switched off and on under load"),
+    "sdk": ("tests.campaigns.sdk", "the published SDK beside this program, and replaced by it"),
     "seeded_bugs": ("tests.simulation.mutants", "how many seeds the simulation needs to find each seeded bug"),
     "simulation": ("tests.simulation.run", "the real engine under a seeded clock, disk and network"),
     "soak": ("tests.campaigns.soak", "a long run that looks for leaks"),
