@@ -143,10 +143,11 @@ class SaveFailed:
 
 @dataclass(frozen=True, slots=True)
 class Woken:
-    """The wait ended. `key_changed`: the API key is another than the one refused."""
+    """The wait ended. `key_changed`: the API key is another than the one refused. `appended`: the log has grown."""
 
     key_changed: bool = False
     reset: ResetOrder | None = None
+    appended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,26 +210,35 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
-    """413. `limits` if the answer names them."""
+    """413. `limits` if the answer names them. `ours`: it is an answer of the protocol, not of a hop on the way."""
 
     limits: Limits | None = None
+    ours: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """400 or 422 for the whole request. `record`: the number of the one at fault, if the answer names it."""
+    """400 or 422 for the whole request. `record`: the number of the one at fault, if the answer names it.
+
+    `ours`: it is an answer of the protocol, not of a hop on the way.
+    """
 
     status: int
     detail: str
     record: int | None = None
+    ours: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """No valid answer: no connection, a time-out, 408, 5xx. `retry_after_s` if the server gave one."""
+    """No valid answer: no connection, a time-out, 408, 5xx. `retry_after_s` if the server gave one.
+
+    `cut`: the request broke off on its way (a time-out, a reset, 408), so a smaller one may get through.
+    """
 
     detail: str
     retry_after_s: float | None = None
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,10 @@ class Engine:
         self._new_log_id = new_log_id
         self.progress = Progress.start(standing, policy=policy, endpoint=endpoint)
         self.status = self._as_of_old(endpoint)
+        self.rested = False
+        """The last step was a wait: what people ordered before it was looked at."""
+        self._end_seen = self._count_bytes()
+        """How long the log was at the last look: a wait tells whether it has grown since."""
 
     def _as_of_old(self, endpoint: str) -> st.Status:
         """The status before the first step: the last ack as the previous process saved it."""
@@ -139,6 +143,7 @@ class Engine:
         outcome = self._do(action)
         before = self.progress
         self.progress = advance(before, action, outcome, began=began, now=clock.monotonic_s(), jitter=self._jitter())
+        self.rested = isinstance(action, act.Wait)
         self._tell(before, action)
 
     def _do(self, action: act.Action) -> act.Outcome:
@@ -182,7 +187,13 @@ class Engine:
             asked = None  # said by the checkpoint that fails for the same reason; the order stays in the sidecar
         trouble = self.progress.retry.trouble
         waits_for_key = trouble is not None and trouble.code in ("denied", "no_key", "no_consent")
-        return act.Woken(key_changed=waits_for_key and ports.sink.key_changed(), reset=asked.reset if asked else None)
+        end, before = self._count_bytes(), self._end_seen
+        self._end_seen = end
+        return act.Woken(
+            key_changed=waits_for_key and ports.sink.key_changed(),
+            reset=asked.reset if asked else None,
+            appended=end > before,
+        )
 
     def refresh(self) -> st.Status:
         """The status as of now; also kept as `status`."""

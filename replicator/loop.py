@@ -191,7 +191,9 @@ class Replicator:
         if progress.saving.trouble is not None and progress.standing is not None:
             offset = progress.standing.cursor.offset
         trouble = progress.retry.trouble
-        if trouble is None or not (trouble.pauses or trouble.stops or progress.retry.not_before > deadline):
+        if trouble is None or (trouble.stops and not engine.rested):  # the order that ends it may lie in the sidecar
+            return offset, None
+        if not (trouble.pauses or trouble.stops or progress.retry.not_before > deadline):
             return offset, None
         return offset, trouble.code
 

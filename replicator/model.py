@@ -15,6 +15,8 @@ from replicator.fast_dataclass import value
 from replicator.proof import CompactRange
 
 MIB = 1024 * 1024
+UNNAMED_CLOUD = "delivery"
+"""The cloud_id of a destination that cannot say which it is (`sink.DeliverySink`): its address is its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,12 +263,20 @@ class Policy:
     limit.
     """
     batch_bytes_first: int = 256 * 1024
+    batch_bytes_min: int = 16 * 1024
+    """What batches shrink to, at least, on a line that carries no more."""
+    batch_s_max: float = 5.0
+    """How long a batch should be on its way: well below every deadline, the server's 30 s and a hop's 10 s."""
+    line_successes: int = 4
+    """After so many batches a size that did not get through is tried again; each time it fails, after 4 times more."""
     read_bytes_max: int = 16 * MIB
     record_bytes_max: int = 16 * MIB
     """A record longer than this, or than the server's limit, is sent as a hole: it is read in bounded memory."""
     request_burst: int = 10
     backoff_s_first: float = 0.5
     backoff_s_max: float = 60.0
+    append_retry_s: float = 5.0
+    """An append brings the next try to so long behind the last one."""
     retry_after_s_max: float = 300.0
     probe_s_first: float = 5.0
     probe_s_max: float = 60.0
@@ -274,6 +284,10 @@ class Policy:
     heartbeats_per_minute: int = 4
     timer_s: float = 2.0
     refused_in_a_row_max: int = 3
+    foreign_refusals_max: int = 3
+    """So many refusals of one record that are not the protocol's own, on probes apart in time, condemn it."""
+    generations_max: int = 3
+    """New generations without an accepted record: the last of so many pauses."""
     disagreements_max: int = 3
     ceiling_successes: int = 16
     dead_letters_unsaved_max: int = 1_000

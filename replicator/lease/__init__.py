@@ -8,6 +8,6 @@ second.
 from __future__ import annotations
 
 from replicator.lease.leadership import Leadership
-from replicator.lease.lease import LEASE_NAME, Holder, Lease, LeasePort, StoppedLeader, lease_path
+from replicator.lease.lease import Holder, Lease, LeasePort, StoppedLeader, lease_path
 
-__all__ = ["LEASE_NAME", "Holder", "Leadership", "Lease", "LeasePort", "StoppedLeader", "lease_path"]
+__all__ = ["Holder", "Leadership", "Lease", "LeasePort", "StoppedLeader", "lease_path"]

@@ -22,10 +22,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+from replicator.companions import companion_path
 from replicator.errors import SidecarError
 from replicator.lease.other_processes import is_stopped
 
-LEASE_NAME = ".replicator.lock"
 _TEXT_BYTES_MAX = 4096
 _PROBES_MAX = 20
 """How often an acquisition yields to a probe (`Lease.holder`) before it reports that the lease is taken."""
@@ -61,8 +61,8 @@ class LeasePort(Protocol):
 
 
 def lease_path(log_path: str) -> str:
-    """The path of a log's lease: beside the log, whichever way (symlink) its directory was reached."""
-    return os.path.join(os.path.realpath(os.path.dirname(log_path) or "."), LEASE_NAME)
+    """The path of a log's lease: beside the log, and its own."""
+    return companion_path(log_path, "lock")
 
 
 class Lease:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from replicator import actions as act
 from replicator.framing import event_id_of
 from replicator.model import Anchor, Batch, Cursor, DeadLetter, Hole, Limits, Refusal, TreeHead
+from replicator.progress.line import carried
 from replicator.progress.state import (
     ENVELOPE_BYTES_MAX,
     RECORD_BYTES_LIMIT_MIN,
@@ -20,7 +21,7 @@ from replicator.progress.transitions import cursor_at, disagreement, flowing
 from replicator.proof import CompactRange
 
 
-def acked(p: Progress, action: act.Action, ack: act.Acked, now: float, jitter: float) -> Progress:
+def acked(p: Progress, action: act.Action, ack: act.Acked, took_s: float, now: float, jitter: float) -> Progress:
     """An ack is one only if size and root are exactly ours; a head further on is the cloud's word, to be compared."""
     assert isinstance(action, act.Send)
     assert p.standing is not None
@@ -40,7 +41,7 @@ def acked(p: Progress, action: act.Action, ack: act.Acked, now: float, jitter: f
         cursor, unsettled = (first.behind, tuple(others)) if passing else (end, ())
     else:
         cursor, unsettled = _beside(p, load, before, end)
-    letters, sizing = _letters(p, load, ack), _sized(p, load, now)
+    letters, sizing = _letters(p, load, ack), _sized(p, load, took_s, now)
     isolation = _without_refusal(p, load)
     p = cursor_at(replace(flowing(p), isolation=isolation, sizing=sizing), cursor, unsettled, ack.head.tree_head)
     assert p.standing is not None
@@ -48,6 +49,7 @@ def acked(p: Progress, action: act.Action, ack: act.Acked, now: float, jitter: f
         p,
         standing=replace(p.standing, cloud_id=ack.cloud_id, endpoint=p.endpoint),
         saving=replace(p.saving, dead_letters=p.saving.dead_letters + letters),
+        generations_in_a_row=0,
         tally=_tallied(p.tally, ack),
     )
     return limited(p, ack.limits)
@@ -131,9 +133,9 @@ def limited(p: Progress, limits: Limits | None) -> Progress:
     return replace(p, limits=limits, budget=p.budget.with_rate(limits.requests_per_minute))
 
 
-def _sized(p: Progress, load: Batch | Hole, now: float) -> Sizing:
+def _sized(p: Progress, load: Batch | Hole, took_s: float, now: float) -> Sizing:
     """How much the next batch may carry. A record that was at fault and is settled makes no batch smaller any more."""
-    sizing = p.sizing if isinstance(load, Hole) else _grown(p, load, now)
+    sizing = p.sizing if isinstance(load, Hole) else carried(_grown(p, load, now), load, took_s, p.policy)
     if isinstance(load, Hole) or p.isolation.refusal is not None:
         return replace(sizing, regrow_at=0, batch_records=p.limits.records)
     return sizing
@@ -150,7 +152,7 @@ def _grown(p: Progress, load: Batch, now: float) -> Sizing:
     bound = p.policy.batch_bytes
     if p.budget.ready_at(now) > now:
         bound = min(p.limits.body_bytes, p.policy.read_bytes_max)
-    full = len(load.data) * 2 > min(sizing.batch_bytes, sizing.ceiling_bytes)
+    full = len(load.data) * 2 > min(sizing.batch_bytes, sizing.ceiling_bytes, sizing.line_bytes)
     batch_bytes = max(sizing.batch_bytes, min(sizing.batch_bytes * 2, bound)) if full else sizing.batch_bytes
     ceiling_bytes, successes = sizing.ceiling_bytes, sizing.ceiling_successes
     if full and batch_bytes > ceiling_bytes:

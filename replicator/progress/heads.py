@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from replicator.model import Cursor, Head, Standing, TreeHead
+from replicator.model import UNNAMED_CLOUD, Cursor, Head, Standing, TreeHead
 from replicator.progress.state import Progress
 from replicator.progress.transitions import counted, cursor_moved, disagreement, flowing, new_generation
 from replicator.progress.trouble import Trouble
@@ -19,7 +19,8 @@ def heard(p: Progress, cloud_id: str, head: Head, now: float, jitter: float) -> 
     if head.log_id != p.cursor.log_id:
         return disagreement(p, "the heartbeat's answer speaks of another log", now, jitter)
     known = p.standing.cloud_id
-    if known not in (None, cloud_id) and p.endpoint_changed:
+    another = known not in (None, cloud_id) or known == UNNAMED_CLOUD  # such a one is known by its address alone
+    if another and p.endpoint_changed:
         held = Trouble("held", "another cloud at another address")
         return replace(p, load=None, retry=replace(p.retry, trouble=held))
     standing = replace(p.standing, cloud_id=cloud_id, endpoint=p.endpoint)
@@ -59,7 +60,7 @@ def compared(p: Progress, cursor: Cursor | None, now: float, jitter: float) -> P
             return p
         return replace(p, standing=Standing(cursor, None, p.endpoint), tally=counted(p.tally, jumps=1))
     if cursor is None:
-        return new_generation(p, "the cloud has other records under the name of this log")
+        return new_generation(p, "the cloud has other records under the name of this log", now, jitter)
     there = replace(cursor, parent=p.cursor.parent)
     resend, proven = p.standing.resend, TreeHead(there.size, there.root)
     if there.size == p.cursor.size or resend == proven:
@@ -69,7 +70,8 @@ def compared(p: Progress, cursor: Cursor | None, now: float, jitter: float) -> P
     back = there.size < p.cursor.size
     tally = counted(p.tally, rewinds=1) if back else counted(p.tally, jumps=1)
     standing = replace(p.standing, cursor=there, resend=None)
-    return replace(cursor_moved(p), standing=standing, caught_up=False, tally=tally)
+    in_a_row = p.generations_in_a_row if back else 0  # a head further on is records of this log that were accepted
+    return replace(cursor_moved(p), standing=standing, caught_up=False, tally=tally, generations_in_a_row=in_a_row)
 
 
 def _near(p: Progress, there: Cursor) -> bool:

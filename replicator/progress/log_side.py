@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from replicator import actions as act
 from replicator.model import Anchor, Batch, Cursor, Hole, Standing, TreeHead
 from replicator.pacing import backoff_s
-from replicator.progress.state import Progress
+from replicator.progress.state import Progress, Retry
 from replicator.progress.transitions import cursor_moved, flowing, new_generation
 from replicator.proof import leaf_hashes
 
@@ -42,19 +43,20 @@ def _without_refused(p: Progress, load: Batch, leaves: Sequence[bytes]) -> Batch
     return Batch(load.first, load.offset, record, (len(record),), (leaves[0],))
 
 
-def nothing(p: Progress) -> Progress:
+def nothing(p: Progress, now: float, jitter: float) -> Progress:
     """Caught up: an answered heartbeat ends a trouble; a head still to be passed shows that records were cut off."""
     p = replace(flowing(p) if p.retry.heartbeat_answered else p, load=None, caught_up=True, log_trouble=None)
     resend = p.standing.resend if p.standing is not None else None
     if resend is not None:
-        return new_generation(p, f"the log ends after {p.cursor.size} records, the cloud has {resend.size} of it")
+        why = f"the log ends after {p.cursor.size} records, the cloud has {resend.size} of it"
+        return new_generation(p, why, now, jitter)
     return p
 
 
 def read_failed(p: Progress, action: act.Action, failed: act.ReadFailed, now: float) -> Progress:
     """Never a reset for an error of the operating system: wait for the timer, look again."""
     if isinstance(action, act.Compare):
-        return replace(p, log_trouble=failed, retry=replace(p.retry, not_before=now + p.policy.timer_s))
+        return replace(p, log_trouble=failed, retry=_until(p, now + p.policy.timer_s))
     return replace(p, log_trouble=failed, load=None, caught_up=True)
 
 
@@ -96,13 +98,21 @@ def save_failed(p: Progress, detail: str, now: float, jitter: float) -> Progress
 # ------------------------------------------------------------------------------------------- wakes and orders
 
 
-def woken(p: Progress, key_changed: bool, reset: act.ResetOrder | None, now: float) -> Progress:
-    """Look at the log again. Another key ends the wait of a pause."""
+def woken(p: Progress, woken: act.Woken, now: float) -> Progress:
+    """Look at the log again. Another key ends the wait of a pause; an append shortens that of a backoff."""
     p = replace(p, caught_up=False)
     waiting = p.retry
-    if key_changed and waiting.trouble is not None and waiting.trouble.pauses:
+    if woken.key_changed and waiting.trouble is not None and waiting.trouble.pauses:
         p = replace(p, retry=replace(waiting, not_before=min(waiting.not_before, now), failures=0))
-    return _reset(p, reset, now)
+    if woken.appended:
+        sooner = replace(p.retry, not_before=min(p.retry.not_before, p.retry.append_not_before))
+        p = replace(p, appended_at=now, retry=sooner)
+    return _reset(p, woken.reset, now)
+
+
+def _until(p: Progress, not_before: float) -> Retry:
+    """Nothing is done before, whatever is appended."""
+    return replace(p.retry, not_before=not_before, append_not_before=math.inf)
 
 
 def _reset(p: Progress, reset: act.ResetOrder | None, now: float) -> Progress:
@@ -121,7 +131,14 @@ def _reset(p: Progress, reset: act.ResetOrder | None, now: float) -> Progress:
     known = p.standing.resend or TreeHead(p.cursor.size, p.cursor.root)
     standing = replace(p.standing, cursor=there, resend=known if there.size < known.size else None)
     refused = p.isolation.refused_in_a_row if there == p.cursor else 0  # who stays has met nothing again
-    p = replace(cursor_moved(p), caught_up=False, compare=(), generation_ended=None, saving=carried_out)
+    p = replace(
+        cursor_moved(p),
+        caught_up=False,
+        compare=(),
+        generation_ended=None,
+        generations_in_a_row=0,
+        saving=carried_out,
+    )
     p = replace(p, isolation=replace(p.isolation, refused_in_a_row=refused))
     if reset.confirmed and (p.endpoint_changed or p.stopped):
         standing = replace(standing, cloud_id=None, endpoint=p.endpoint)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from replicator import actions as act
-from replicator.model import Batch, Hole, Limits, Refusal
+from replicator.model import Batch, Hole, Refusal
 from replicator.progress.acks import dead_letter, limited
 from replicator.progress.state import Progress
 from replicator.progress.transitions import cursor_at, disagreement, pause
@@ -17,7 +17,7 @@ from replicator.progress.trouble import Trouble
 from replicator.proof import leaf_hash
 
 
-def too_large(p: Progress, action: act.Action, limits: Limits | None, now: float, jitter: float) -> Progress:
+def too_large(p: Progress, action: act.Action, answer: act.TooLarge, now: float, jitter: float) -> Progress:
     """413. Half as many bytes next, remembered up to where the refused batch ended; of one record, its place."""
     if not isinstance(action, act.Send):
         return disagreement(p, "an answer of 413 to a request without records", now, jitter)
@@ -25,10 +25,10 @@ def too_large(p: Progress, action: act.Action, limits: Limits | None, now: float
     if isinstance(load, Hole):
         why = Trouble("malformed", "the place of a record without its bytes was refused", 413)
         return pause(_not_the_record(p), why, now)
-    p = limited(replace(p, load=None), limits)
+    p = limited(replace(p, load=None), answer.limits)
     if load.count == 1:
-        why_alone = Refusal(load.first, "too_large", "413 for this record alone")
-        return _refused_alone(p, load, why_alone, 413, now)
+        alone = Refusal(load.first, "too_large", "413 for this record alone")
+        return _refused_alone(p, load, alone, 413, now) if answer.ours else _by_a_stranger(p, load, alone, 413, now)
     half = max(1, len(load.data) // 2)
     return replace(p, sizing=replace(p.sizing, ceiling_bytes=half, ceiling_successes=0, regrow_at=load.end))
 
@@ -45,7 +45,9 @@ def refused(p: Progress, action: act.Action, answer: act.Refused, now: float) ->
     if load.count == 1 and answer.status == 400:
         return pause(p, why, now)
     if load.count == 1:
-        return _refused_alone(p, load, Refusal(load.first, "refused", answer.detail), answer.status, now)
+        alone = Refusal(load.first, "refused", answer.detail)
+        condemn = _refused_alone if answer.ours else _by_a_stranger
+        return condemn(p, load, alone, answer.status, now)
     record = answer.record
     if record is None or not load.first <= record < load.first + load.count:
         record = None
@@ -68,6 +70,17 @@ def _refused_together(p: Progress, load: Batch, record: int | None) -> Progress:
     if isolation.suspect is not None or record in isolation.left_out or full:
         return replace(p, isolation=replace(isolation, suspect=record))
     return replace(p, isolation=replace(isolation, left_out=tuple(sorted((*isolation.left_out, record)))))
+
+
+def _by_a_stranger(p: Progress, load: Batch, why: Refusal, status: int, now: float) -> Progress:
+    """One answer of a proxy condemns no record. The same one on probes apart in time, to the record alone, does."""
+    isolation, leaf = p.isolation, leaf_hash(load.last)
+    same = (isolation.refused_leaf, isolation.foreign_status) == (leaf, status)
+    count = isolation.foreign_refusals + 1 if same else 1
+    if count >= p.policy.foreign_refusals_max:
+        return _refused_alone(p, load, why, status, now)
+    isolation = replace(isolation, foreign_refusals=count, foreign_status=status, refused_leaf=leaf)
+    return pause(replace(p, isolation=isolation), Trouble("refusing", why.detail, status), now)
 
 
 def _refused_alone(p: Progress, load: Batch, why: Refusal, status: int, now: float) -> Progress:

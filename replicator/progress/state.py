@@ -5,6 +5,7 @@ Each group says when it is active: when its fields differ from their defaults, w
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from replicator import actions as act
@@ -15,6 +16,8 @@ from replicator.proof import CompactRange
 
 ENVELOPE_BYTES_MAX = 64 * 1024
 """What the first line of a batch may add to its records; kept free below the cloud's limit on bodies."""
+LINE_BYTES_MAX = 1 << 40
+"""Nothing is known against any size of a batch."""
 RECORD_BYTES_LIMIT_MIN = 16 * 1024
 """A cloud that announces to take less, or bodies with less room, is not believed: it would turn whole logs into dead
 letters."""
@@ -40,7 +43,8 @@ class Sizing:
 
     One is always in it. Batches double while they come back full, up to `Policy.batch_bytes`, and beyond it while the
     request budget is what holds records up. A 413 sets the ceiling, a refusal without a record's number halves the
-    count of records; both are kept small up to `regrow_at`, where the refused range ends.
+    count of records; both are about the records there, kept small up to `regrow_at`, where the refused range ends, and
+    forgotten where the cursor goes elsewhere. `line_bytes` is about the line, and stays.
     """
 
     batch_bytes: int
@@ -50,6 +54,11 @@ class Sizing:
     ceiling_successes: int = 0
     regrow_at: int = 0
     """Offset up to which batches stay small: something within was refused."""
+    line_bytes: int = LINE_BYTES_MAX
+    """What the line carries within `policy.batch_s_max`, or half of what did not get through."""
+    line_successes: int = 0
+    line_patience: int = 0
+    """How many batches must get through before twice `line_bytes` is tried; 0: each that comes back full is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,10 @@ class Isolation:
     """The leaf of that record: another one that stands there meanwhile was refused by nobody."""
     refused_in_a_row: int = 0
     """Dead letters made of refused records since the last record that was accepted."""
+    foreign_refusals: int = 0
+    """How often in a row the record at the cursor was refused alone by something that does not speak the protocol."""
+    foreign_status: int = 0
+    """The status of those refusals; `refused_leaf` is the record's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,8 @@ class Retry:
     """In a row; what the backoff grows with. A pause begins its own count."""
     not_before: float = 0.0
     """Monotonic seconds; nothing is sent, read or compared before."""
+    append_not_before: float = math.inf
+    """What an append brings `not_before` forward to; infinite where it must not."""
     disagreements: int = 0
     """Answers in a row that were none."""
     heartbeat_answered: bool = False
@@ -158,12 +173,16 @@ class Progress:
     """The cloud was asked for this device's logs: without a cursor, a log begins."""
     generation_ended: str | None = None
     """Why the present generation ended; the next thing is to name a new one."""
+    generations_in_a_row: int = 0
+    """How many generations ended since the last record that was accepted."""
     compare: tuple[Head, ...] = ()
     """Heads that the cloud named, to be compared with the log before anything is sent."""
     load: Batch | Hole | None = None
     load_tree: CompactRange = CompactRange.EMPTY
     """The tree behind `load`: what an ack of it must show."""
     caught_up: bool = False
+    appended_at: float = -math.inf
+    """Monotonic seconds: when the log was last seen to grow."""
     log_trouble: act.ReadFailed | None = None
     isolation: Isolation = field(default=Isolation())
     retry: Retry = field(default=Retry())

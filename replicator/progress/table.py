@@ -13,6 +13,7 @@ from typing import assert_never
 
 from replicator import actions as act
 from replicator.progress import acks, heads, log_side, refusals
+from replicator.progress.line import broke_off
 from replicator.progress.state import ENVELOPE_BYTES_MAX, Progress
 from replicator.progress.transitions import clamped, disagreement, new_generation, pause, retry, throttled
 from replicator.progress.trouble import Trouble, TroubleCode
@@ -52,10 +53,10 @@ def next_action(p: Progress, now: float) -> act.Action:
         return act.Checkpoint(p.standing, p.saving.dead_letters, p.saving.reset_id)
     if p.stopped:
         return act.Wait(timer)
-    if p.generation_ended is not None:
-        return act.Begin(p.cursor.log_id)
     if now < p.retry.not_before:
         return act.Wait(min(p.retry.not_before, timer))
+    if p.generation_ended is not None:
+        return act.Begin(p.cursor.log_id)
     if p.compare:
         return act.Compare(p.compare)
     ready_at = p.budget.ready_at(now)
@@ -85,7 +86,7 @@ def _read(p: Progress) -> act.Read:
         records = max(1, min(records, isolation.suspect - p.cursor.size))
     return act.Read(
         p.cursor,
-        bytes_max=min(sizing.batch_bytes, sizing.ceiling_bytes, body_bytes, policy.read_bytes_max),
+        bytes_max=min(sizing.batch_bytes, sizing.ceiling_bytes, sizing.line_bytes, body_bytes, policy.read_bytes_max),
         records_max=1 if p.paused or isolation.unsettled else records,
         record_bytes_max=min(policy.record_bytes_max, p.limits.record_bytes, body_bytes),
     )
@@ -109,19 +110,19 @@ def advance(
         p = replace(p, budget=p.budget.spent(began), tally=tally)
     if isinstance(action, act.Beat):
         p = replace(p, heartbeat=replace(p.heartbeat, last_at=began, due_at=began + p.policy.heartbeat_s))
-    after = _row(p, action, outcome, now, jitter)
+    after = _row(p, action, outcome, now - began, now, jitter)
     _assert_no_gap(p, after, outcome)
     return after
 
 
-def _row(p: Progress, action: act.Action, outcome: act.Outcome, now: float, jitter: float) -> Progress:
+def _row(p: Progress, action: act.Action, outcome: act.Outcome, took_s: float, now: float, jitter: float) -> Progress:
     match outcome:
         case act.Found(load):
             return log_side.found(p, load)
         case act.Nothing():
-            return log_side.nothing(p)
+            return log_side.nothing(p, now, jitter)
         case act.Broken(reason):
-            return new_generation(replace(p, log_trouble=None), reason)
+            return new_generation(replace(p, log_trouble=None), reason, now, jitter)
         case act.ReadFailed():
             return log_side.read_failed(p, action, outcome, now)
         case act.Began(log_id):
@@ -132,21 +133,22 @@ def _row(p: Progress, action: act.Action, outcome: act.Outcome, now: float, jitt
             return log_side.saved(p, action, reset, now)
         case act.SaveFailed(detail):
             return log_side.save_failed(p, detail, now, jitter)
-        case act.Woken(key_changed, reset):
-            return log_side.woken(p, key_changed, reset, now)
+        case act.Woken():
+            return log_side.woken(p, outcome, now)
         case act.Recalled(known):
             return heads.recalled(p, known)
         case act.Acked():
-            return acks.acked(p, action, outcome, now, jitter)
+            return acks.acked(p, action, outcome, took_s, now, jitter)
         case act.Heard(cloud_id, head):
             return heads.heard(p, cloud_id, head, now, jitter)
         case act.Mismatch(head):
             return heads.mismatched(p, head, now, jitter)
-        case act.TooLarge(limits):
-            return refusals.too_large(p, action, limits, now, jitter)
+        case act.TooLarge():
+            return refusals.too_large(p, action, outcome, now, jitter)
         case act.Refused():
             return refusals.refused(p, action, outcome, now)
-        case act.Unavailable(detail, retry_after_s):
+        case act.Unavailable(detail, retry_after_s, cut):
+            p = broke_off(p, action) if cut else p
             return retry(p, Trouble("unavailable", detail), now, jitter, at_least_s=clamped(p, retry_after_s))
         case act.Garbled(detail):
             return disagreement(p, detail, now, jitter)

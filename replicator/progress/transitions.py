@@ -5,6 +5,7 @@ Each takes a progress and returns the next one. Called by the table and the modu
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from replicator import actions as act
@@ -16,14 +17,30 @@ from replicator.progress.trouble import Trouble
 # ------------------------------------------------------------------------------------------- the cursor
 
 
-def new_generation(p: Progress, reason: str) -> Progress:
-    """The log no longer continues what was acknowledged: the next thing is to name a new generation."""
-    return replace(cursor_moved(p), generation_ended=reason, compare=(), caught_up=False)
+def new_generation(p: Progress, reason: str, now: float, jitter: float) -> Progress:
+    """The log no longer continues what was acknowledged: the next thing is to name a new generation.
+
+    Once is an accident. Again, with no record accepted in between, it waits; and then it is a quarrel: a cloud that is
+    never content would get the log under ever new names, so it pauses and goes on at the pace of probes.
+    """
+    policy, count = p.policy, p.generations_in_a_row + 1
+    p = replace(cursor_moved(p), generation_ended=reason, generations_in_a_row=count, compare=(), caught_up=False)
+    if count >= policy.generations_max:
+        return pause(p, Trouble("disagreement", f"{count} generations without an accepted record: {reason}"), now)
+    delay_s = backoff_s(count - 1, jitter=jitter, first_s=policy.backoff_s_first, max_s=policy.backoff_s_max)
+    return replace(p, retry=replace(p.retry, not_before=now + delay_s)) if delay_s else p
 
 
 def cursor_moved(p: Progress) -> Progress:
     """The cursor goes, or went, elsewhere than behind an ack: what was known of the records at it is void."""
-    return replace(p, load=None, isolation=Isolation())
+    elsewhere = replace(
+        p.sizing,
+        batch_records=p.limits.records,
+        ceiling_bytes=p.policy.read_bytes_max,
+        ceiling_successes=0,
+        regrow_at=0,
+    )
+    return replace(p, load=None, isolation=Isolation(), sizing=elsewhere)
 
 
 def cursor_at(p: Progress, cursor: Cursor, unsettled: tuple[Unsettled, ...], known: TreeHead | None) -> Progress:
@@ -37,7 +54,7 @@ def cursor_at(p: Progress, cursor: Cursor, unsettled: tuple[Unsettled, ...], kno
         p,
         standing=replace(p.standing, cursor=cursor, resend=resend),
         load=None,
-        isolation=replace(isolation, unsettled=unsettled, left_out=left_out, suspect=suspect),
+        isolation=replace(isolation, unsettled=unsettled, left_out=left_out, suspect=suspect, foreign_refusals=0),
     )
 
 
@@ -70,7 +87,12 @@ def retry(p: Progress, trouble: Trouble, now: float, jitter: float, *, at_least_
         trouble = before.trouble
     failures = before.failures + 1
     delay_s = backoff_s(failures, jitter=jitter, first_s=policy.backoff_s_first, max_s=policy.backoff_s_max)
-    return _failed(p, trouble, failures, now, delay_s=max(delay_s, at_least_s))
+    soon_s = policy.append_retry_s * (0.9 + 0.1 * jitter)
+    delay_s = min(delay_s, max(soon_s, (now - p.appended_at) / 2))  # who appended lately does not rest yet
+    p = _failed(p, trouble, failures, now, delay_s=max(delay_s, at_least_s))
+    if trouble.pauses:
+        return p
+    return replace(p, retry=replace(p.retry, append_not_before=now + max(at_least_s, min(delay_s, soon_s))))
 
 
 def pause(p: Progress, trouble: Trouble, now: float) -> Progress:
@@ -82,15 +104,23 @@ def pause(p: Progress, trouble: Trouble, now: float) -> Progress:
 
 
 def _failed(p: Progress, trouble: Trouble, failures: int, now: float, *, delay_s: float) -> Progress:
-    waiting = replace(p.retry, trouble=trouble, failures=failures, not_before=now + delay_s, heartbeat_answered=False)
-    # After a reconnection a heartbeat comes first, within its own budget.
-    due_at = max(now, p.heartbeat.last_at + 60.0 / p.policy.heartbeats_per_minute)
+    waiting = replace(
+        p.retry,
+        trouble=trouble,
+        failures=failures,
+        not_before=now + delay_s,
+        append_not_before=math.inf,
+        heartbeat_answered=False,
+    )
+    # After a reconnection a heartbeat comes first, within its own budget; who has nothing to send is in no hurry.
+    every_s = p.policy.heartbeat_s if p.caught_up and not trouble.pauses else 60.0 / p.policy.heartbeats_per_minute
+    due_at = max(now, p.heartbeat.last_at + every_s)
     return replace(p, load=None, retry=waiting, heartbeat=replace(p.heartbeat, due_at=due_at))
 
 
 def throttled(p: Progress, action: act.Action, until: float) -> Progress:
     """No failure. A heartbeat's 429 does not hold records up, unless nothing goes before a heartbeat is answered."""
-    waiting = replace(p.retry, not_before=until)
+    waiting = replace(p.retry, not_before=until, append_not_before=math.inf)
     if isinstance(action, act.Beat):
         p = replace(p, heartbeat=replace(p.heartbeat, due_at=max(p.heartbeat.due_at, until)))
         return replace(p, retry=waiting) if p.endpoint_changed or p.paused else p

@@ -12,6 +12,7 @@ import sys
 import time
 from urllib.parse import quote
 
+from replicator.companions import companion_path
 from replicator.errors import SidecarError
 from replicator.sidecar.port import DEAD_LETTERS_READ_MAX
 from replicator.sidecar.rows import (
@@ -26,7 +27,6 @@ from replicator.sidecar.rows import (
     version_of,
 )
 
-SIDECAR_NAME = ".replicator.db"
 BUSY_S = 2.0
 """Seconds that a call waits for another process's transaction before it raises."""
 SET_ASIDE_MAX = 9
@@ -39,8 +39,8 @@ BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 def sidecar_path(log_path: str) -> str:
-    """Where the sidecar of a log is: beside it, whichever way (symlink) its directory was reached."""
-    return os.path.join(os.path.realpath(os.path.dirname(log_path) or "."), SIDECAR_NAME)
+    """Where the sidecar of a log is: beside it, and its own."""
+    return companion_path(log_path, "db")
 
 
 def connect(path: str, mode: str) -> sqlite3.Connection:

@@ -16,7 +16,8 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
@@ -58,10 +59,14 @@ class HttpReply:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """There was no valid answer. `proxy_status`: a proxy's answer to CONNECT."""
+    """There was no valid answer. `proxy_status`: a proxy's answer to CONNECT.
+
+    `cut`: there was a connection, and the request or its answer broke off or took too long.
+    """
 
     detail: str
     proxy_status: int | None = None
+    cut: bool = False
 
 
 Reply = HttpReply | NoAnswer
@@ -93,7 +98,7 @@ class Carrier:
         self._pid = os.getpid()
 
     def carry(self, order: Order) -> Reply:
-        """The answer within `order.total_s` seconds, or why there is none."""
+        """The answer, or why there is none, within `order.total_s` seconds of the last piece of the body taken."""
         line = self._ready_line()
         if isinstance(line, NoAnswer):
             return line
@@ -104,7 +109,7 @@ class Carrier:
             self._line = None
             self._strays.append(line)
         line.abandon(NoAnswer("abandoned"))
-        return NoAnswer(f"no answer within {round(order.total_s, 1):g} s")
+        return NoAnswer(f"no answer within {round(order.total_s, 1):g} s", cut=line.taken)
 
     def _ready_line(self) -> _Line | NoAnswer:
         with self._lock:
@@ -166,6 +171,9 @@ class _Line:
         self._socket: socket.socket | None = None
         self.failed = False
         """Whether the last order came to no answer."""
+        self._moved_at = 0.0
+        self.taken = False
+        """Whether any of the present order's body was taken by a connection."""
         self._thread = threading.Thread(target=self._run, name="replicator-http", daemon=True)
 
     def start(self) -> None:
@@ -182,16 +190,26 @@ class _Line:
         self._transport.close()
 
     def carry(self, order: Order) -> Reply | None:
-        """The reply; None if there is none within the order's time."""
+        """The reply; None if there is none within the order's time. Each piece of the body that is taken renews it: a
+        line that is slow, but moves, is none that hangs."""
+        self._moved_at, self.taken = time.monotonic(), False
         self._orders.put(order)
-        try:
-            reply = self._replies.get(timeout=order.total_s)
-        except Empty:
-            return None
+        reply: Reply | BaseException | None = None
+        while reply is None:
+            left_s = self._moved_at + order.total_s - time.monotonic()
+            if left_s <= 0:
+                return None
+            with contextlib.suppress(Empty):
+                reply = self._replies.get(timeout=left_s)
         if isinstance(reply, BaseException):
             raise reply
         self.failed = isinstance(reply, NoAnswer)
         return reply
+
+    def _pieces(self, order: Order) -> Iterator[memoryview]:
+        for piece in order.pieces:
+            self._moved_at, self.taken = time.monotonic(), True
+            yield piece
 
     def abandon(self, reply: NoAnswer) -> None:
         """Give the line up: wake the caller, shut the connection down, let the thread end."""
@@ -221,7 +239,7 @@ class _Line:
             order.method,
             order.url,
             headers=order.headers,
-            content=iter(order.pieces) if order.pieces else None,
+            content=self._pieces(order) if order.pieces else None,
             extensions={"timeout": dict(order.times_s), "trace": self._trace},
         )
         try:
@@ -231,7 +249,8 @@ class _Line:
         except httpx.ProxyError as error:
             return _refused_by_proxy(error)
         except httpx.TransportError as error:
-            return NoAnswer(_words(error))
+            never_left = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            return NoAnswer(_words(error), cut=not never_left)
         except UnicodeError:
             # From the look-up, untranslated: a proxy whose name has an empty or over-long label.
             return NoAnswer("the name of the proxy is no name")

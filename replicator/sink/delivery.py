@@ -24,7 +24,7 @@ from replicator.actions import (
     Unavailable,
 )
 from replicator.errors import RecordRefusedError
-from replicator.model import MIB, Head, Hole, Limits
+from replicator.model import MIB, UNNAMED_CLOUD, Head, Hole, Limits
 from replicator.wire import Report, plain
 
 UNPROCESSABLE = 422
@@ -69,13 +69,13 @@ class DeliverySink:
             except OSError as error:
                 return Unavailable(plain(error.strerror or type(error).__name__))
         head = Head(log_id, action.after.size, action.after.root, load.end)
-        return Acked("delivery", head, accepted=load.count, limits=self._limits)
+        return Acked(UNNAMED_CLOUD, head, accepted=load.count, limits=self._limits)
 
     def beat(self, action: Beat, report: Report) -> BeatOutcome:
         """A function cannot be asked: the cursor stays."""
         del report
         cursor = action.cursor
-        return Heard("delivery", Head(cursor.log_id, cursor.size, cursor.root, cursor.offset))
+        return Heard(UNNAMED_CLOUD, Head(cursor.log_id, cursor.size, cursor.root, cursor.offset))
 
     def recall(self) -> RecallOutcome:
         """A function does not know what it got: without a sidecar everything is delivered again."""

@@ -83,8 +83,8 @@ class Sink(Protocol):
 class Timeouts:
     """Time-outs in seconds. `total_s` bounds a whole request, including name look-up and a slow answer.
 
-    A body gets additional time at `upload_bytes_per_s_min`: otherwise a slow connection could never send a large batch.
-    A stalled connection is still noticed after `write_s`.
+    A body gets additional time at `upload_bytes_per_s_min`, and the whole time again with each piece that the
+    connection takes: a slow one can send a large record. A stalled connection is still noticed after `write_s`.
     """
 
     connect_s: float = 5.0
@@ -199,7 +199,7 @@ class HttpSink:
         if isinstance(reply, NoAnswer):
             if reply.proxy_status == 407:
                 return Misconfigured(407, "407: the proxy wants a user name and password")
-            return Unavailable(reply.detail)
+            return Unavailable(reply.detail, cut=reply.cut)
         self._denied = _digest(key) if reply.status in (401, 403) else None
         headers, body = reply.headers, reply.body
         self.said_date = headers.get("date")

@@ -44,6 +44,8 @@ from replicator.wire.common import (
     BATCH_TYPE,
     INTEGER_MAX,
     JSON_TYPE,
+    PROBLEM_TYPE,
+    REFUSAL_CODES,
     SCHEMA,
     Fields,
     Report,
@@ -194,6 +196,11 @@ class _Answer:
         except WireError:
             return {}
 
+    def refuses(self, problem: dict[str, Any]) -> bool:
+        """Whether it is a refusal in the protocol's own words, and not one of a hop on the way."""
+        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return media_type == PROBLEM_TYPE and problem.get("code") in REFUSAL_CODES
+
 
 def _acked(fields: Fields, answer: _Answer) -> Acked:
     limits = fields.inner_or_none("limits")
@@ -247,9 +254,9 @@ def _failure(answer: _Answer, now_wall: float) -> Failure:
         case 401 | 403:
             return Denied(status, _code(problem), detail)
         case 400 | 422:
-            return Refused(status, detail, _record(problem))
+            return Refused(status, detail, _record(problem), ours=answer.refuses(problem))
         case 413:
-            return TooLarge(_limits(problem))
+            return TooLarge(_limits(problem), ours=answer.refuses(problem))
         case 426:
             return TooOld(_too_old(problem, detail))
         case 429:
@@ -257,11 +264,11 @@ def _failure(answer: _Answer, now_wall: float) -> Failure:
         case 410 if problem.get("code") == "brain_deleted":
             return Gone(detail)
         case 408:
-            return Unavailable(detail, _retry_after(answer, now_wall))
+            return Unavailable(detail, _retry_after(answer, now_wall), cut=True)
         case _:
             pass
     if 500 <= status <= 599:
-        return Unavailable(detail, _retry_after(answer, now_wall))
+        return Unavailable(detail, _retry_after(answer, now_wall), cut=status == 504)
     if 200 <= status <= 299:
         return Garbled(answer.said("not a status of the protocol"))
     return Misconfigured(status, detail)

@@ -24,6 +24,8 @@ BATCH_TYPE = "application/vnd.gradata.batch"
 LOOSE_TYPE = "application/x-ndjson"
 JSON_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
+REFUSAL_CODES = frozenset({"malformed", "invalid_field", "body_too_large", "record_too_large"})
+"""What the cloud says when it refuses records for what they are (400, 413, 422)."""
 
 ANSWER_BYTES_MAX = 64 * 1024
 ENVELOPE_BYTES_MAX = 64 * 1024

@@ -18,11 +18,16 @@ LOGS: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {
     "sly poison": ((SLYPOISON, A), ()),
     "too large": ((A, LARGE, B), ()),
     "over-long": ((OVERLONG, A), ()),
+    "small hop": ((A, B, C), ()),
     "two bad ones": ((POISON, OVERLONG, SLYPOISON, A), ()),
 }
+
+
+HOPS = {"small hop": 3}
+"""What lies before some of them: how much a hop on the way lets pass in one request."""
 
 
 def first_state(name: str, *, faults: int, kind: type[Progress] = Progress) -> State:
     """A fresh client before one of the logs."""
     log, supply = LOGS[name]
-    return start(None, "A", kind), World(log, supply, faults=faults)
+    return start(None, "A", kind), World(log, supply, faults=faults, hop_bytes=HOPS.get(name, 0))

@@ -43,7 +43,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "the cursor goes past a batch that was refused as a whole",
-        '        return _refused_alone(p, load, Refusal(load.first, "refused", answer.detail), answer.status, now)',
+        "        return condemn(p, load, alone, answer.status, now)",
         "        from replicator.model import Anchor, Cursor\n"
         "        return replace(p, standing=replace(p.standing, cursor=Cursor(p.cursor.log_id, load.end,"
         " p.load_tree, None, Anchor.of(load.last))))",
@@ -79,7 +79,7 @@ MUTANTS = (
     ),
     Mutant(
         "broken evidence is overlooked",
-        "            return new_generation(replace(p, log_trouble=None), reason)",
+        "            return new_generation(replace(p, log_trouble=None), reason, now, jitter)",
         "            return replace(p, caught_up=True)",
         log="empty",
         faults=2,
@@ -87,7 +87,7 @@ MUTANTS = (
     Mutant(
         "an error of the operating system begins a new generation",
         "    return replace(p, log_trouble=failed, load=None, caught_up=True)",
-        "    return new_generation(p, failed.code)",
+        "    return new_generation(p, failed.code, now, 0.5)",
         log="empty",
         cheap=True,
     ),
@@ -108,7 +108,7 @@ MUTANTS = (
     ),
     Mutant(
         "records go to another cloud at another address",
-        "    if known not in (None, cloud_id) and p.endpoint_changed:",
+        "    if another and p.endpoint_changed:",
         "    if False:",
         log="empty",
         cheap=True,
@@ -128,8 +128,8 @@ MUTANTS = (
     ),
     Mutant(
         "records refused together are dead letters together",
-        "    if load.count == 1:\n        return _refused_alone(p, load, Refusal(",
-        "    if load.count >= 1:\n        return _refused_alone(p, load, Refusal(",
+        '    if load.count == 1:\n        alone = Refusal(load.first, "refused"',
+        '    if load.count >= 1:\n        alone = Refusal(load.first, "refused"',
         log="poison",
         faults=0,
         cheap=True,
@@ -222,8 +222,8 @@ MUTANTS = (
     ),
     Mutant(
         "a log cut off behind an old cursor goes unnoticed",
-        '    if resend is not None:\n        return new_generation(p, f"the log ends',
-        '    if resend is None and False:\n        return new_generation(p, f"the log ends',
+        '    if resend is not None:\n        why = f"the log ends',
+        '    if resend is None and False:\n        why = f"the log ends',
         log="plain",
         faults=2,
     ),
@@ -247,6 +247,61 @@ MUTANTS = (
         "if False:",
         log="sly poison",
         cheap=True,
+    ),
+    Mutant(
+        "a batch that broke off is sent again as it was",
+        "            p = broke_off(p, action) if cut else p\n",
+        "",
+        log="small hop",
+        faults=0,
+        cheap=True,
+    ),
+    Mutant(
+        "a batch that broke off is halved only once",
+        "    half = max(policy.batch_bytes_min, min(sizing.line_bytes, size // 2))",
+        "    half = policy.batch_bytes_first // 2 + 2",
+        log="small hop",
+        faults=0,
+        cheap=True,
+    ),
+    Mutant(
+        "a page of a proxy condemns a record",
+        "    if count >= p.policy.foreign_refusals_max:",
+        "    if True:",
+        log="empty",
+        cheap=True,
+    ),
+    Mutant(
+        "a record that a proxy refused is tried again at once",
+        '    return pause(replace(p, isolation=isolation), Trouble("refusing", why.detail, status), now)',
+        "    return replace(p, isolation=isolation)",
+        log="empty",
+        cheap=True,
+    ),
+    Mutant(
+        "a cloud that is never content gets ever new generations",
+        "    if count >= policy.generations_max:",
+        "    if False:",
+        log="plain",
+        faults=2,
+    ),
+    Mutant(
+        "batches stay small wherever the cursor goes",
+        "return replace(p, load=None, isolation=Isolation(), sizing=elsewhere)",
+        "return replace(p, load=None, isolation=Isolation())",
+        faults=None,
+    ),
+    Mutant(
+        "an append does not shorten the wait for a cloud that is away",
+        "        p = replace(p, appended_at=now, retry=sooner)",
+        "        p = replace(p, appended_at=now)",
+        faults=None,
+    ),
+    Mutant(
+        "an append shortens the wait that the cloud asked for",
+        "append_not_before=now + max(at_least_s, min(delay_s, soon_s))",
+        "append_not_before=now + min(delay_s, soon_s)",
+        faults=None,
     ),
 )
 

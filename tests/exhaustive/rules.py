@@ -92,7 +92,18 @@ def broken_step(p: Progress, action: act.Action, move: Move, after: Progress, ag
     order = move.outcome.reset if isinstance(move.outcome, act.Woken | act.Saved) else None
     if order is not None and order.id == p.saving.reset_id and after.standing != p.standing:
         return "one order was carried out twice"
+    ended = after.generation_ended is not None and p.generation_ended is None
+    if ended and after.generations_in_a_row >= POLICY.generations_max and not after.paused:
+        return "generations follow each other without an accepted record, and nobody is told"
+    if _stranger(move.outcome) and after.isolation.refusal is None and isinstance(again, act.Read):
+        one = isinstance(action, act.Send) and action.load.count == 1
+        if one:
+            return "a record that something on the way refused alone is tried again at once"
     return _letter_without_cause(p, w, move, after) or _repeated(action, move, again)
+
+
+def _stranger(outcome: act.Outcome | None) -> bool:
+    return isinstance(outcome, act.Refused | act.TooLarge) and not outcome.ours
 
 
 def _known(w: World) -> bool:

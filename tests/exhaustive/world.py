@@ -25,11 +25,15 @@ JITTER = 0.5
 POLICY = Policy(
     batch_bytes=8,
     batch_bytes_first=4,
+    batch_bytes_min=2,
+    batch_s_max=1.0,
+    line_successes=1,
     read_bytes_max=8,
     record_bytes_max=6,
     request_burst=1,
     backoff_s_first=1.0,
     backoff_s_max=2.0,
+    append_retry_s=1.0,
     retry_after_s_max=2.0,
     probe_s_first=1.0,
     probe_s_max=2.0,
@@ -37,10 +41,14 @@ POLICY = Policy(
     heartbeats_per_minute=60,
     timer_s=1.0,
     refused_in_a_row_max=3,
+    foreign_refusals_max=2,
+    generations_max=2,
     disagreements_max=2,
     ceiling_successes=1,
     dead_letters_unsaved_max=1,
 )
+LONG_AGO_S = 5.0
+"""An append so long ago shortens no wait any more."""
 POISON = b"p\n"
 """The cloud refuses a batch that holds it, and names it."""
 SLYPOISON = b"q\n"
@@ -70,7 +78,11 @@ class World(NamedTuple):
     durable: Standing | None = None
     letters: frozenset[tuple[str, int]] = frozenset()
     alone: frozenset[bytes] = frozenset()
-    """Records that were refused alone."""
+    """Records that were refused alone, by the cloud or again by a stranger."""
+    strangers: frozenset[bytes] = frozenset()
+    """Records that something on the way refused alone."""
+    hop_bytes: int = 0
+    """A hop on the way lets no more pass in one request; 0: any size."""
     asked: act.ResetOrder | None = None
     orders: int = 0
     generations: int = 0
@@ -114,6 +126,8 @@ def normalised(p: Progress, took_s: float) -> Progress:
             sizing,
             batch_records=min(sizing.batch_records, 8),
             regrow_at=sizing.regrow_at if sizing.regrow_at > offset else 0,
+            line_successes=min(sizing.line_successes, 1),
+            line_patience=min(sizing.line_patience, 2),
         ),
         isolation=_with(
             isolation,
@@ -125,6 +139,7 @@ def normalised(p: Progress, took_s: float) -> Progress:
             trouble=Trouble(retry.trouble.code) if retry.trouble is not None else None,
             failures=min(retry.failures, 3),
             not_before=max(0.0, retry.not_before - took_s),
+            append_not_before=max(0.0, retry.append_not_before - took_s),
             disagreements=min(retry.disagreements, 2),
         ),
         saving=_with(saving, failures=min(saving.failures, 2), not_before=max(0.0, saving.not_before - took_s)),
@@ -133,6 +148,8 @@ def normalised(p: Progress, took_s: float) -> Progress:
             due_at=max(0.0, heartbeat.due_at - took_s),
             last_at=max(-1.0, heartbeat.last_at - took_s),
         ),
+        appended_at=p.appended_at - took_s if p.appended_at - took_s > -LONG_AGO_S else float("-inf"),
+        generations_in_a_row=min(p.generations_in_a_row, 2),
         generation_ended="broken" if p.generation_ended is not None else None,
         load_tree=p.load_tree if p.load is not None else CompactRange.EMPTY,
         tally=ProgressTally(),
@@ -248,7 +265,7 @@ def _wait(p: Progress, w: World, action: act.Action) -> Iterator[Move]:
     w = _told(w)
     if w.supply:
         appended = w._replace(log=(*w.log, w.supply[0]), supply=w.supply[1:])
-        yield Move("append and wake", appended, act.Woken(reset=w.asked))
+        yield Move("append and wake", appended, act.Woken(reset=w.asked, appended=True))
     if w.faults:
         yield Move("key changes", w._replace(faults=w.faults - 1), act.Woken(key_changed=True, reset=w.asked))
         yield from _orders(w, lambda ordered: act.Woken(reset=ordered))
@@ -281,6 +298,7 @@ def _asked(w: World, cursor: Cursor, *, confirmed: bool) -> World:
 FAILURES: tuple[tuple[str, act.Failure], ...] = (
     ("unavailable", act.Unavailable("")),
     ("unavailable, retry later", act.Unavailable("", 2.0)),
+    ("broke off", act.Unavailable("", cut=True)),
     ("throttled", act.Throttled()),
     ("throttled, retry later", act.Throttled(2.0)),
     ("denied", act.Denied(401, "")),
@@ -292,6 +310,8 @@ FAILURES: tuple[tuple[str, act.Failure], ...] = (
     ("too large", act.TooLarge()),
     ("refused with 400", act.Refused(400, "")),
     ("refused with 422", act.Refused(422, "")),
+    ("refused by a stranger", act.Refused(422, "", ours=False)),
+    ("too large for a stranger", act.TooLarge(ours=False)),
 )
 
 
@@ -339,10 +359,9 @@ def _lies(log_id: str, head: Head) -> list[tuple[str, Head]]:
 def _send(p: Progress, w: World, action: act.Action) -> Iterator[Move]:
     assert isinstance(action, act.Send)
     log_id = action.cursor.log_id
-    refused = _refusal(action)
+    refused = _swallowed(w, action) or _refusal(action)
     if refused is not None:
-        alone = w.alone | {_only(action)} if action.load.count == 1 else w.alone
-        yield Move("send: refused", w._replace(alone=alone), refused)
+        yield Move("send: refused", _with_refusal(w, action, refused), refused)
         after, answer = w, None
     else:
         replica, answer = _received(w.replica(log_id), action, w.cloud_id)
@@ -353,10 +372,7 @@ def _send(p: Progress, w: World, action: act.Action) -> Iterator[Move]:
         return
     w, after = w._replace(faults=w.faults - 1), after._replace(faults=w.faults - 1)
     for label, failure in FAILURES:
-        alone = w.alone
-        if action.load.count == 1 and isinstance(failure, act.TooLarge | act.Refused):
-            alone = alone | {_only(action)}
-        yield Move(f"send: {label}", w._replace(alone=alone), failure)
+        yield Move(f"send: {label}", _with_refusal(w, action, failure), failure)
     if action.load.count > 1:
         last = act.Refused(422, "", action.load.first + action.load.count - 1)
         yield Move("send: refused with 422, naming the last", w, last)
@@ -365,6 +381,7 @@ def _send(p: Progress, w: World, action: act.Action) -> Iterator[Move]:
     for label, head in _lies(log_id, head_of(log_id, w.replica(log_id))):
         yield Move(f"send: conflict with {label}", lying, act.Mismatch(head))
     if isinstance(answer, act.Acked):
+        yield Move("send, slowly", after, answer, 2.0)
         yield Move("send: stored, answer lost", after, act.Unavailable(""))
         for label, head in _lies(log_id, answer.head):
             wrong = after._replace(happened=after.happened | CLOUD_LOST)
@@ -384,6 +401,23 @@ def _refusal(action: act.Send) -> act.Failure | None:
         if record in (POISON, SLYPOISON):
             return act.Refused(422, "", number if record == POISON else None)
     return None
+
+
+def _swallowed(w: World, action: act.Send) -> act.Failure | None:
+    """What a hop with a small MTU does to a large request: nothing comes back."""
+    load = action.load
+    large = not isinstance(load, Hole) and 0 < w.hop_bytes < sum(map(len, load.sent()))
+    return act.Unavailable("", cut=True) if large else None
+
+
+def _with_refusal(w: World, action: act.Send, failure: act.Failure) -> World:
+    """The world remembers who refused which record alone."""
+    if action.load.count != 1 or not isinstance(failure, act.TooLarge | act.Refused):
+        return w
+    leaf = _only(action)
+    if failure.ours or leaf in w.strangers:
+        return w._replace(alone=w.alone | {leaf})
+    return w._replace(strangers=w.strangers | {leaf})
 
 
 def _only(action: act.Send) -> bytes:

@@ -165,7 +165,7 @@ def test_f30_every_request_ends_by_its_deadline(chaos: Chaos, open_sink: OpenSin
     assert isinstance(sink.send(sending(), REPORT), Acked)
     chaos.fault = fault
     outcome, took_s = timed(lambda: sink.send(sending(), REPORT))
-    assert Unavailable("no answer within 0.4 s") == outcome
+    assert Unavailable("no answer within 0.4 s", cut=True) == outcome
     assert took_s < PROMPT_S
     chaos.fault = chaotic.NONE
     assert isinstance(sink.send(sending(), REPORT), Acked)
@@ -187,7 +187,7 @@ def test_f30_a_read_time_out_ends_silence_before_the_total(chaos: Chaos, open_si
     sink = open_sink(chaos.url, timeouts=Timeouts(read_s=0.2))
     chaos.fault = chaotic.black_hole()
     outcome, took_s = timed(lambda: sink.send(sending(), REPORT))
-    assert Unavailable("connected, but no answer in time") == outcome
+    assert Unavailable("connected, but no answer in time", cut=True) == outcome
     assert took_s < PROMPT_S
 
 
@@ -207,6 +207,41 @@ def test_f30_a_large_body_gets_time_in_proportion(chaos: Chaos, open_sink: OpenS
     chaos.fault = chaotic.latency(0.15)
     assert isinstance(sink.send(sending(), REPORT), Unavailable)
     assert isinstance(sink.send(sending(b"x" * 400_000 + b"\n"), REPORT), Acked)
+
+
+def test_f61_a_line_that_moves_is_not_given_up(chaos: Chaos, open_sink: OpenSink) -> None:
+    """The deadline is renewed by each piece that is taken: a large record on a slow line arrives, if late."""
+    sink = open_sink(chaos.url, timeouts=Timeouts(total_s=1.0, upload_bytes_per_s_min=1 << 60))
+    chaos.fault = chaotic.latency(0.02)
+    quick = threading.Thread(target=lambda: hurry(chaos, after_bytes=5_000_000))
+    quick.start()
+    outcome, took_s = timed(lambda: sink.send(sending(b"x" * 16_000_000 + b"\n"), REPORT))
+    quick.join()
+    assert isinstance(outcome, Acked)
+    assert took_s > 1.0
+
+
+def hurry(chaos: Chaos, *, after_bytes: int) -> None:
+    """From there on the line is fast."""
+    chaos.until(lambda: chaos.request_bytes > after_bytes)
+    chaos.fault = chaotic.NONE
+
+
+@pytest.mark.parametrize(
+    ("fault", "cut"), [(chaotic.black_hole(), True), (None, False)], ids=["broke off", "never left"]
+)
+def test_f62_a_request_that_broke_off_is_told_from_one_that_never_left(
+    chaos: Chaos, open_sink: OpenSink, fault: chaotic.ProxyFault | None, cut: bool
+) -> None:
+    """Only what had a connection can have been too large for the way; nobody there is no reason for smaller batches."""
+    sink = open_sink(chaos.url, timeouts=Timeouts(write_s=0.3, read_s=0.3))
+    if fault is None:
+        chaos.refuse()
+    else:
+        chaos.fault = fault
+    outcome = sink.send(sending(b"x" * 400_000 + b"\n"), REPORT)
+    assert isinstance(outcome, Unavailable)
+    assert outcome.cut is cut
 
 
 def test_f30_a_mute_name_service_holds_nobody(open_sink: OpenSink, monkeypatch: pytest.MonkeyPatch) -> None:

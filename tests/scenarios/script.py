@@ -5,7 +5,7 @@ with `#` are for the reader. `python -m tests.scenarios --regenerate` writes the
 
     log append A B …      log cut N      log replace A B …      log edit NUMBER A      log fails CODE | heals
     log torn A            cloud refuses A [unnamed] | accepts
-    cloud rollback N      cloud anew     cloud denies | allows | deletes | undeletes
+    cloud rollback N      cloud anew     cloud denies | allows | deletes | undeletes     cloud quarrels | agrees
     cloud body BYTES      cloud records N         cloud show
     send FAULT [× N]      beat FAULT [× N]        always FAULT | never
     run [SECONDS]         until everything is read and nothing troubles, or for so long
@@ -24,6 +24,7 @@ from replicator import actions as act
 from replicator import status as st
 from replicator.engine import Engine, EnginePorts
 from replicator.model import Hole, Limits, Policy, Refusal
+from replicator.proof import leaf_hash
 from replicator.testing import (
     Fault,
     ManualClock,
@@ -34,6 +35,7 @@ from replicator.testing import (
     MemorySink,
     SidecarRows,
 )
+from replicator.testing.cloud import StoredPlace
 
 DASHES = "----"
 STEPS_MAX = 2_000
@@ -53,6 +55,9 @@ FAULTS: dict[str, Fault] = {
     "too-large": Fault(act.TooLarge()),
     "refused-400": Fault(act.Refused(400, "malformed")),
     "refused-422": Fault(act.Refused(422, "refused")),
+    "stranger-422": Fault(act.Refused(422, "422 (text/html): not an answer of the protocol", ours=False)),
+    "stranger-413": Fault(act.TooLarge(ours=False)),
+    "cut": Fault(act.Unavailable("no answer in time", cut=True)),
 }
 
 
@@ -111,6 +116,8 @@ class ScriptedWorld:
         self.lines: list[str] = []
         self._kept = SidecarRows()
         self._began = 0
+        self._quarrels = False
+        """Whatever generation is begun, the cloud says that it has other records under its name."""
         self._waited_s = 0.0
         self._idle_read = False
         self.engine = self._start()
@@ -138,7 +145,10 @@ class ScriptedWorld:
 
     def _name_log(self) -> str:
         self._began += 1
-        return f"L{self._began}"
+        name = f"L{self._began}"
+        if self._quarrels:
+            self.cloud.logs[name] = (StoredPlace(leaf_hash(b"another\n"), 8, None),)
+        return name
 
     # ------------------------------------------------------------------------------ running
 
@@ -231,6 +241,8 @@ class ScriptedWorld:
             case ["denies" | "allows" as word]:
                 refused = act.Denied(401, "key_unknown", "the server refused the API key")
                 cloud.denied = refused if word == "denies" else None
+            case ["quarrels" | "agrees" as word]:
+                self._quarrels = word == "quarrels"
             case ["deletes" | "undeletes" as word]:
                 cloud.gone = word == "deletes"
             case ["refuses", text, *unnamed]:

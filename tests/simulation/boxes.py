@@ -48,7 +48,7 @@ def fire_wall(world: World) -> Rule:
         data = bytes(request.data)
         if POISON not in data:
             return None
-        return problem(status, "refused", record=_number(request.head, data) if names else None)
+        return problem(status, "invalid_field", record=_number(request.head, data) if names else None)
 
     return rule
 
@@ -66,6 +66,31 @@ def refuses_all(world: World) -> Rule:
     """Everything, or only what holds records."""
     status, all_of_it = world.rng.choice((400, 413, 422)), world.rng.random() < 0.5
     return lambda request: problem(status, "malformed") if request.data or all_of_it else None
+
+
+def stranger(world: World) -> Rule:
+    """A hop that answers with a page of its own: to all that holds records, or only to those with a certain word."""
+    status, all_of_it = world.rng.choice((413, 422)), world.rng.random() < 0.3
+    page = Answered(status, {"Content-Type": "text/html"}, PAGE)
+    return lambda request: page if request.data and (all_of_it or POISON in bytes(request.data)) else None
+
+
+def quarrels(world: World) -> Rule:
+    """A cloud that never goes on from where it is: whatever is sent, it has other records under that name."""
+    named: set[str] = set()
+
+    def rule(request: Request) -> Answered | None:
+        if request.path != "/ingest":
+            return None
+        log_id = json.loads(request.head)["log_id"]
+        if log_id not in named:
+            named.add(log_id)
+            world.excuse("new_generation")
+        head = {"log_id": log_id, "size": 1, "offset": 9, "root": "5a" * 32, "event_id": None}
+        body = {"type": "about:blank", "title": "", "status": 409, "code": "diverged", "detail": "", "head": head}
+        return Answered(409, {"Content-Type": "application/problem+json"}, json.dumps(body).encode())
+
+    return rule
 
 
 def throttles(world: World) -> Rule:

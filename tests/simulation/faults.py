@@ -323,6 +323,48 @@ def middle_box(make: Callable[[World], Rule]) -> Callable[[World, Directory], No
     return inject
 
 
+LINE_BYTES_PER_S = (1_500.0, 4_000.0, 10_000.0)
+HOLES_BYTES = (1_500, 6_000, 70_000)
+"""The longest record passes the slowest line in time, and the largest hole."""
+
+
+def slow_line(world: World, directory: Directory) -> None:
+    """The uplink carries little; half of the time for ever. Much waits for it."""
+    if world.line_stays:
+        return
+    world.network.bytes_per_s = world.rng.choice(LINE_BYTES_PER_S)
+    if not world.records.large:  # each record passes within it: a hop that is less patient than the cloud
+        world.network.bytes_per_s, world.network.deadline_s = LINE_BYTES_PER_S[0], 4.0
+    if directory.name not in world.away:
+        for _ in range(150):
+            directory.append(world.records.next())
+    if world.rng.random() < 0.5:
+        world.line_stays = True
+        return
+
+    def ends() -> None:
+        if not world.line_stays:
+            world.network.bytes_per_s = None
+
+    world.episode(ends, *MINUTES)
+
+
+def mtu_hole(world: World, directory: Directory) -> None:
+    """Large requests are swallowed, small ones pass; one that lets each record pass may stay for ever."""
+    if world.hole_stays:
+        return
+    world.network.hole_bytes = world.rng.choice(HOLES_BYTES)
+    if world.network.hole_bytes == HOLES_BYTES[-1]:
+        world.hole_stays = True
+        return
+
+    def ends() -> None:
+        if not world.hole_stays:
+            world.network.hole_bytes = None
+
+    world.episode(ends, *MINUTES)
+
+
 # ------------------------------------------------------------------------------------------- cloud and keys
 
 
@@ -458,6 +500,10 @@ FAULTS: tuple[Fault, ...] = (
     Fault("captive portal", middle_box(boxes.portal), 2, ("unavailable", "disagreement")),
     Fault("small proxy", middle_box(boxes.small_proxy), 2, ("refusing", "malformed")),
     Fault("fire wall", middle_box(boxes.fire_wall), 2, ("refusing", "malformed")),
+    Fault("stranger refuses", middle_box(boxes.stranger), 3, ("refusing", "malformed")),
+    Fault("cloud quarrels", middle_box(boxes.quarrels), 2, ("disagreement", "unavailable", *FORK)),
+    Fault("slow line", slow_line, 3, ("unavailable",)),
+    Fault("mtu hole", mtu_hole, 3, ("unavailable",)),
     Fault("refuses all", middle_box(boxes.refuses_all), 1, ("refusing", "malformed", "disagreement", "unavailable")),
     Fault("throttled", middle_box(boxes.throttles), 2, ("throttled",)),
     Fault("server errors", middle_box(boxes.unavailable), 3, ("unavailable",)),

@@ -62,7 +62,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "upload to strangers",
         "another cloud at another address gets the log",
         f"{PROGRESS}/heads.py",
-        "if known not in (None, cloud_id) and p.endpoint_changed:",
+        "if another and p.endpoint_changed:",
         "if False:",
     ),
     Mutant(
@@ -100,6 +100,48 @@ MUTANTS: tuple[Mutant, ...] = (
         "    return replace(p, log_trouble=failed, load=None, caught_up=True)\n",
         "    return new_generation(p, failed.code) if failed.code != 'ENOENT' else"
         " replace(p, log_trouble=failed, load=None, caught_up=True)\n",
+    ),
+    Mutant(
+        "the same batch for ever",
+        "a batch that broke off on its way is sent again as it was",
+        f"{PROGRESS}/table.py",
+        "            p = broke_off(p, action) if cut else p\n",
+        "",
+    ),
+    Mutant(
+        "too slow is away",
+        "a body that took too long says nothing of its size",
+        "replicator/wire/client.py",
+        "return Unavailable(detail, _retry_after(answer, now_wall), cut=True)",
+        "return Unavailable(detail, _retry_after(answer, now_wall))",
+    ),
+    Mutant(
+        "one page condemns",
+        "one refusal of a proxy makes a dead letter",
+        f"{PROGRESS}/refusals.py",
+        "    if count >= p.policy.foreign_refusals_max:",
+        "    if True:",
+    ),
+    Mutant(
+        "pages are ours",
+        "whatever has the status is taken for the cloud's own refusal",
+        "replicator/wire/client.py",
+        'return media_type == PROBLEM_TYPE and problem.get("code") in REFUSAL_CODES',
+        "return bool(media_type or problem or True)",
+    ),
+    Mutant(
+        "generations without end",
+        "a cloud that is never content gets the log under ever new names",
+        f"{PROGRESS}/transitions.py",
+        "    if count >= policy.generations_max:",
+        "    if False:",
+    ),
+    Mutant(
+        "deaf to appends",
+        "an append waits for the backoff of a cloud that is back",
+        f"{PROGRESS}/log_side.py",
+        "        p = replace(p, appended_at=now, retry=sooner)",
+        "        p = replace(p, appended_at=now)",
     ),
     Mutant(
         "no anchor",

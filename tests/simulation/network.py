@@ -1,7 +1,8 @@
 """The way between client and cloud: what becomes of each request is drawn here.
 
-A fate is a word. `weather` holds their chances, `rules` the middle-boxes that answer instead of the cloud. Late and
-doubled requests reach the cloud long after the client gave up, behind newer ones; a slow answer comes just before.
+A fate is a word. `weather` holds their chances, `rules` the middle-boxes that answer instead of the cloud. The line may
+be slow (`bytes_per_s`: the server ends a body that takes too long) or let no large request pass (`hole_bytes`). Late
+and doubled requests reach the cloud long after the client gave up, behind newer ones; a slow answer comes just before.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from .clock import Clock
 from .cloud import Answered, CloudProcess
 
 TIMEOUT_S = 30.0
+SILENCE_S = 10.0
+"""After it a client gives up on a request that was swallowed."""
+CUT = Answered(0, {}, b"")
+"""What a client gets of a request that broke off on its way; None: it never left."""
 LATE_S_MAX = 900.0
 
 Done = Callable[[Answered | None], None]
@@ -31,6 +36,10 @@ class Network:
         self.rules: list[Rule] = []
         self.counts: Counter[str] = Counter()
         self.latest_s = 0.0
+        self.bytes_per_s: float | None = None
+        self.deadline_s = TIMEOUT_S
+        """After it whoever receives a body ends it."""
+        self.hole_bytes: int | None = None
         self._clock = clock
         self._rng = rng
         self._latency_s = latency_s
@@ -44,22 +53,33 @@ class Network:
                 self.counts[f"answered instead of the cloud: {answer.status}"] += 1
                 after(self._delay_s(), partial(done, answer))
                 return
+        size = len(request.head) + len(request.data)
+        travels_s = 0.0 if self.bytes_per_s is None else size / self.bytes_per_s
         fate = self._fate()
         if fate == "refused":
             after(self._delay_s(), lambda: done(None))
+        elif self.hole_bytes is not None and size > self.hole_bytes:
+            self.counts["swallowed"] += 1
+            after(SILENCE_S, lambda: done(CUT))
+        elif travels_s > self.deadline_s:
+            self.counts["too slow"] += 1
+            after(self.deadline_s, lambda: done(Answered(408, {"Content-Type": "text/html"}, b"too slow")))
         elif fate == "lost":
-            after(TIMEOUT_S, lambda: done(None))
+            after(TIMEOUT_S, lambda: done(CUT))
         elif fate == "late":
-            after(TIMEOUT_S, lambda: done(None))
+            after(TIMEOUT_S, lambda: done(CUT))
             self._straggle(request, key, cloud)
         else:
             if fate == "doubled":
                 self._straggle(request, key, cloud)
-            after(self._delay_s(), lambda: cloud.receive(request, key, lambda answer: self._back(fate, answer, done)))
+            after(
+                self._delay_s() + travels_s,
+                lambda: cloud.receive(request, key, lambda answer: self._back(fate, answer, done)),
+            )
 
     def _back(self, fate: str | None, answer: Answered | None, done: Done) -> None:
         if fate == "answer lost":
-            self._clock.after(TIMEOUT_S - self._delay_s(), lambda: done(None))
+            self._clock.after(TIMEOUT_S - self._delay_s(), lambda: done(CUT))
             return
         if fate == "slow":
             self._clock.after(self._rng.uniform(1.0, TIMEOUT_S - 1.0), lambda: done(answer))

@@ -38,7 +38,7 @@ from replicator.progress import Progress
 from replicator.proof import CompactRange
 from replicator.status import Notice
 
-from .cloud import LIMITS, CloudProcess
+from .cloud import LIMITS, Answered, CloudProcess
 from .policy import POLICY
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ NEEDS_NO_CAUSE = frozenset({"recovered", "log missing", "dead_letter"})
 """Dead letters are judged one by one."""
 
 LAG_S, LATENCY_S = 5.0, 0.1
+AWAY_LAG_S = 7.0
+"""For a record that is appended after the cloud came back: the next try, with its heartbeat, is within it."""
+APART_S = 4.9
+"""What a probe is from the one before it, at least."""
 COUNTED = frozenset({"new_generation", "rewound", "jumped", "cloud_changed"})
 """Each cause justifies these once for each process."""
 
@@ -85,6 +89,10 @@ class Oracle:
         """Those of `_stored` that were asked for, by cloud, log and size."""
         self._acknowledged: set[tuple[str, int, bytes]] = set()
         self._refused_alone: set[bytes] = set()
+        self._by_strangers: dict[bytes, list[float]] = {}
+        """When something that is not the cloud refused a record alone: only several times, apart, condemn it."""
+        self._generations: dict[object, list[float]] = {}
+        """For each engine, when it began generations since the last record that was accepted."""
         self._left_out: set[bytes] = set()
         """The leaves of records whose places were sent among others: each is still sent alone."""
         self._rows_lost: set[tuple[str, str, int]] = set()
@@ -114,7 +122,7 @@ class Oracle:
         self._check(there == record, "a promised record is not in the log", "lost")
         glued = offset > 0 and directory.disk.piece(directory.path, offset - 1, 1) != b"\n"
         self._check(not glued, "a promised record does not begin a line")
-        if not self._world.faulty and directory.leads:
+        if self._world.reachable and directory.leads:
             self._waiting.setdefault(directory.name, []).append((offset + len(record), self._world.clock.now_s))
 
     def not_appended(self, directory: Directory, before: int, record: bytes, *, torn: bool) -> None:
@@ -228,13 +236,22 @@ class Oracle:
         if len(stored) > action.cursor.size and not alone:
             self._react(directory, "resend")
 
-    def answered(self, directory: Directory, action: act.Action, status: int) -> None:
+    def answered(self, directory: Directory, action: act.Action, answer: Answered) -> None:
         """An answer came, whoever gave it."""
-        if status == 429:
+        if answer.status == 429:
             self._react(directory, "throttled")
-        if isinstance(action, act.Send) and status in (413, 422) and action.load.count == 1:
-            load = action.load
-            self._refused_alone.add(load.leaf if isinstance(load, Hole) else _leaf(load.data))
+        if not (isinstance(action, act.Send) and answer.status in (413, 422) and action.load.count == 1):
+            return
+        load = action.load
+        leaf = load.leaf if isinstance(load, Hole) else _leaf(load.data)
+        if b'"code":' in answer.body:
+            self._refused_alone.add(leaf)
+            return
+        self._world.count("refused by a stranger")
+        times = self._by_strangers.setdefault(leaf, [])
+        times.append(self._world.clock.now_s)
+        if len(times) >= 3 and times[-1] - times[-3] >= 2 * APART_S:
+            self._refused_alone.add(leaf)
 
     def noticed(self, directory: Directory, notice: Notice) -> None:
         """The engine tells people something."""
@@ -262,6 +279,7 @@ class Oracle:
             world.count("sends up to a near head again")
         self._count_refusals(directory.refused_in_a_row, leader, before, action, after)
         self._judge_pace(directory, after)
+        self._judge_generations(directory, before, after)
         if isinstance(action, act.Checkpoint):
             self._judge_save(directory, leader, action, after)
         else:
@@ -286,14 +304,29 @@ class Oracle:
 
     def _judge_pace(self, directory: Directory, after: Progress) -> None:
         """Before anything went wrong every record is acknowledged within seconds, if batches travel fast."""
-        if self._world.faulty or after.standing is None or self._world.latency_s > LATENCY_S:
+        if not self._world.reachable or after.standing is None or self._world.latency_s > LATENCY_S:
             self._waiting.clear()
             return
         waiting = self._waiting.get(directory.name, ())
         for _, time_s in waiting:
             late_s = self._world.clock.now_s - time_s
-            self._check(late_s <= LAG_S, f"a record waits for {late_s:.1f} s although nothing went wrong", "late")
+            most_s = AWAY_LAG_S if self._world.faulty else LAG_S
+            self._check(late_s <= most_s, f"a record waits for {late_s:.1f} s although nothing went wrong", "late")
         self._waiting[directory.name] = [one for one in waiting if one[0] > after.standing.cursor.offset]
+
+    def _judge_generations(self, directory: Directory, before: Progress, after: Progress) -> None:
+        """A cloud that is content with no generation gets them at the pace of probes."""
+        engine = directory.holder.engine if directory.holder is not None else None
+        begun = self._generations.setdefault(engine, [])
+        ordered = after.saving.reset_id not in (0, before.saving.reset_id)
+        if ordered or after.tally.accepted + after.tally.duplicates > before.tally.accepted + before.tally.duplicates:
+            begun.clear()
+        if after.tally.generations > before.tally.generations:
+            begun.append(self._world.clock.now_s)
+            paced = len(begun) < 4 or begun[-1] - begun[-2] >= APART_S
+            self._check(paced, "generations follow each other without end", "unjustified")
+        if len(begun) >= 3:
+            self._world.count("generations paced")
 
     def _judge_save(self, directory: Directory, leader: str, action: act.Checkpoint, after: Progress) -> None:
         """What a client believes to be saved is saved."""

@@ -7,6 +7,7 @@ from replicator.model import Policy
 POLICY = Policy(
     batch_bytes=8 * 1024,
     batch_bytes_first=2 * 1024,
+    batch_bytes_min=1024,
     read_bytes_max=24 * 1024,
     record_bytes_max=64 * 1024,
     ceiling_successes=4,

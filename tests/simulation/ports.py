@@ -75,6 +75,9 @@ class Sink:
         if answer is None:
             self._ready.append(act.Unavailable("no answer"))
             return
+        if not answer.status:
+            self._ready.append(act.Unavailable("it broke off", cut=True))
+            return
         if answer.status in (401, 403):
             self._denied = self.key
         read = (

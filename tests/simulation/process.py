@@ -200,7 +200,7 @@ class Process:
             self._in_flight = False
             self.sink.answered(action, answer, world.clock.wall_s)
             if answer is not None:
-                world.oracle.answered(directory, action, answer.status)
+                world.oracle.answered(directory, action, answer)
             self.clock.began_s = began_s
             try:
                 self._perform(action)

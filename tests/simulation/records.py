@@ -18,7 +18,8 @@ class Records:
     def __init__(self, rng: random.Random, *, odd: float, large: float) -> None:
         self._rng = rng
         self._odd = odd
-        self._large = large
+        self.large = large
+        """How many of them are longer than a few hundred bytes."""
         self._made = 0
         self._before = b""
 
@@ -35,7 +36,7 @@ class Records:
             record = self._oddity()
         else:
             size = rng.randrange(40, 400)
-            if rng.random() < self._large:
+            if rng.random() < self.large:
                 size = rng.choice((5_000, 12_000, OVER_LONG_BYTES))
             record = self._event(size)
         self._before = record

@@ -27,6 +27,10 @@ from .records import Records
 
 HEAL_S = 460.0
 """Within it everything must be delivered: the longest wait (a clamped Retry-After, 300 s), a probe and a heartbeat."""
+OUTAGES_ALONE = 0.05
+"""The share of seeds in which the cloud is away now and then, and nothing else happens."""
+LINE_SHARE = 1.5
+"""On a slow line everything must be there within so many times what the line takes for it."""
 QUIET_S = 130.0
 """After it no record may travel any more."""
 
@@ -69,8 +73,12 @@ class World:
         self.healing = False
         self.faulty = False
         """Something was injected already."""
+        self.line_stays = self.hole_stays = False
+        """What is wrong with the line is not mended: everything must arrive all the same, in the time that it takes."""
         self._leads: Counter[str] = Counter()
         self._endings: list[Callable[[], None]] = []
+        self.outages_alone = False
+        """Nothing but the cloud's absence ever goes wrong here."""
         self._faults = self._draw_faults()
         self.policy = rng.choice((POLICY, POLICY, LARGE_BATCHES))
         self.unlocked = rng.choice((0.0, 0.0, 0.3))
@@ -81,6 +89,9 @@ class World:
         """The faults of this seed with their rates: none, one, a few, or many."""
         count = self.rng.choice((0, 1, 2, 3, 4, 6, 8, 12))
         drawn = self.rng.sample(FAULTS, count)
+        if random.Random(f"outages {self.seed}").random() < OUTAGES_ALONE:
+            self.outages_alone = True
+            return [(fault, 4.0 / self.hours) for fault in FAULTS if fault.name == "connection refused"]
         return [(fault, fault.times * self.rng.uniform(0.5, 3.0) / self.hours) for fault in drawn]
 
     # ------------------------------------------------------------------------------ the run
@@ -100,7 +111,7 @@ class World:
             self._plan_fault(fault, rate)
         self.clock.run_until(self.hours * 3_600.0)
         self._heal()
-        end_s = max(self.clock.now_s, self.network.latest_s) + HEAL_S
+        end_s = max(self.clock.now_s, self.network.latest_s) + HEAL_S + self._line_s()
         self.clock.run_until(end_s)
         self.oracle.judge_lag()
         sent = self.oracle.sent
@@ -162,6 +173,10 @@ class World:
         self.healing = True
         self.network.weather.clear()
         self.network.rules.clear()
+        if not self.line_stays:
+            self.network.bytes_per_s = None
+        if not self.hole_stays:
+            self.network.hole_bytes = None
         for end in self._endings:
             end()
         for cloud in self.clouds:
@@ -175,6 +190,18 @@ class World:
                 process.start()
             directory.touched()
         self._look_after(20.0)
+
+    def _line_s(self) -> float:
+        """How long the line may take for all that may still have to travel."""
+        if self.network.bytes_per_s is None:
+            return 0.0
+        there = sum(directory.disk.size(directory.path) for directory in self.directories)
+        return LINE_SHARE * there / self.network.bytes_per_s
+
+    @property
+    def reachable(self) -> bool:
+        """Nothing is wrong now, and nothing was but the cloud's absence."""
+        return not self.faulty or (self.outages_alone and not self.network.weather)
 
     def _look_after(self, every_s: float) -> None:
         """A person looks now and then, and confirms what waits for a person."""

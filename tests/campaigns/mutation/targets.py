@@ -26,9 +26,21 @@ _ALL = (
         "progress",
         tuple(
             f"replicator/progress/{name}.py"
-            for name in ("table", "state", "trouble", "transitions", "log_side", "heads", "acks", "refusals")
+            for name in (
+                "table",
+                "state",
+                "trouble",
+                "transitions",
+                "line",
+                "log_side",
+                "heads",
+                "acks",
+                "refusals",
+            )
         ),
-        _units("replicator/progress/test_progress"),
+        _units(
+            "replicator/progress/test_progress", "replicator/progress/test_table", "replicator/progress/test_trouble"
+        ),
     ),
     Target(
         "wire",
@@ -44,6 +56,7 @@ _ALL = (
         _units(
             "replicator/test_model",
             "replicator/progress/test_progress",
+            "replicator/progress/test_trouble",
             "replicator/wire/test_server",
             "replicator/log/test_reading",
         ),

@@ -310,15 +310,36 @@ def test_f40_426_says_which_side_is_too_old(supported: object, words: str) -> No
 
 def test_f36_413_gives_the_limits_that_it_names() -> None:
     """Limits of the right shape are taken over, others are as none."""
-    assert TooLarge(Limits(9, 8, 7, 600, ("gzip",))) == ack({"limits": LIMITS}, status=413)
-    assert TooLarge(None) == ack({"limits": {"body_bytes": "9"}}, status=413)
+    assert TooLarge(Limits(9, 8, 7, 600, ("gzip",)), ours=False) == ack({"limits": LIMITS}, status=413)
+    assert TooLarge(None, ours=False) == ack({"limits": {"body_bytes": "9"}}, status=413)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "code", "ours"),
+    [
+        ("application/problem+json", "body_too_large", True),
+        ("Application/Problem+JSON; charset=utf-8", "record_too_large", True),
+        ("application/problem+json", "request_blocked", False),
+        ("application/problem+json", 413, False),
+        ("application/json", "body_too_large", False),
+        ("text/html", "body_too_large", False),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_f66_only_the_protocols_own_words_are_a_refusal_of_ours(
+    media_type: str, code: object, ours: bool, status: int
+) -> None:
+    """problem+json with a code that the cloud has for records; whatever a hop writes is a stranger's."""
+    outcome = ack({"code": code}, status=status, content_type=media_type)
+    assert isinstance(outcome, Refused | TooLarge)
+    assert outcome.ours is ours
 
 
 @pytest.mark.parametrize(("record", "expected"), [(7, 7), (-1, None), (True, None), (2**54, None), ("7", None)])
 def test_f35_a_refusal_names_the_record_if_it_can(record: object, expected: int | None) -> None:
     """The number of the record at fault is taken only if it can be one."""
     outcome = ack({"record": record, "title": "Bad Request"}, status=400)
-    assert Refused(400, "400 (no media type): unknown: Bad Request", expected) == outcome
+    assert Refused(400, "400 (no media type): unknown: Bad Request", expected, ours=False) == outcome
 
 
 def test_f34_a_redirect_says_where_to_by_host_alone() -> None:

@@ -121,22 +121,22 @@ READ_AS: dict[str, tuple[Callable[..., object], int, object]] = {
     "v2/401-key-unknown.json": (
         wire.read_ack,
         401,
-        Denied(401, "key_unknown", "401 (application/json): key_unknown: the key is unknown or revoked"),
+        Denied(401, "key_unknown", "401 (application/problem+json): key_unknown: the key is unknown or revoked"),
     ),
     "v2/403-brain-forbidden.json": (
         wire.read_logs,
         403,
-        Denied(403, "brain_forbidden", "403 (application/json): brain_forbidden: not a brain of this key"),
+        Denied(403, "brain_forbidden", "403 (application/problem+json): brain_forbidden: not a brain of this key"),
     ),
     "v2/410-brain-deleted.json": (
         wire.read_ack,
         410,
-        Gone("410 (application/json): brain_deleted: deleted on 2026-11-20"),
+        Gone("410 (application/problem+json): brain_deleted: deleted on 2026-11-20"),
     ),
     "v2/415-media-type.json": (
         wire.read_ack,
         415,
-        Misconfigured(415, "415 (application/json): media_type: not this one"),
+        Misconfigured(415, "415 (application/problem+json): media_type: not this one"),
     ),
     "v2/426-schema-unsupported.json": (
         wire.read_ack,
@@ -146,13 +146,13 @@ READ_AS: dict[str, tuple[Callable[..., object], int, object]] = {
     "v2/400-malformed.json": (
         wire.read_ack,
         400,
-        Refused(400, "400 (application/json): malformed: count is not the number of records", 7),
+        Refused(400, "400 (application/problem+json): malformed: count is not the number of records", 7),
     ),
     "v2/429-throttled.json": (wire.read_ack, 429, Throttled(7.0)),
     "v2/503-store-away.json": (
         wire.read_ack,
         503,
-        Unavailable("503 (application/json): store_away: the store is away", 7.0),
+        Unavailable("503 (application/problem+json): store_away: the store is away", 7.0),
     ),
 }
 
@@ -178,7 +178,7 @@ def test_answers_are_made_as_the_golden_ones(name: str) -> None:
 def test_golden_answers_are_read(name: str) -> None:
     """Each golden answer is read as the outcome that it was written for."""
     read, status, expected = READ_AS[name]
-    headers = {"Content-Type": "application/json", "Retry-After": "7"}
+    headers = {"Content-Type": "application/json" if status == 200 else "application/problem+json", "Retry-After": "7"}
     assert expected == read(status, headers, golden(name), now_wall=0.0)
 
 
