@@ -1,5 +1,6 @@
-"""The ingest server: what takes a log's records, keeps them byte for byte, and proves that it has them.
+"""The ingest server: stores logs byte for byte, proves that it has them, and projects their events.
 
-`app` has the routes, `protocol.parse` turns bodies into requests and decisions into answers, `domain.plan` decides what
-a transaction commits (pure), `store` is the port behind which SQLite or PostgreSQL stands.
+Layers, bottom up: `domain` decides (pure), `store` is the port for SQLite and PostgreSQL, `protocol` converts bytes to
+domain values and back, `service` does the work between requests and store, `http` and `routes` serve it, `dashboard`
+has the pages, `app`, `workers` and `server` assemble and run it. docs/architecture.md has the code map.
 """

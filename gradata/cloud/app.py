@@ -1,9 +1,4 @@
-"""The routes of the cloud that write: which bytes go where. No decision is made here.
-
-Read the body (`http.body`), make a request of it (`protocol.parse`), have it committed with others
-(`service.group_commit`), answer. The routes that read are in `routes.replica`, what all of them share is in
-`http.context`, what holds for all answers is in `http.middleware`.
-"""
+"""Assembles the application: store, services, routes, pages and middleware."""
 
 from __future__ import annotations
 
@@ -33,7 +28,7 @@ from gradata.cloud.store.port import Store
 
 
 def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
-    """The application on a store, which it closes when it shuts down."""
+    """The application for a store, which it closes when it shuts down."""
     context = AppContext(store, options or Options())
     fleets = FleetReader(store, context.options.alerting)
     visitors = SignIn(context)
@@ -83,7 +78,7 @@ def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
 
 
 class Cloud(FastAPI):
-    """The framework's application, behind our own outermost layer."""
+    """The framework's application behind the outermost middleware."""
 
     outermost: RequestMiddleware
 
@@ -92,12 +87,12 @@ class Cloud(FastAPI):
         await self.outermost(scope, receive, send)
 
     async def framework(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What the outermost layer does not answer itself."""
+        """Requests that the outermost layer does not answer itself."""
         await super().__call__(scope, receive, send)
 
 
 def _watching(fleets: FleetReader) -> asyncio.Task[None] | None:
-    """The dead-man's switch, if there is somebody to tell."""
+    """The alert task, if there is a webhook."""
     webhook = fleets.alerting.webhook
     return None if webhook is None else asyncio.create_task(Alerts(fleets, poster(webhook)).run())
 

@@ -1,4 +1,4 @@
-"""The clock of the cloud: what reads the time imports this; `domain` gets `now` as a value."""
+"""The cloud's wall clock. Code that reads the time imports this; `domain` gets `now` as a value."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import time
 
 
 def now_us() -> int:
-    """Microseconds since 1970."""
+    """The present time in microseconds since 1970 (UTC)."""
     return time.time_ns() // 1000

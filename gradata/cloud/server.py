@@ -1,8 +1,8 @@
-"""Run the cloud: what `gradata serve` does.
+"""Runs the cloud: the implementation of `gradata serve`.
 
-Needs no configuration: a data directory with an SQLite store and, at the first start, an admin key that is shown once
-and kept in a file for its owner alone. Refuses what would be a surprise: listening beyond this machine without being
-told to, a port or store that somebody else has.
+Needs no configuration: an SQLite store in a data directory and, at the first start, an admin key that is printed once
+and kept in a file that only its owner can read. Refuses to listen beyond loopback unless told to, and to use a port or
+store that another process has.
 """
 
 from __future__ import annotations
@@ -35,19 +35,20 @@ HOST = "127.0.0.1"
 PORT = 8787
 DATA_DIRECTORY = "~/.gradata/cloud"
 KEEP_ALIVE_S = 75
-"""More than the 30 s after which clients close an idle connection: the race for its last moment is theirs to decide."""
+"""More than the 30 s after which clients close an idle connection, so that the client decides the race at reuse."""
 SHUTDOWN_S = 10
 CONNECTIONS_MAX = 4_000
 DESCRIPTORS_WANTED = 8_192
 GC_OBJECTS = 50_000
 SWITCH_S = 0.0005
-"""The interpreter's lock changes hands this often when two threads want it: with the default of 5 ms the writing thread
-would wait, in the midst of a transaction, until the loop has interpreted all that came."""
+"""Switch interval of the interpreter's lock in seconds. With the default of 5 ms the writing thread would wait within a
+transaction until the event loop has interpreted everything that arrived.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What a person needs to know at the start. `admin_key` only at the very first one."""
+    """The facts to print at the start. `admin_key` only at the very first one."""
 
     url: str
     store_url: str
@@ -65,11 +66,11 @@ def run(
     options: Options | None = None,
     on_start: Callable[[Started], None] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then finish the requests at work, for at most SHUTDOWN_S seconds.
+    """Serve until SIGTERM or SIGINT, then finish the requests in progress for at most SHUTDOWN_S seconds.
 
-    `store_url` None: SQLite in DATA_DIRECTORY. `port` 0: any free one. `workers`: so many processes; more than one
-    needs PostgreSQL, and SIGHUP replaces them one by one. `on_start` is called when the port is open; the
-    default says so on stderr. Raises ConfigurationError or StoreError, each with a hint, before anything is served.
+    `store_url` None: SQLite in DATA_DIRECTORY. `port` 0: any free one. `workers`: number of processes; more than one
+    needs PostgreSQL, and SIGHUP replaces them one by one. `on_start` is called when the port is open; by default it
+    prints to stderr. Raises ConfigurationError or StoreError, each with a hint, before anything is served.
     """
     if not allow_remote and not is_loopback(host):
         raise ConfigurationError(
@@ -101,7 +102,7 @@ def run(
 
 
 def announce(started: Started) -> None:
-    """Say on stderr where the cloud is, and the admin key if it was just made, on a line of its own."""
+    """Print the URL and, if it was just created, the admin key on a line of its own to stderr."""
     lines = [f"gradata cloud at {started.url} (store {started.store_url})"]
     if started.admin_key is not None:
         lines += [f"admin key, shown once, kept in {started.key_path}:", started.admin_key]
@@ -110,7 +111,7 @@ def announce(started: Started) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens there."""
+    """Whether only this machine can reach this address."""
     if host == "localhost":
         return True
     try:
@@ -175,7 +176,7 @@ def _keep_key(directory: str, path: str, key: str) -> None:
 
 
 def _serve_shared(url: str, options: Options | None, listening: socket.socket, ready: Callable[[], None]) -> None:
-    """One of several servers. The store may be away when it begins: it opens it when it is needed."""
+    """One of several servers. The store may be unavailable at the start; it is opened when it is needed."""
     from gradata.cloud.store.postgres.store import PostgresStore  # only this store can be shared
 
     _serve(PostgresStore(url), listening, options, ready)

@@ -1,8 +1,8 @@
-"""Several server processes on one store: started, watched, replaced one by one, ended together.
+"""Supervises several server processes on one store: starts, watches, replaces and ends them.
 
-All accept from one listening socket that this process opened and keeps: when a worker ends, connections that wait in
-the socket's queue wait on for the others, which is why a rolling restart (SIGHUP) loses no request. With a socket
-each (SO_REUSEPORT) they would be reset. A worker that dies is started again; without this process the workers end.
+All accept from one listening socket, which this process opened and keeps. When a worker ends, connections in the
+socket's queue wait for the others, so a rolling restart (SIGHUP) loses no request; with a socket each (SO_REUSEPORT)
+they would be reset. A worker that dies is restarted. Without this process the workers end.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from gradata.cloud.service.metrics import SHARED_DIRECTORY
 
 READY_S = 30.0
 AGAIN_S = 1.0
-"""A worker that died is not started again sooner than this after its start."""
+"""Minimum seconds between two starts of a worker that dies."""
 END_S = 20.0
-"""After SIGTERM; more than a server takes to finish what is at work."""
+"""Seconds after SIGTERM before SIGKILL; more than a server needs to finish its requests."""
 WORKERS_MAX = 64
 
 log = logging.getLogger("gradata.cloud")
 
 Serve = Callable[[socket.socket, Callable[[], None]], None]
-"""Serves until a signal ends it; calls back once when it takes requests. Must be importable: it runs elsewhere."""
+"""Serves until a signal; calls back once when it accepts requests. Must be importable: it runs in another process."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class _Worker:
     started_s: float
 
     def ready(self, timeout_s: float) -> bool:
-        """Whether it takes requests, after waiting for it."""
+        """Whether it accepts requests, after waiting for it."""
         return self.line.poll(timeout_s) and self._heard()
 
     def _heard(self) -> bool:
@@ -54,7 +54,7 @@ class _Worker:
             return False
 
     def end(self) -> None:
-        """Have it finish what is at work."""
+        """Ask it to finish its requests and end."""
         self.process.terminate()
 
     def gone(self) -> None:
@@ -142,7 +142,7 @@ class Supervisor:
                 self._workers[place] = self._start()
 
     def _roll(self) -> None:
-        """Replace the workers one by one, each only when its successor takes requests."""
+        """Replace the workers one by one, each only when its successor accepts requests."""
         self._rolling = False
         for place, old in enumerate(self._workers):
             fresh = self._start()

@@ -1,1 +1,1 @@
-"""The pages: templates, one style sheet, one script, and the routes that serve them. Nothing comes from elsewhere."""
+"""The dashboard: templates, one style sheet, one script, and their routes. Loads nothing from other hosts."""

@@ -1,6 +1,6 @@
-"""What templates show, and how: an event as a correction, numbers and times as words.
+"""Values for the templates: an event as a correction, numbers and times as text.
 
-Pure. Every text of an event goes through the templates' escaping, nothing here marks anything as safe.
+Pure. Every text of an event is escaped by the templates; nothing here marks anything as safe.
 """
 
 from __future__ import annotations

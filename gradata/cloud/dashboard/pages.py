@@ -1,8 +1,8 @@
-"""The pages' routes: sign in and out, the fleet, a brain, the parts that the script replaces, static files.
+"""The routes of the pages: sign-in and sign-out, the fleet, a brain, the parts that the script replaces, static files.
 
-Whoever is not signed in gets the form, and after it the page that was asked for. The cookie is HttpOnly and
-SameSite=Strict; the two routes that change anything (they set and remove it) also want the request to come from a
-page of this very origin. All other routes only read.
+Without a session the sign-in form is shown, then the requested page. The cookie is HttpOnly and SameSite=Strict. The
+two routes that change anything (they set and remove it) also require a request from a page of this origin. All other
+routes only read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What became of a draft, as pieces that a person can read: kept, cut, added.
+"""The differences between a draft and its final text, as pieces: kept, deleted, inserted.
 
-Pure, bounded: texts are compared by words up to PIECES_MAX of them; beyond that the middle is shown as replaced.
-Partner: the pages, which set the pieces in <del> and <ins>.
+Pure and bounded: texts are compared by words up to PIECES_MAX; beyond that the middle is shown as replaced. Partner:
+the pages, which render the pieces as <del> and <ins>.
 """
 
 from __future__ import annotations

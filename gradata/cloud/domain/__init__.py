@@ -1,1 +1,4 @@
-"""The decisions of the cloud as pure functions of values: no I/O, no framework, no clock."""
+"""The decisions of the cloud: pure functions of values. No I/O, no framework, no clock, no randomness.
+
+A store calls `plan` under its lock and executes the result; everything else here is called by `service`.
+"""

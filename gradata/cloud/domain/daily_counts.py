@@ -1,7 +1,7 @@
-"""How many events of each day: the small table that charts read.
+"""Counts of events per day: the small table behind the charts.
 
-Pure. The day is that of the event's own time, so that a backfill shows when corrections were made; where that says
-nothing believable — none, garbage, later than now — it is the day of storing. Both in UTC, as ISO 8601 dates.
+Pure. The day is that of the event's own timestamp, so that a backfill shows when corrections were made. If that is
+missing, invalid or in the future, it is the day of storing. Days are ISO 8601 dates in UTC.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DAY_US = 86_400_000_000
 
 
 class DayKind(NamedTuple):
-    """What is counted together. Category and severity are "" for events that have none."""
+    """The key of a count. Category and severity are "" for events without them."""
 
     day: str
     type: str
@@ -31,7 +31,7 @@ class DayKind(NamedTuple):
 
 
 def day_counts(columns: Columns, now: int) -> dict[DayKind, int]:
-    """How many of the events in `columns` are of each day and kind. `now` in microseconds since 1970."""
+    """Counts of the events in `columns` by day and kind. `now` in microseconds since 1970."""
     kinds = zip(_days(columns.timestamps, now), columns.types, columns.categories, columns.severities, strict=True)
     if len(columns.types) == 1:  # what most requests bring
         return {DayKind(day, kind, a or "", b or ""): 1 for day, kind, a, b in kinds}
@@ -52,7 +52,7 @@ def _date(day: int) -> str:
 
 
 def is_date(text: str) -> bool:
-    """Whether this is a day of the calendar, in ISO 8601: 2026-11-31 is none."""
+    """Whether this is an existing ISO 8601 date: 2026-11-31 is not."""
     if _DATE.fullmatch(text) is None:
         return False
     try:

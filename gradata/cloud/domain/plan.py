@@ -1,8 +1,8 @@
-"""Decide what one transaction commits: requests and what is stored in, decisions and writes out.
+"""Decides what one transaction commits: from requests and stored facts to decisions and writes.
 
-Pure: no clock, no database. A store gathers `Facts` for a group of requests under its lock, calls `plan`, and does
-what each decision's `Writes` say, so the rules of PROTOCOL.md stand once for every store. Requests of one group are
-decided in their order, each seeing what the ones before it add. The store's duty: no log twice in one group.
+Pure: no clock, no database. A store collects `Facts` for a group of requests under its lock, calls `plan`, and executes
+each decision's `Writes`; so the rules of docs/protocol.md exist once for every store. Requests of a group are decided
+in order, each seeing what the earlier ones add. The store's duty: no log twice in one group.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from replicator.proof import CompactRange, extend
 
 @value
 class LogFacts:
-    """What is stored of a log, and of the places that a request wants to write again.
+    """The stored facts about a log, and about the places that a request wants to write again.
 
-    `overlap`: the stored leaves of records [first, min(size, first + count)). `rows`: the stored bytes of those
-    whose row is there, None for a hole. `gone`: those of them whose bytes were taken away on purpose, and stay away.
-    `below`: the tree at `first`, when the request reaches beyond the head.
+    `overlap`: the stored leaves of records [first, min(size, first + count)). `rows`: the stored bytes of those with a
+    row, None for a hole. `gone`: those of them whose bytes were erased or have expired. `below`: the tree at `first`,
+    if the request reaches beyond the head.
     """
 
     tree: CompactRange = CompactRange.EMPTY
@@ -39,7 +39,7 @@ class LogFacts:
     below: CompactRange | None = None
     gone: Collection[int] = frozenset()
     holes: Mapping[int, int] = field(default_factory=dict)
-    """How long those without bytes are said to be: nobody has proven it, for a leaf tells no length."""
+    """The claimed lengths of records without bytes. They are unproven: a leaf implies no length."""
 
 
 UNKNOWN_LOG = LogFacts()
@@ -47,11 +47,11 @@ UNKNOWN_LOG = LogFacts()
 
 @value
 class Facts:
-    """What is stored about everything that a group of requests touches.
+    """The stored facts about everything that a group of requests touches.
 
-    `brains`: the workspace of each brain that exists. `logs`: by brain and log_id; a log that is missing is
-    unknown. `events`: of each brain, event_id to content, for those ids in the group that are, or ever were, stored.
-    `deleted`: the brains that were deleted on purpose. `barred`: what must not come back, of brains that have any.
+    `brains`: the workspace of each existing brain. `logs`: by brain and log_id; a missing log is unknown. `events`: per
+    brain, event_id to content for the ids of the group that are or were stored. `deleted`: deleted brains. `barred`:
+    tombstones, for brains that have any.
     """
 
     brains: Mapping[str, str]
@@ -97,7 +97,7 @@ class Forbidden:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """410 `brain_deleted`: on purpose. Nothing of it is taken again."""
+    """410 `brain_deleted`: deleted on purpose; nothing of it is accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def _keep_loose(load: Lines, known: MutableMapping[str, bytes], barred: Barred, 
 def _next(
     request: Append, log: LogFacts, known: MutableMapping[str, bytes], barred: Barred, record_bytes: int
 ) -> Done | None:
-    """As `_misfit` and `_append`, in half the time, of one new event at its log's head: what most requests bring."""
+    """Fast path of `_misfit` and `_append` for one new event at its log's head, the usual request; half the time."""
     load = request.load
     if isinstance(load, Claim) or len(load.records) != 1 or barred:
         return None
@@ -181,7 +181,7 @@ def _next(
 
 
 def _misfit(request: Append, log: LogFacts) -> Gap | Diverged | Malformed | None:
-    """Why the request does not continue the stored log; None if it does."""
+    """Why the request does not continue the stored log, or None."""
     size = log.tree.size
     if request.first > size:
         return Gap(log)
@@ -204,7 +204,7 @@ def _misfit(request: Append, log: LogFacts) -> Gap | Diverged | Malformed | None
 
 
 def _filling_of_another_length(request: Append, log: LogFacts) -> Malformed | None:
-    """Bytes for a place that was claimed with another length would displace every record behind it."""
+    """Rejects bytes for a hole of another length: they would displace every record after it."""
     if isinstance(request.load, Claim):
         return None
     for number, length in log.holes.items():
@@ -259,7 +259,7 @@ def _append(
 
 
 def _to_mend(run: Run, overlap: int, log: LogFacts) -> list[Row]:
-    """Of the overlap, what lost its row, or holds other bytes than its leaf proves. What is gone stays so."""
+    """The records of the overlap whose row is missing or does not match its leaf. Tombstones stay."""
     stored = log.rows
     numbers = range(run.first, run.first + overlap)
     wrong = [
@@ -302,12 +302,11 @@ class _Found:
 def _sort_out(
     lines: Lines, first: int, overlap: int, known: MutableMapping[str, bytes], barred: Barred, record_bytes: int
 ) -> _Found:
-    """Count each record once, and name the events that are new; `known` learns them.
+    """Count each record once, and find the new events; `known` is updated.
 
-    A place of the overlap counts as duplicate whatever stands there; an event of it that is not stored (storage
-    lost it, or its bytes come only now) is stored. A hole counts as the record that it stands for. What is refused is
-    said again on every resend: the client's dead letter depends on it. What was erased or has expired is a duplicate
-    of which nothing is kept.
+    A place of the overlap counts as duplicate whatever it contains; an event of it that is not stored (lost, or its
+    bytes arrive only now) is stored. A hole counts as its record. A refusal is repeated on every resend: the client's
+    dead letter depends on it. An erased or expired record is a duplicate of which nothing is stored.
     """
     kept_away = withheld(lines, barred, known)
     if not overlap and not kept_away and _all_new(lines, known, record_bytes):
@@ -345,7 +344,7 @@ def _sort_out(
 
 
 def _all_new(lines: Lines, known: MutableMapping[str, bytes], record_bytes: int) -> bool:
-    """Whether every record is an event that is new; then `known` learns them. What a backfill is made of: a third."""
+    """Fast path for a backfill: whether every record is a new event; then `known` is updated. A third of the time."""
     fresh = dict(zip(lines.event_ids, lines.contents, strict=True))
     if len(fresh) < len(lines.event_ids) or None in fresh or not known.keys().isdisjoint(fresh):
         return False

@@ -1,4 +1,4 @@
-"""Who a request is from, after its key was checked."""
+"""The sender of a request, as determined from its key."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who a request comes from."""
+    """The bearer of a valid key: its workspace, scopes and brains."""
 
     prefix: str
     workspace: str
@@ -19,17 +19,17 @@ class Principal:
         return scope in self.scopes or "admin" in self.scopes
 
     def reaches(self, brain_id: str) -> bool:
-        """Whether the key is good for this brain, as far as the key says."""
+        """Whether the key may be used for this brain, as far as the key says."""
         return not self.brains or brain_id in self.brains
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """No key, or none that works. `prefix` and `brains`: of a key whose secret is right, and that works no more."""
+    """No valid key. `prefix` and `brains` are set if the secret is right, but the key was revoked or has expired."""
 
     prefix: str = ""
     brains: frozenset[str] = frozenset()
 
     def reached(self, brain_id: str) -> bool:
-        """Whether the key was good for this brain, as far as the key says."""
+        """Whether that key could be used for this brain."""
         return not self.brains or brain_id in self.brains

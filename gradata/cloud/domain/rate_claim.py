@@ -1,4 +1,4 @@
-"""A request's claim on a rate limit that several servers share, and what the store said to it."""
+"""A request's claim on a rate limit that several servers share, and the store's verdict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from replicator.fast_dataclass import value
 
 @value
 class Claim:
-    """A request's claim on a budget that all servers of the store share. `told` gets the verdict, before `done`."""
+    """A claim on the rate limit that all servers of the store share. `told` receives the verdict, before `done`."""
 
     name: str
     rate: Rate
@@ -19,6 +19,6 @@ class Claim:
 
 
 class Told(Protocol):
-    """Where a verdict is kept."""
+    """Receives the verdict."""
 
     verdict: Verdict | None

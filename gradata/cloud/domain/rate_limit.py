@@ -1,8 +1,7 @@
-"""How often a brain may ask, and what it is told about it.
+"""The rate limit of a brain, and the header fields that announce it (draft-ietf-httpapi-ratelimit-headers-10).
 
-The header fields are those of draft-ietf-httpapi-ratelimit-headers-10.
-
-`Rate` is pure: the generic cell rate algorithm, one number a brain. `RateLimiter` keeps these numbers in this process.
+`Rate` is pure: the generic cell rate algorithm, one number per brain. `RateLimiter` keeps these numbers in this
+process.
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ TRACKED_MAX = 100_000
 
 @value
 class Verdict:
-    """Whether the request may pass; how many more may follow at once; when the window is fresh; how long to wait."""
+    """The verdict: whether the request may pass, how many more may follow at once, when the window resets, how long to
+    wait.
+    """
 
     passed: bool
     remaining: int
@@ -34,8 +35,8 @@ class Verdict:
 class Rate:
     """At most `per_minute` requests a minute in the long run, and `burst` at once.
 
-    `slack` more are let through than are announced: a client that keeps exactly to the announced rate must not be
-    refused because two of its requests came closer together on the wire than they were sent.
+    `slack` more are accepted than announced: a client that keeps exactly the announced rate must not be rejected
+    because two of its requests arrived closer together than they were sent.
     """
 
     per_minute: int
@@ -43,7 +44,7 @@ class Rate:
     slack: int = 0
 
     def judge(self, busy_until: float, now: float) -> Verdict:
-        """`busy_until` is that of the verdict before (0: none). Seconds are monotonic."""
+        """The verdict for a request now. `busy_until`: that of the previous verdict (0: none). Monotonic seconds."""
         interval = WINDOW_S / self.per_minute
         start = max(busy_until, now)
         tolerance = interval * (self.burst + self.slack)
@@ -56,7 +57,7 @@ class Rate:
 
 
 class RateLimiter:
-    """The state of a rate for each name. Thread-safe; forgets those that were idle longest."""
+    """The state of a rate for each name. Thread-safe; forgets the names that were idle longest."""
 
     def __init__(self, rate: Rate | None, *, clock: Callable[[], float]) -> None:
         self._rate = rate
@@ -70,14 +71,14 @@ class RateLimiter:
         return self._rate
 
     def peek(self, name: str) -> Verdict | None:
-        """What `admit` would say, without counting."""
+        """The verdict that `admit` would give, without counting."""
         if self._rate is None:
             return None
         with self._lock:
             return self._rate.judge(self._busy_until.get(name, 0.0), self._clock())
 
     def admit(self, name: str) -> Verdict | None:
-        """Count one request; None if nothing limits it."""
+        """Count one request; None if there is no limit."""
         if self._rate is None:
             return None
         now = self._clock()

@@ -1,4 +1,4 @@
-"""The requests that a store commits, interpreted and measured: values between `protocol.parse`, `plan` and `store`."""
+"""The requests that a store commits: interpreted, measured values between `protocol.parse`, `plan` and `store`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from replicator.fast_dataclass import value
 
 @value
 class Columns:
-    """What is interpreted of records that are events, one list for each field: they go into tables as they are."""
+    """The interpreted fields of records that are events, one list per field, as they go into tables."""
 
     types: Sequence[str] = field(default=(), repr=False)
     categories: Sequence[str | None] = field(default=(), repr=False)
@@ -42,9 +42,9 @@ The one list from which both stores make their statements. In the order of the s
 class Lines:
     """Records with what was computed from each, in columns of equal length.
 
-    `event_ids[i]` is None, and `flags[i]` the code that says why, where record i is not interpretable as an event.
-    `contents[i]` is the same for two records exactly when their bytes without line end are. Where the client sent the
-    place alone, `holes` has the length that it names, and the record is empty.
+    `event_ids[i]` is None, and `flags[i]` the code that says why, if record i is not an event. `contents[i]` is equal
+    for two records exactly if their bytes without line end are. If the client sent only the place, `holes` has its
+    claimed length, and the record is empty.
     """
 
     records: Sequence[bytes] = field(repr=False)
@@ -69,7 +69,7 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A place without bytes: the client names length and leaf of a record that it cannot send."""
+    """A hole: the client states length and leaf of a record that it cannot send."""
 
     length: int
     leaf: bytes
@@ -77,7 +77,7 @@ class Claim:
 
 @value
 class Append:
-    """A batch of one log, as its envelope says. `status` is kept beside the head, uninterpreted."""
+    """A batch of one log, as its envelope says. `status` is stored beside the head, uninterpreted."""
 
     workspace: str
     brain_id: str
@@ -98,7 +98,7 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A heartbeat: no records, only the word that someone is alive."""
+    """A heartbeat: no records."""
 
     workspace: str
     brain_id: str
@@ -109,7 +109,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Loose:
-    """Events that are part of no log. `records` of a refusal are counted from 0 in the request."""
+    """Events that belong to no log. `records` of a refusal are counted from 0 in the request."""
 
     workspace: str
     brain_id: str

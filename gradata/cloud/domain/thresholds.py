@@ -1,4 +1,4 @@
-"""How long a brain may be silent, quiet, late or forked before it is an alert, and where alerts go."""
+"""Thresholds of alerts (silent, quiet, lagging, forked), and where alerts are sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a thing may last before it is one. In seconds."""
+    """Durations in seconds after which a condition becomes a state."""
 
     silent_s: float = 300.0
     quiet_s: float = 3 * DAY_S
@@ -22,7 +22,7 @@ PATIENCE = Patience()
 
 @dataclass(frozen=True, slots=True)
 class Alerting:
-    """When something is an alert, and where alerts go. `webhook` None: nowhere but the pages."""
+    """The thresholds, and the webhook; `webhook` None: alerts are shown in the pages only."""
 
     webhook: str | None = None
     patience: Patience = PATIENCE

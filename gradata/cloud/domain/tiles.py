@@ -1,4 +1,4 @@
-"""The tiles that a commit adds to: what `replicator.tiles` reads, the cloud writes. Pure."""
+"""The tiles that a commit adds to: the cloud writes what `replicator.tiles` reads. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 TAIL_HASHES = 32
-"""So many hashes are put into their tile at once."""
+"""Number of hashes that are written to a tile at once."""
 
 
 class TilePart(NamedTuple):
@@ -51,9 +51,9 @@ def tile_parts(size: int, completed: Sequence[Sequence[bytes]]) -> list[TilePart
 
 
 def tail_parts(size: int, tail: bytes, parts: Sequence[TilePart]) -> tuple[bytes, list[TilePart]]:
-    """What is kept as the tail of a log, and what goes into tiles, when `parts` are added to a log of this size.
+    """The tail of a log and the hashes for tiles, when `parts` are added to a log of this size.
 
-    The tail is the end of the last tile of leaves, of less than TAIL_HASHES hashes, which was not written to it yet.
+    The tail is the end of the last tile of leaves, fewer than TAIL_HASHES hashes, that is not written to the tile yet.
     """
     leaves = [part for part in parts if not part.level]
     upper = [part for part in parts if part.level] if len(leaves) < len(parts) else []
@@ -66,9 +66,9 @@ def tail_parts(size: int, tail: bytes, parts: Sequence[TilePart]) -> tuple[bytes
 
 
 def with_tail(hashes: bytes, tail: bytes, size: int, number: int) -> bytes:
-    """The tile `number` of leaves: what is stored as such, and the log's tail, if it belongs to it.
+    """The tile `number` of leaves: the stored part, and the log's tail if it belongs to it.
 
-    A tile that has lost hashes is left as short as it is: the tail would come to stand in the wrong place.
+    A tile that has lost hashes is not extended: the tail would be in the wrong place.
     """
     slot = size - len(tail) // HASH_BYTES - number * TILE_HASHES
     if not tail or not 0 <= slot < TILE_HASHES or len(hashes) < slot * HASH_BYTES:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 SECOND = 1_000_000
 TIME_END = 253_370_764_800 * SECOND
-"""The first moment of the year 9999: what a client says of times is believed from 1970 to here, exclusive."""
+"""Upper limit of timestamps, exclusive: the start of the year 9999. Client timestamps are accepted from 1970."""
 
 
 def iso(microseconds: int | None) -> str | None:

@@ -1,10 +1,9 @@
-"""What was taken away on purpose and must not come back by a resend. Pure.
+"""Tombstones: erased or expired records, so that a resend does not resurrect them. Pure.
 
-A record that was erased, or has expired, keeps its place, length and leaf, so the tree verifies as before; its row
-says why the bytes are gone (`flag`), which tells it from a hole (no flag) and from a row that storage lost (no row).
-The event keeps its event_id and nothing else: it is not in the projection, and the same event is known when it comes
-again, in another generation of the log or from another client. Partners: `plan`, which asks; `service.deletion`, which
-takes away.
+An erased or expired record keeps place, length and leaf, so the tree verifies as before. Its row has the reason
+(`flag`), which distinguishes it from a hole (no flag) and from a row that storage lost (no row). The event keeps only
+its event_id: it is not in the projection, and the same event is recognised when it comes again, in another generation
+of the log or from another client. Partners: `plan`, which asks, and `service.deletion`, which creates them.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from gradata.cloud.domain.requests import Lines
 ERASED = "erased"
 EXPIRED = "expired"
 GONE = frozenset({ERASED, EXPIRED})
-"""Flags of rows without bytes that are no holes."""
+"""Flags of rows without bytes that are tombstones, not holes."""
 
 FOREIGN = bytes(3)
-"""How the content of an event begins that came in another form than a log's line; the form follows in one byte."""
+"""Prefix of the content of an event that did not arrive as a log line; one byte with the form follows."""
 _MARK_BYTES = len(FOREIGN) + 1
 _CONTENT_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Barred:
-    """What a brain must not take again. `events`: event_id to why; `contents`: of records that were erased."""
+    """The tombstones of a brain. `events`: event_id to reason; `contents`: contents of erased records."""
 
     events: Mapping[str, str] = field(default_factory=dict)
     contents: Collection[bytes] = frozenset()
@@ -40,10 +39,10 @@ NOTHING_BARRED = Barred()
 
 
 def withheld(lines: Lines, barred: Barred, known: Mapping[str, bytes]) -> dict[int, str]:
-    """The places of `lines` whose bytes are not to be kept, and why. `known`: the contents of events by their ids.
+    """The records of `lines` whose bytes are not stored, and why. `known`: the contents of events by id.
 
-    Other bytes under the id of an expired event are another record, in conflict with it, and kept as such; under an
-    erased one's they are not.
+    Other bytes under the id of an expired event are a conflicting record, and stored as such; under the id of an erased
+    event they are not stored.
     """
     if not barred:
         return {}
@@ -59,12 +58,12 @@ def withheld(lines: Lines, barred: Barred, known: Mapping[str, bytes]) -> dict[i
 
 
 def foreign_content(form: int, leaf: bytes) -> bytes:
-    """The content of an event that came in this form: the same for the same bytes in the same form."""
+    """The content of an event in this form: equal for equal bytes in the same form."""
     return FOREIGN + bytes((form,)) + leaf[: _CONTENT_BYTES - _MARK_BYTES]
 
 
 def incomparable(one: bytes, other: bytes) -> bool:
-    """Whether two contents of the same event_id say nothing of each other, because they are of different forms."""
+    """Whether two contents of one event_id cannot be compared, because their forms differ."""
     return _form(one) != _form(other)
 
 

@@ -1,4 +1,4 @@
-"""What a store writes for one request: values between `plan`, which decides, and the stores, which do. Pure."""
+"""The writes of one request: values between `plan`, which decides, and the stores, which execute. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from replicator.fast_dataclass import value
 
 
 class Row(NamedTuple):
-    """A record at its place. `record` None: a hole, or withheld. `flag`: why; or why it is no event, or a conflict."""
+    """A record at its place. `record` None: a hole or tombstone. `flag`: why; or why it is no event, or a conflict."""
 
     number: int
     offset: int
@@ -38,7 +38,7 @@ class Run:
         return [Row(*row) for row in columns]
 
     def behind(self, count: int) -> Run:
-        """Without the first `count` rows."""
+        """The run without its first `count` rows."""
         if not count:
             return self
         return Run(
@@ -48,7 +48,7 @@ class Run:
 
 @value
 class NewEvents:
-    """Events new to their brain, in columns. `numbers`: of their records; within the request for loose ones."""
+    """New events of a brain, in columns. `numbers`: their record numbers; for loose events, within the request."""
 
     event_ids: Sequence[str] = field(default=(), repr=False)
     contents: Sequence[bytes] = field(default=(), repr=False)
@@ -58,9 +58,9 @@ class NewEvents:
 
 @value
 class Writes:
-    """What a store writes for one request. `rows` are new places, `mended` ones replace what is there.
+    """The writes of one request. `rows` are new places, `mended` ones replace what is stored.
 
-    For loose events, `mended` are the lines to keep.
+    For loose events, `mended` are the lines to store.
     """
 
     rows: Run = Run()

@@ -1,7 +1,7 @@
-"""Read a request's body: bounded in bytes and time, decompressed in steps, one layer of encoding.
+"""Reads a request's body: bounded in bytes and time, decompressed in steps, one layer of encoding.
 
-`Inflater` is pure but for the decompressor's state. A bomb costs at most the limit: output is asked for in bounded
-steps, and no window larger than the body limit is allowed.
+`Inflater` has no state but the decompressor's. A decompression bomb costs at most the limit: output is requested in
+bounded steps, and no window larger than the body limit is allowed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Decompressor(Protocol):
 
 
 class Inflater:
-    """Collects a body, decompressing it. `feed` raises WireError 413 as soon as the limit is passed."""
+    """Collects a body while decompressing it. `feed` raises WireError 413 as soon as the limit is exceeded."""
 
     def __init__(self, encoding: str | None, *, bytes_max: int) -> None:
         name = (encoding or "identity").strip().lower()

@@ -1,12 +1,12 @@
-"""HTTP/1.1 as uvicorn speaks it, with bounds that it lacks: on bytes and time of a request's head, and of a body
-that goes on after its answer.
+"""uvicorn's HTTP/1.1 with additional bounds: bytes and time of a request's head, and of a body that continues after its
+answer.
 
-Without them a client that drips headers, or never sends any, holds a connection and its memory for ever, and one that
-was answered 413 may go on sending. Such a body is read for a while all the same: closing at once would reset the
-connection, and the client would never see why.
+Without them a client that sends headers slowly, or never, would hold a connection and its memory forever, and one that
+was answered 413 could keep sending. Such a body is still read for a while: closing at once would reset the connection,
+and the client would never see the answer.
 
-`HttpToolsProtocol` is a private class of uvicorn: pyproject.toml bounds the version, and tests run with the oldest and
-the newest one that it allows.
+`HttpToolsProtocol` is a private class of uvicorn: pyproject.toml bounds the version, and the tests run with the lowest
+and the newest.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _CONTINUE = b"HTTP/1.1 100"
 
 
 class Outbox:
-    """What one loop's answers have written, sent when all that is to be answered now is answered.
+    """Collects the answers of one turn of the event loop and sends them together.
 
-    The requests of one commit are answered in one turn of the loop. Sent one by one, each answer wakes its client,
-    which takes the processor from the next answer. Order holds for each transport.
+    The requests of one commit are answered in one turn. Sent one by one, each answer would wake its client, which takes
+    the processor from the next answer. The order per transport is kept.
     """
 
     __slots__ = ("_later", "_waiting")
@@ -41,7 +41,7 @@ class Outbox:
         self._waiting: list[tuple[asyncio.Transport, bytes]] = []
 
     def put(self, transport: asyncio.Transport, part: bytes) -> None:
-        """Have it sent in the next turn of the loop."""
+        """Queue a part for the next turn of the loop."""
         if not self._waiting:
             self._later(self.send)
         self._waiting.append((transport, part))
@@ -54,9 +54,9 @@ class Outbox:
 
 
 class JoiningTransport:
-    """The transport of one answer, which sends its head together with the first of its body.
+    """The transport of one answer, which sends its head together with the first part of its body.
 
-    Two writes are two system calls and two packets, and wake the client twice: measured, a third of the server's
+    Two writes are two system calls and two packets, and wake the client twice: measured as a third of the server's
     throughput of single events.
     """
 
@@ -90,7 +90,7 @@ class JoiningTransport:
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose request head does not come within HEAD_S, or is longer than HEAD_BYTES_MAX."""
+    """Closes a connection whose request head does not arrive within HEAD_S seconds, or exceeds HEAD_BYTES_MAX."""
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0

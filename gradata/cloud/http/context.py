@@ -1,4 +1,4 @@
-"""What the routes of one server share: store, writing thread, keys, budgets, and the way from a request to them."""
+"""Shared by the routes of one server: store, writing thread, keys, rate limits."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from replicator.errors import WireError
 from replicator.model import MIB, Limits
 
 INLINE_BYTES = 32 * 1024
-"""Bodies up to this are interpreted on the event loop: a change of threads costs more."""
+"""Bodies up to this size (bytes) are interpreted on the event loop: a change of threads costs more."""
 BODIES_BYTES_MAX = 512 * MIB
-"""Bodies held in memory at one time, by their largest possible size."""
+"""Total size of bodies in memory, counted by their largest possible size."""
 GUESS_RATE = Rate(600, burst=100)
-"""Keys that nobody ever had, from one address. More are not even told that they are wrong."""
+"""Rate of unknown keys from one address; beyond it they are not even told that they are wrong."""
 HEARTBEAT_RATE = Rate(4, burst=4, slack=4)
 NOTE_RATE = Rate(60, burst=200)
-"""Refusals that are noted for one key: of so many brains at once."""
+"""Rate of noted rejections per key."""
 REFUSALS_NOTED_S = 10.0
 REFUSALS_TRACKED_MAX = 10_000
 BRAIN_HEADER = "gradata-brain"
@@ -67,7 +67,7 @@ class Options:
 
 
 class AppContext:
-    """What the routes share: store, writer, keys, budgets."""
+    """The shared state of the routes."""
 
     def __init__(self, store: Store, options: Options) -> None:
         self.store = store
@@ -106,7 +106,9 @@ class AppContext:
         self.store.close()
 
     async def principal(self, request: AnyRequest, *scopes: str) -> Principal:
-        """Who asks, with one of the scopes. Raises WireError 401, SpentError for too many guesses, DeniedError."""
+        """The sender, who must have one of the scopes. Raises WireError 401, SpentError for too many guesses,
+        DeniedError.
+        """
         authorization = request.headers.get("authorization")
         found: Principal | Unknown | None = self.keys.remembered(credential_of(authorization))
         if found is None:  # the store is asked, which may take its time
@@ -129,7 +131,7 @@ class AppContext:
             raise SpentError(verdict, "too many keys that do not work came from here")
 
     async def _note(self, unknown: Unknown, brain_id: str, code: str) -> None:
-        """Remember the refusal of a key that worked once, at most once in a while for each pair, few for each key."""
+        """Note the rejection of a formerly valid key, rate-limited per pair of key and brain and per key."""
         now = time.monotonic()
         pair = (unknown.prefix, brain_id[:128])
         if not unknown.prefix or not unknown.reached(pair[1]):
@@ -161,9 +163,9 @@ class AppContext:
         )
 
     def take_room(self, request: AnyRequest, bytes_max: int) -> int:
-        """Hold room for a body while its request is at work; how much, to be given back with `give_room`.
+        """Reserve memory for a body during its request; returns the amount for `give_room`.
 
-        Raises StoreUnavailableError when there is none.
+        Raises StoreUnavailableError if there is none.
         """
         declared = request.headers.get("content-length", "")
         plain = "content-encoding" not in request.headers and declared.isdecimal()
@@ -186,9 +188,9 @@ class AppContext:
         return None
 
     def charge(self, request: AnyRequest, workspace: str, brain_id: str, *, beat: bool = False) -> None:
-        """Count a request against its brain's budget in this process. Raises SpentError if that is spent.
+        """Count a request against its brain's rate limit in this process. Raises SpentError if it is exceeded.
 
-        `commit` counts it once more where several servers share the budget.
+        `commit` counts it again if several servers share the limit.
         """
         limiter = self._beats if beat else self._requests
         if limiter.rate is None:
@@ -203,9 +205,9 @@ class AppContext:
         request.state.claim = Claim(f"beat\n{name}", limiter.rate) if beat else Claim(name, limiter.rate, request.state)
 
     async def commit(self, asked: AnyRequest, request: requests.Request) -> Decision:
-        """Have what was asked for committed; returns when it is durable.
+        """Commit the request; returns when it is durable.
 
-        Raises StoreUnavailableError; SpentError when the brain's budget is spent at the other servers.
+        Raises StoreUnavailableError; SpentError if the brain's rate limit is exceeded at the other servers.
         """
         assert self._writer is not None
         self._loop = self._loop or asyncio.get_running_loop()
@@ -252,7 +254,7 @@ class AppContext:
 
 
 class SpentError(answers.AnswerError):
-    """429, said by this process or by the store."""
+    """429 from this process or from the store."""
 
     def __init__(self, verdict: Verdict, words: str = "the brain's request budget is spent") -> None:
         super().__init__(_spent(verdict, words))

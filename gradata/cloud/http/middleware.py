@@ -1,7 +1,7 @@
-"""The outermost layer of the server: what holds for every answer, whoever made it.
+"""The outermost layer of the server: what holds for every answer.
 
-Bounds the requests at work, names each, adds the RateLimit fields, and turns every error, the framework's
-included, into problem+json. Plain ASGI: a middleware class of the framework would cost more than the ingest of an
+Bounds the requests in progress, assigns request ids, adds the RateLimit fields, and turns every error, including the
+framework's, into problem+json. Plain ASGI: a middleware class of the framework would cost more than the ingest of an
 event.
 """
 

@@ -1,4 +1,6 @@
-"""What /openapi.json says of the routes that take raw bodies, of errors, and of what holds for all of them."""
+"""The parts of /openapi.json that the framework cannot derive: routes with raw bodies, errors, and what holds for every
+route.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A request without the framework: what the routes that take events see of it.
+"""A request without the framework, for the routes that accept events.
 
 The framework's way from socket to route costs three times as much as the ingest of an event, so `middleware` calls
-these routes itself: plain ASGI. `RawRequest` has the few attributes of the framework's Request that `context` uses,
-under the same names.
+these routes itself: plain ASGI. `RawRequest` has the attributes of the framework's Request that `context` uses, under
+the same names.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the server writes about itself: one JSON object a line, on stderr, with the request that it is about.
+"""The server's log: one JSON object per line on stderr, with the id of its request.
 
-No text of an event, no key, no query and no address gets in: a line has the fields named here and no others. Each
-request has an id, the client's own if it sent a usable one, which stands in the answer (X-Request-Id) and in every
-line written on its behalf.
+No text of an event, key, query or address is logged: a line has the fields named here and no others. Each request has
+an id, the client's own if it sent a well-formed one; it is in the answer (X-Request-Id) and in every line about the
+request.
 """
 
 from __future__ import annotations

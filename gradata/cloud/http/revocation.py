@@ -1,7 +1,7 @@
-"""Authorised once is not authorised for ever: long responses end soon after their key or session does.
+"""Ends long responses soon after their key or session.
 
-A feed, or a replica that is read slowly, may be under way for hours. While one is, whoever asked for it is looked up
-again every LOOK_S; when the key was revoked, or the session signed out or expired, the connection is closed.
+A feed, or a replica that is read slowly, may take hours. Meanwhile its sender is checked again every LOOK_S seconds; if
+the key was revoked, or the session signed out or expired, the connection is closed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Who looks at the pages: a signed cookie that names a key, so that any process of the cloud knows its bearer.
+"""The session cookie: a signed value that names a key, so that any process of the cloud can check it.
 
-The cookie says which key signed in and until when, and has a name of its own; the key is looked up anew with each
-request: revoking it ends its sessions. A sign-out is kept at the store, by the session's name, until the session would
-have ended. The signing secret is the store's, the same for all processes.
+The cookie has the key's prefix, an expiry and an id of its own. The key is looked up for each request, so revoking it
+ends its sessions. A sign-out is stored under the session's id until the session would have expired. The signing secret
+is in the store, the same for all processes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who looks at the cloud: by API key, or by the session cookie of somebody who signed in with one."""
+"""Identifies readers, by API key or by the session cookie of a sign-in."""
 
 from __future__ import annotations
 

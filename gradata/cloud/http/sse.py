@@ -26,7 +26,7 @@ RETRY_MS = 1_000
 
 
 class FeedResponse(EventSourceResponse):
-    """Server-sent events; a client that does not read is dropped without ado."""
+    """Server-sent events; a client that does not read is disconnected."""
 
     def __init__(self, content: AsyncIterator[ServerSentEvent]) -> None:
         super().__init__(content, ping=PING_S, send_timeout=SEND_S, sep="\n")

@@ -1,1 +1,4 @@
-"""From bytes to domain values and back: requests, answers, and what a record means. No framework, no store access."""
+"""Bytes to domain values and back: parsing, answers, interpretation of records, legacy formats.
+
+May reject what is malformed; has no framework and no access to the store.
+"""

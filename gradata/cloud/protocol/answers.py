@@ -1,4 +1,4 @@
-"""The answers of the API: status, headers and body, as values. Partner: `parse`, the way in."""
+"""The API's answers as values: status, headers, body. Partner: `parse`, for requests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BRAIN_DELETED = "this brain was deleted on purpose; nothing of it is taken or gi
 
 @value
 class Answer:
-    """Status, body and media type of a response, with headers of its own."""
+    """Status, body and media type of an answer, with its own headers."""
 
     status: int
     body: bytes = field(repr=False)
@@ -39,7 +39,7 @@ class Answer:
 
 
 class AnswerError(Exception):
-    """Ends a request with this answer."""
+    """Raised to end a request with this answer."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(f"answered {answer.status}")
@@ -47,7 +47,7 @@ class AnswerError(Exception):
 
 
 class DeniedError(Exception):
-    """403: the key may not do this. Says nothing of whether the brain exists."""
+    """403: the key may not do this. Does not tell whether the brain exists."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -62,7 +62,7 @@ def problem(
 
 
 def wire_problem(error: WireError, limits: Limits) -> Answer:
-    """The answer to a request that is not of the protocol."""
+    """The problem for a request that violates the protocol."""
     extra: dict[str, object] = {"record": error.record}
     headers: dict[str, str] = {}
     match error.status:
@@ -156,7 +156,7 @@ def _head(log_id: str, log: Done | LogFacts) -> Head:
 
 
 def brain_forbidden() -> DeniedError:
-    """The same for a brain that is another's and one that does not exist."""
+    """403, the same for a foreign brain and for one that does not exist."""
     return DeniedError("brain_forbidden", "this key does not reach this brain")
 
 

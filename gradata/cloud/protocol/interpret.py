@@ -1,8 +1,8 @@
-"""Interpret records: which event a record is, and what of it becomes columns.
+"""Interprets records: whether a record is an event, and its columns.
 
-Pure. The fast path decodes only the few fields that are wanted, with their types, and leaves everything odd — a
-missing field is not odd, a wrong type is — to the slow one, which is `framing.interpret` and decides alone what is
-flagged. Texts that no database takes (NUL, lone surrogates) are escaped in the columns; the bytes are never touched.
+Pure. The fast path decodes only the wanted fields with their types, and leaves everything unusual (a wrong type, but
+not a missing field) to the slow one, `framing.interpret`, which alone decides what is flagged. Texts that no database
+accepts (NUL, lone surrogates) are escaped in the columns; the bytes are never changed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Event(Struct, gc=False):
 
 
 class Meaning(NamedTuple):
-    """What is interpreted of one record that is an event."""
+    """The interpreted fields of one event."""
 
     event_id: str
     type: str
@@ -103,7 +103,7 @@ def _fields(columns: Columns) -> tuple[Sequence[Any], ...]:
 
 
 def _single(record: bytes) -> Lines:
-    """One record: what an agent sends while it works."""
+    """One record: the usual request of an agent at work."""
     leaf = leaf_hash(record)
     content = leaf if not record.endswith(b"\r\n") else leaf_hash(record[:-2] + b"\n")
     contents = (content[:CONTENT_BYTES],)
@@ -116,7 +116,7 @@ def _single(record: bytes) -> Lines:
 
 
 def _all_plain(data: bytes, count: int) -> list[_Event] | None:
-    """All records decoded in one go, which is three times as fast as one by one; None if any of them is odd."""
+    """All records decoded at once, which is three times as fast; None if any of them is unusual."""
     if not (data.isascii() or _is_utf8(data)):
         return None
     try:
@@ -180,7 +180,7 @@ def meaning_of(record: bytes) -> Meaning | str:
 
 
 def _plain(record: bytes) -> _Event | None:
-    """The record decoded; None if it is odd."""
+    """The record, decoded; None if it is unusual."""
     if b"\\u0000" in record or not (record.isascii() or _is_utf8(record)):
         return None
     try:

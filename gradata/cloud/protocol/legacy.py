@@ -1,9 +1,10 @@
-"""What clients that exist say: `/sync` of 0.6.0, `/events/push` and `/events/pull` of 0.7. Pure.
+"""The formats of published clients: `/sync`, `/events/push` and `/events/pull` of 0.7, and the requests of 0.4 to 0.6.
+Pure.
 
-Their events become loose lines of the same projection, known by the same event_id; the bytes of each are kept as they
-were sent. The same event in a log's line has other bytes, so the two forms are not compared
-(`domain.tombstones.FOREIGN`). What old clients do not survive is not said to them: a push client that reads a non-empty
-`rejected`, or fewer accepted than it sent, sends the same batch for ever, so `accepted` counts whatever is durable.
+Their events become loose lines of the same projection, identified by event_id; the bytes of each are stored as sent.
+The same event in a log's line has other bytes, so the two forms are not compared (`domain.tombstones.FOREIGN`). A push
+client that reads a non-empty `rejected`, or fewer accepted than it sent, resends the same batch forever; so `accepted`
+counts everything that is durable.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ _decode = Decoder(_Body)
 
 @dataclass(frozen=True, slots=True)
 class OldBatch:
-    """Events of an old client. `watermark`: the newest time among them that is not in the future, or its own."""
+    """The events of a legacy client. `watermark`: the latest timestamp among them that is not in the future, or the
+    client's own.
+    """
 
     work: Loose
     count: int

@@ -1,8 +1,8 @@
-"""Give a log back, byte for byte, as an HTTP resource with ranges (RFC 9110, section 14).
+"""Serves a log, byte for byte, as an HTTP resource with ranges (RFC 9110, section 14).
 
-What the store does not have keeps its place: a hole, a record that was erased or has expired, or records that storage
-lost, become one JSON line of the same length that says so. So every offset stays what it was, and a restored log is
-as long as the original.
+Missing bytes keep their place: a hole, an erased or expired record, or records that storage lost, are served as one
+JSON line of the same length that states the reason. So every offset is unchanged, and a restored log is as long as the
+original.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Span:
 
 
 def wanted_span(field: str | None, size: int) -> Span | None:
-    """What a Range header asks for; the whole for none, several, or one that is no range of bytes.
+    """The span of a Range header; the whole log for none, several, or an invalid one.
 
-    None: it asks for nothing that is there (416).
+    None: the range is not satisfiable (416).
     """
     match = _RANGE.fullmatch((field or "").strip())
     if match is None or not (match[1] or match[2]):

@@ -1,9 +1,8 @@
-"""Between the wire and the store: bodies become requests. Partner: `answers`, the way out.
+"""Parses request bodies into domain values. Partner: `answers`.
 
-Pure: whoever reads bodies and awaits commits (the routes, or a simulation without sockets) calls these. What is
-malformed raises `WireError`, which names the status; what a key may not do raises `DeniedError`. The envelope has one
-parser, `replicator.wire.parse_batch`, field by field: 18 µs of CPU for a batch of one event, all included (a decoder
-of typed structs beside it took 8, and had begun to differ).
+Pure: called by the routes, or by a simulation without sockets. A malformed body raises `WireError` with the status; a
+key's missing right raises `DeniedError`. The envelope has one parser, `replicator.wire.parse_batch`, field by field: 18
+µs of CPU for a batch of one event in total. (A decoder of typed structs beside it took 8, and had begun to differ.)
 """
 
 from __future__ import annotations

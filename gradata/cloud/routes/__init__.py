@@ -1,1 +1,1 @@
-"""The routes of the API: which bytes go where. They hold no rule of their own."""
+"""The routes of the API: one handler per resource, which connects a request to a service. They contain no rules."""

@@ -1,4 +1,4 @@
-"""The routes that take away on purpose; they need the scope `admin`. What they do is in `service.deletion`."""
+"""The admin routes: deletion, erasure, retention; they need the scope `admin`. `service.deletion` does the work."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger("gradata.cloud")
 
 
 def add_admin_views(app: FastAPI, context: AppContext, sweep_soon: Callable[[], None]) -> None:
-    """Add the routes. `sweep_soon` has what deletions leave removed."""
+    """Add the admin routes. `sweep_soon` triggers the removal of deleted rows."""
     _add_brains(app, context, sweep_soon)
     _add_bytes(app, context, sweep_soon)
 

@@ -1,4 +1,4 @@
-"""How brains and erasures are shown to programs: the same form over HTTP and from the command line."""
+"""The JSON forms of brains and erasures, the same over HTTP and on the command line."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""The routes that write: a batch, loose events, one correction, a heartbeat.
+"""The ingest routes: a batch, loose events, one correction, a heartbeat.
 
-Read the body (`http.body`), make a request of it (`protocol.parse`), have it committed
-(`service.group_commit`), answer.
+They read the body (`http.body`), parse it (`protocol.parse`), have it committed (`service.group_commit`) and answer.
 """
 
 from __future__ import annotations

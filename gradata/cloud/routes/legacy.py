@@ -1,6 +1,6 @@
-"""The routes of clients that exist: `/sync`, `/events/push`, `/events/pull`, and what 0.4 to 0.6 ask.
+"""The routes of published clients: `/sync`, `/events/push`, `/events/pull`, and the requests of 0.4 to 0.6.
 
-What they mean is in `protocol.legacy`.
+`protocol.legacy` has their formats.
 """
 
 from __future__ import annotations

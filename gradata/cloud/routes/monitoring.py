@@ -1,7 +1,6 @@
-"""The routes for pages and programs that watch: fleet, live feed, charts, metrics.
+"""The monitoring routes: fleet, live feed, charts, metrics.
 
-What they show is decided in `service.fleet_state`. They take a key with the scope `read`, or the session of somebody
-who signed in with one.
+`service.fleet_state` decides what they show. They accept a key with the scope `read`, or a session of the pages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The routes of the cloud that read: logs, their bytes and tiles, events, health."""
+"""The reading routes: logs, their bytes and tiles, events, health."""
 
 from __future__ import annotations
 

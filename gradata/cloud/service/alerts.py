@@ -1,8 +1,8 @@
-"""The dead-man's switch: whoever falls silent, pauses, captures nothing or is refused is told of, once, elsewhere.
+"""The alert task: posts to a webhook when a brain becomes silent, paused, quiet or refused, and when it has recovered.
 
-What is wrong is decided in `fleet_state`; here it is compared with the alerts that are open, and what changed goes to a
-webhook: signed, tried again for a day, once for each change however many servers watch, and with an all-clear. Who
-told what is in the store, so that a restart neither forgets nor repeats.
+`fleet_state` decides what is wrong. Here it is compared with the open alerts, and each change is posted: signed,
+retried for a day, once however many servers watch. Open alerts are in the store, so a restart neither forgets nor
+repeats one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from replicator.pacing import backoff_s
 
 CHECK_S = 2.0
 LEASE_S = 60.0
-"""A server that took a notice and died leaves it to the others after this."""
+"""Seconds after which other servers take over a notice whose server died."""
 POST_S = 10.0
 FIRST_RETRY_S = 2.0
 RETRY_S_MAX = 900.0
@@ -46,13 +46,13 @@ Post = Callable[[bytes, Mapping[str, str]], Awaitable[bool]]
 
 
 def name_of(workspace: str, brain_id: str, device_id: str | None) -> str:
-    """The name of what is said of a device, or of a brain as a whole."""
+    """The name of a finding about a device, or about a brain as a whole."""
     return "\n".join((workspace, brain_id, device_id or ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that somebody must be told. `device_id` None: the brain as a whole."""
+    """A condition to report. `device_id` None: the brain as a whole."""
 
     workspace: str
     brain_id: str
@@ -61,17 +61,17 @@ class Finding:
 
     @property
     def name(self) -> str:
-        """The same as long as it is about the same."""
+        """Equal for findings about the same device or brain."""
         return name_of(self.workspace, self.brain_id, self.device_id)
 
     def subject(self) -> bytes:
-        """Of whom it speaks."""
+        """The workspace, brain and device, as JSON."""
         return orjson.dumps({"workspace": self.workspace, "brain_id": self.brain_id, "device_id": self.device_id})
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What differs from what was told."""
+    """The differences from the open alerts."""
 
     begun: Sequence[Finding] = ()
     over: Sequence[StoredAlert] = field(default=())
@@ -100,10 +100,10 @@ def last_heard(workspace: str, brains: Sequence[Brain]) -> dict[str, int]:
 
 
 def changes(found: Sequence[Finding], told: Sequence[StoredAlert], heard: Mapping[str, int]) -> Changes:
-    """What to tell. `heard`: `last_heard`.
+    """The alerts to open and to clear. `heard`: `last_heard`.
 
-    Silence that was told is over when there was a word since then. A server that has just begun to listen calls
-    nobody silent, which is no word.
+    A silence alert ends when the device was heard since. A server that has just started calls nobody silent, which does
+    not end an alert.
     """
     known = {alert.name: alert.state for alert in told}
     begun = [finding for finding in found if known.get(finding.name) != finding.verdict.state]
@@ -148,7 +148,7 @@ def check_webhook(url: str) -> str:
 
 
 class Alerts:
-    """Watches the fleet of every workspace and tells the webhook. One task of the server."""
+    """Watches the fleet of every workspace and posts to the webhook. One task per server."""
 
     def __init__(self, fleets: FleetReader, post: Post) -> None:
         self._fleets = fleets
@@ -168,7 +168,7 @@ class Alerts:
             raise
 
     async def step(self) -> None:
-        """Look once: open, close, deliver."""
+        """Check once: open and clear alerts, deliver notices."""
         found: list[Finding] = []
         heard: dict[str, int] = {}
         for workspace in await asyncio.to_thread(self._store.workspaces):

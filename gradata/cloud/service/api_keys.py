@@ -1,7 +1,7 @@
-"""API keys: made, listed, rotated, revoked; and who a request comes from.
+"""API keys: creation, rotation, revocation, and the principal of a request.
 
-A key is `gk_live_<8 characters>_<43 characters>`: the first part is public and finds the key, the second has 256 random
-bits and is nowhere kept. The SHA-256 of the whole is stored; a slow hash is for passwords, not for random bits.
+A key is `gk_live_<8 characters>_<43 characters>`. The first part is public and used for look-up; the second has 256
+random bits and is not stored. The SHA-256 of the whole is stored: a slow hash is for passwords, not for random bits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gradata.cloud.store.values import Key, StoreError
 SCOPES = frozenset({"ingest", "read", "admin"})
 GRACE_S = 24 * 3600.0
 CACHE_S = 1.0
-"""How long a key that was changed by another process may still count as it was."""
+"""Seconds for which a key changed by another process may still count as before."""
 CACHED_KEYS_MAX = 10_000
 WORKSPACE = "default"
 _KEY = re.compile(r"(gk_live_[0-9a-zA-Z]{8})_[0-9A-Za-z_-]{22,200}", re.ASCII)
@@ -36,9 +36,9 @@ def create_key(
     workspace: str = WORKSPACE,
     now: int | None = None,
 ) -> str:
-    """Make a key, keep its hash, and return it: the only time that it is seen.
+    """Create a key, store its hash, and return the key, which cannot be retrieved again.
 
-    `brains`: the only ones that it is good for; none: all of the workspace. Raises StoreError for an unknown scope.
+    `brains`: the brains it is restricted to; none: all of the workspace. Raises StoreError for an unknown scope.
     """
     wanted = frozenset(scopes)
     if not wanted or wanted - SCOPES:
@@ -51,9 +51,9 @@ def create_key(
 
 
 def rotate_key(store: Store, prefix: str, *, grace_s: float = GRACE_S, now: int | None = None) -> str:
-    """A new key with the rights of the old one, which goes on working for `grace_s` seconds.
+    """A new key with the rights of the old one, which expires after `grace_s` seconds.
 
-    Raises StoreError if there is no such key, or it works no more.
+    Raises StoreError if there is no such key, or it is not valid any more.
     """
     at = now_us() if now is None else now
     old = store.key(prefix)
@@ -66,13 +66,13 @@ def rotate_key(store: Store, prefix: str, *, grace_s: float = GRACE_S, now: int 
 
 
 def revoke_key(store: Store, prefix: str, *, now: int | None = None) -> None:
-    """Make a key worthless at once. Raises StoreError if there is none."""
+    """Revoke a key. Raises StoreError if there is none."""
     if not store.end_key(prefix, revoked_at=now_us() if now is None else now):
         raise StoreError(f"no key {prefix}", hint="gradata keys list")
 
 
 def list_keys(store: Store, workspace: str | None = None) -> list[Key]:
-    """All keys, oldest first, without what would make them usable."""
+    """All keys, oldest first, without their secrets."""
     return store.keys(workspace)
 
 
@@ -82,7 +82,7 @@ def works(key: Key, now: int) -> bool:
 
 
 class Authenticator:
-    """Names the principal of an Authorization header. Working keys are remembered for CACHE_S."""
+    """Finds the principal of an Authorization header. Valid keys are cached for CACHE_S seconds."""
 
     def __init__(self, store: Store, *, clock: Callable[[], float], wall_us: Callable[[], int] = now_us) -> None:
         self._store = store
@@ -92,7 +92,7 @@ class Authenticator:
         self._named: dict[bytes, tuple[float, Key, Principal]] = {}
 
     def principal(self, authorization: str | None) -> Principal | Unknown:
-        """The principal, or that there is none. Raises StoreUnavailableError."""
+        """The principal, or Unknown. Raises StoreUnavailableError."""
         scheme, _, secret = (authorization or "").partition(" ")
         match = _KEY.fullmatch(secret.strip())
         if scheme.lower() != "bearer" or match is None:

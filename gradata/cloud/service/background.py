@@ -1,7 +1,7 @@
-"""Tasks of the server that go on for ever, whatever goes wrong in one of their steps.
+"""Background tasks that survive errors in a step.
 
-A task of asyncio that dies does so in silence. So each step is run here: what goes wrong is recorded, and the next
-step is made after a pause.
+An asyncio task that dies does so silently. So each step runs here: an error is logged, and the next step follows after
+a pause.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ log = logging.getLogger("gradata.cloud")
 
 
 async def forever(name: str, step: Callable[[], Awaitable[object]], *, pause_s: float) -> None:
-    """Run `step`, rest for `pause_s` seconds, and again, until cancelled."""
+    """Run `step` every `pause_s` seconds until cancelled."""
     while True:
         try:
             await step()

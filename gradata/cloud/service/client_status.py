@@ -1,7 +1,8 @@
-"""What a replicator said of itself, read with its types. Pure.
+"""A replicator's status as stored, parsed with its types. Pure.
 
-It is a client's word, kept as it came, perhaps by an older server that let more pass. A field of the wrong type counts
-as absent and makes the status `unreadable`, which is shown and counted: one brain's odd status hides nobody's fleet.
+It is a client's claim, stored as received, possibly by an older server that checked less. A field of the wrong type
+counts as absent and makes the status `unreadable`, which is shown and counted: one brain's invalid status does not hide
+the fleet.
 """
 
 from __future__ import annotations

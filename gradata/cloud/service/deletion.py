@@ -1,8 +1,8 @@
-"""Take away on purpose: delete a brain, erase a record, let bytes expire. The steps are the store's, the order is here.
+"""Deletion, erasure and retention. The store has the steps, this module the order.
 
-Each begins with what makes it certain — the tombstone, the bar — and then removes in small transactions, so nothing
-comes in behind it, writers wait only shortly, and whatever is interrupted is finished by asking again. The tree is
-never touched: a place without bytes keeps length and leaf.
+Each operation first stores the tombstone and then removes data in small transactions. So nothing slips in behind it,
+writers wait only briefly, and an interrupted operation is finished by repeating it. The tree never changes: a record
+without bytes keeps length and leaf.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ RETAIN_DAYS_MAX = 36_500
 
 
 class UnknownError(StoreError):
-    """There is no such brain, log, record or event; or it is another workspace's."""
+    """The brain, log, record or event does not exist, or belongs to another workspace."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What to erase: an event, wherever it stands; or a record of a log, and every other record of the same bytes."""
+    """What to erase: an event, wherever it is stored; or a record of a log, and every other with the same bytes."""
 
     event_id: str | None = None
     log_id: str | None = None
@@ -46,7 +46,7 @@ class Erased:
 
 
 def standing(store: Store, workspace: str, brain_id: str) -> Standing:
-    """How the brain stands. Raises UnknownError."""
+    """The state of the brain. Raises UnknownError."""
     found = store.standings(workspace, brain_id)
     if not found:
         raise UnknownError(f"there is no brain {brain_id}", hint="gradata brains list")
@@ -54,9 +54,9 @@ def standing(store: Store, workspace: str, brain_id: str) -> Standing:
 
 
 def delete(store: Store, workspace: str, brain_id: str, *, now: int) -> Standing:
-    """Delete a brain: 410 to all who ask for it from the moment of return. Its rows are for `purge`.
+    """Delete a brain: from now on its requests are answered 410. `purge` removes its rows.
 
-    How it stood before. Safe to repeat. Raises UnknownError.
+    Returns its previous state. Safe to repeat. Raises UnknownError.
     """
     before = standing(store, workspace, brain_id)
     store.delete_brain(workspace, brain_id, now=now)
@@ -64,7 +64,7 @@ def delete(store: Store, workspace: str, brain_id: str, *, now: int) -> Standing
 
 
 def purge(store: Store, workspace: str, brain_id: str, stopped: Callable[[], bool] = lambda: False) -> int:
-    """Remove everything of a deleted brain but its tombstone; how many rows."""
+    """Remove everything of a deleted brain but its tombstone. Returns the number of rows."""
     removed = 0
     while not stopped() and (step := store.purge(workspace, brain_id, PURGE_ROWS)):
         removed += step
@@ -73,15 +73,15 @@ def purge(store: Store, workspace: str, brain_id: str, stopped: Callable[[], boo
 
 
 def readmit(store: Store, workspace: str, brain_id: str) -> None:
-    """Forget that a brain was deleted, and what is left of it: it may be written anew, by whoever does so first."""
+    """Readmit a deleted brain: remove its tombstone and all remaining rows. The first client that sends it owns it."""
     purge(store, workspace, brain_id)
     store.readmit(workspace, brain_id)
 
 
 def erase(store: Store, workspace: str, brain_id: str, target: Target, *, now: int, dry_run: bool = False) -> Erased:
-    """Take the bytes of a record away for good, from every place that holds them; its event leaves the projection.
+    """Erase the bytes of a record wherever they are stored; its event leaves the projection.
 
-    Safe to repeat: a second call finds nothing. Raises UnknownError, StoreError for what cannot be erased.
+    Safe to repeat: a second call finds nothing. Raises UnknownError, and StoreError for what cannot be erased.
     """
     if standing(store, workspace, brain_id).deleted_at is not None:
         raise UnknownError(f"the brain {brain_id} was deleted", hint="nothing of it is left to erase")
@@ -109,7 +109,7 @@ def erase(store: Store, workspace: str, brain_id: str, target: Target, *, now: i
 def expire(
     store: Store, workspace: str, brain_id: str, before: int, stopped: Callable[[], bool] = lambda: False
 ) -> int:
-    """Take away the bytes that were first stored before `before`; about how many events and records."""
+    """Erase records first stored before `before`. Returns the approximate number of events and records."""
     done = 0
     while not stopped() and (step := store.expire(workspace, brain_id, before, STEP_ROWS)):
         done += step
@@ -117,7 +117,7 @@ def expire(
 
 
 def retain(store: Store, workspace: str, brain_id: str, days: int | None) -> None:
-    """Have the brain keep bytes for so many days, None: for ever. What has expired stays so. Raises UnknownError."""
+    """Set the retention period in days, None: no limit. Expired records stay expired. Raises UnknownError."""
     if not store.retain(workspace, brain_id, None if days is None else days * DAY_US):
         raise UnknownError(f"there is no brain {brain_id}", hint="gradata brains list")
 
@@ -129,9 +129,10 @@ def sweep(
     stopped: Callable[[], bool] = lambda: False,
     failed: Callable[[Exception], None] | None = None,
 ) -> int:
-    """What has to be done now and then: let bytes expire, finish what deletions left. About how many rows.
+    """The periodic work: expire records, finish deletions. Returns the approximate number of rows.
 
-    `failed` is told of a brain's unexpected error, and the other brains are swept; without it, it is raised.
+    `failed` is called for a brain's unexpected error, and the other brains are handled; without it, the error is
+    raised.
     """
     done = 0
     for workspace in store.all_workspaces():

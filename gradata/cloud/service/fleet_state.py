@@ -1,9 +1,9 @@
-"""How each brain and device is, seen from the cloud alone: facts in, states with their words out.
+"""The states of brains and devices, as seen by the cloud. Pure.
 
-Pure. A replicator speaks at least once a minute, so that its silence is a fact, too; what it says of itself comes
-with its requests (`client`). Absence is what no backlog counter can see: a brain that lives but captures nothing is
-`quiet`. Partners: `store.port_monitoring`, where the facts come from; `routes.monitoring`, `alerts`, `metrics` and the
-pages, which show what is decided here.
+A replicator sends a heartbeat at least once a minute, so its silence is a fact too; its own status comes with its
+requests (`client`). A brain that is alive but captures nothing is `quiet`, which no backlog counter shows. Partners:
+`store.port_monitoring`, the source of the facts; `routes.monitoring`, `alerts`, `metrics` and the pages, which show the
+states.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STATES: tuple[State, ...] = ("refused", "paused", "silent", "quiet", "incomplete
 ALERTS: frozenset[State] = frozenset({"refused", "paused", "silent", "quiet", "incomplete"})
 
 ACTIVE_DAYS_MIN = 4
-"""So many days with events make a habit."""
+"""Number of days with events that make a habit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A state, since when (microseconds since 1970), what it means, and the command that mends it ("": none)."""
+    """A state, since when (microseconds since 1970), its explanation, and the command that helps ("": none)."""
 
     state: State
     since: int | None
@@ -52,13 +52,13 @@ class Verdict:
 
     @property
     def alert(self) -> bool:
-        """Whether somebody must be told."""
+        """Whether this state is an alert."""
         return self.state in ALERTS
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device of a brain, by the log that it spoke of last. Times in microseconds, `lag_s` in seconds."""
+    """One device of a brain, by the log that it last reported. Times in microseconds, `lag_s` in seconds."""
 
     device_id: str
     log: StoredLog
@@ -74,7 +74,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Brain:
-    """A brain is as its worst device is."""
+    """A brain; its state is that of its worst device."""
 
     brain_id: str
     verdict: Verdict
@@ -85,10 +85,10 @@ class Brain:
 
 
 def habit_s(days: Sequence[str], today: str) -> float | None:
-    """How long the brain is used to be without events, from the days on which it had any; None: too few.
+    """The brain's usual pause, from the days on which it had events; None: too few.
 
-    The longest pause between two active days, and half a day more: whoever works from Monday to Friday is not quiet
-    on a Monday morning. Today's pause is what is judged, so it does not count.
+    The longest pause between two active days plus half a day: somebody who works from Monday to Friday is not quiet on
+    a Monday morning. The present pause does not count, because it is what is judged.
     """
     active = [date.fromisoformat(day) for day in days if day <= today and is_date(day)]
     if len(active) < ACTIVE_DAYS_MIN:
@@ -194,9 +194,9 @@ def _device(log: StoredLog, logs: Sequence[StoredLog], quiet_s: float, look: _Lo
 
 
 def _backlog(client: ClientStatus, log: StoredLog) -> int:
-    """What waits at the client: what it said, less what it brought with that very request, or since.
+    """The client's backlog: what it reported, minus what it sent with that request or since.
 
-    A process that sends one batch and ends says so before that batch is acknowledged, and never again.
+    A process that sends one batch and exits reports before that batch is acknowledged, and never again.
     """
     waits = client.backlog_bytes
     return waits if client.log_bytes is None else min(waits, max(0, client.log_bytes - log.offset))

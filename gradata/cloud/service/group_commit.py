@@ -1,8 +1,8 @@
-"""Gather the requests that arrive while a transaction runs into the next one.
+"""Group commit: requests that arrive during a transaction share the next one.
 
-One thread writes for the whole process: whatever is queued when it is free becomes one transaction (`Store.ingest`),
-so a durable commit is shared by all who wait for it. More writers are slower: they wait for each other's locks.
-Request budgets that several servers share are asked for by the group, too (`Store.admit`).
+One thread writes for the whole process. Everything queued when it becomes free forms one transaction (`Store.ingest`),
+so all of them share one durable commit. More writers would be slower, because they wait for each other's locks. Rate
+limits that several servers share are also checked per group (`Store.admit`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from replicator.fast_dataclass import value
 GROUP_REQUESTS_MAX = 512
 GROUP_RECORDS_MAX = 40_000
 REST_S = 0.02
-"""Between two rests of the store, while there is work: telling other processes costs as much as a small commit."""
+"""Seconds between two calls of `Store.rest` under load: notifying other processes costs as much as a small commit."""
 CLOSE_S = 8.0
 
 log = logging.getLogger("gradata.cloud")
@@ -36,14 +36,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """The brain's request budget, which all servers share, is spent. Nothing was written."""
+    """The brain's rate limit, which all servers share, is exceeded. Nothing was written."""
 
     verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An unexpected error, which is in the log."""
+    """An unexpected error; it has been logged."""
 
 
 Outcome = Decision | Spent | StoreUnavailableError | None
@@ -52,7 +52,7 @@ Outcome = Decision | Spent | StoreUnavailableError | None
 
 @value
 class Job:
-    """A request to be committed, if its claim is good. `done` must be quick and must not raise."""
+    """A request to commit, if its claim is granted. `done` must be fast and must not raise."""
 
     request: Request
     done: Callable[[Outcome], None] = field(repr=False)
@@ -65,7 +65,9 @@ class Job:
 
 
 class GroupWriter:
-    """The writing thread. `submit` from any thread; `done` is called on the writer's thread, after the commit."""
+    """The writing thread. `submit` may be called from any thread; `done` is called on the writer's thread, after the
+    commit.
+    """
 
     def __init__(self, store: Store, *, now: Callable[[], int]) -> None:
         self._store = store
@@ -80,11 +82,11 @@ class GroupWriter:
         self._thread.start()
 
     def submit(self, request: Request, done: Callable[[Outcome], None], claim: Claim | None = None) -> None:
-        """Have a request committed."""
+        """Queue a request."""
         self.submit_all([Job(request, done, claim)])
 
     def submit_all(self, jobs: Sequence[Job]) -> None:
-        """Have several committed, together if they are not too many."""
+        """Queue several requests, in one group if they fit."""
         self._queue.put(jobs)
 
     def check(self, done: Callable[[StoreUnavailableError | Failed | None], None]) -> None:
@@ -95,7 +97,7 @@ class GroupWriter:
     def close(self) -> None:
         """Commit what is queued, then end the thread.
 
-        A store that does not answer is not waited for longer than CLOSE_S: the thread ends with the process.
+        Waits at most CLOSE_S seconds for a store that does not answer; the thread then ends with the process.
         """
         self._queue.put(None)
         self._thread.join(CLOSE_S)
@@ -118,9 +120,9 @@ class GroupWriter:
                 rest_due, rested = None, time.monotonic()
 
     def _next_group(self, until: float | None) -> list[Job]:
-        """What is queued, up to the limits, in order; a log's second batch waits for the next group.
+        """The queued requests, up to the limits, in order; a log's second batch waits for the next group.
 
-        Waits for the first one, at most until then.
+        Waits for the first one, at most until the given time.
         """
         waiting, self._put_off = self._put_off, []
         if not waiting and not self._stopping:
@@ -179,7 +181,7 @@ class GroupWriter:
         return [job for place, job in enumerate(group) if place not in refused]
 
     def _commit(self, group: list[Job]) -> None:
-        """Commit the group and answer it; one by one if it failed, so that the one at fault does not fail the rest."""
+        """Commit the group and answer it; if it fails, one by one, so that one request does not fail the others."""
         requests = [job.request for job in group]
         decisions = self._tried(lambda: self._store.ingest(requests, now=self._now()))
         self.failed_at = time.monotonic() if isinstance(decisions, StoreUnavailableError) else None

@@ -1,8 +1,7 @@
-"""A page of a brain's events by time of storing, then event_id: what `/events/pull` gives.
+"""Pages of a brain's events by time of storing, then event_id, for `/events/pull`.
 
-Events have no times as their cursors: a position is an event, found again by its id. Those that were stored in one
-commit have the same time and are given in the order of their ids; the commits themselves in their own order, which no
-clock can turn around. An event that is gone keeps its position and is left out.
+Cursors are events, found again by their ids, not times. Events of one commit have the same time and are ordered by id;
+commits are in their own order, which no clock can change. An event that is gone keeps its position and is left out.
 """
 
 from __future__ import annotations

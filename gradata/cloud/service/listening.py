@@ -1,7 +1,8 @@
-"""Since when the server has been able to hear its clients without a break. Pure: times are arguments.
+"""Since when the server has been able to hear its clients without interruption. Pure: times are arguments.
 
-Silence counts only while somebody listened. The server may have been stopped, its store away, its machine asleep, or
-its clock set: then nobody is silent before there was time to speak again. What was silent before stays so.
+Silence only counts while the server listened. It may have been stopped, its store unavailable, its machine suspended,
+or its clock set: afterwards nobody is silent before they had time to send a heartbeat. What was silent before stays
+silent.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The live feed: any number of open pages, none of which the writers ever wait for.
+"""The live feed for any number of open pages, which never block the writers.
 
-Nothing is queued for a client: it holds a cursor into the store, and the store's hints only wake it. Who reads slowly
-is behind, who reads never is stopped by the connection's own buffer, which is made small, and dropped after SEND_S;
-memory is bounded either way, the kernel's too. Clients at the same place share one read, and the reads of several
-brains gather into one. A hint may be lost: each looks again after LOOK_AGAIN_S anyway.
+Nothing is queued for a client: it has a cursor into the store, and notifications only wake it. A slow reader falls
+behind. A client that does not read is stopped by its connection's small buffer and disconnected after SEND_S, so memory
+is bounded, including the kernel's. Clients at the same position share one read, and reads of several brains are
+combined. A notification may be lost: each client checks again after LOOK_S.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ CLIENTS_OF_KEY_MAX = 400
 """Feeds of one key: a key that opens all it can leaves room for others."""
 PAGE_EVENTS = 100
 PAGE_BYTES = 128 * 1024
-"""A client that does not read holds one page, or one event that is longer."""
+"""Bytes of a page. A client that does not read holds one page, or one longer event."""
 LOOK_AGAIN_S = 5.0
 FLEET_LOOK_AGAIN_S = 2.0
 GATHER_S = 0.05
-"""What comes within so long after a wake-up goes out together."""
-"""What the kernel may hold for a client; left alone it takes 4 MiB."""
+"""Seconds after a wake-up during which events are combined into one page."""
+"""Kernel send buffer per client in bytes; the default would be 4 MiB."""
 SHARED_MAX = 256
 GATHERED_MAX = 64
 
@@ -39,7 +39,7 @@ Asked = tuple[str, EventQuery]
 
 
 class Single:
-    """One computation for all who ask for the same within `fresh_s`. For one event loop."""
+    """Shares one computation among all callers within `fresh_s` seconds. For one event loop."""
 
     def __init__(self, *, fresh_s: float, kept_max: int = SHARED_MAX) -> None:
         self._fresh_s = fresh_s
@@ -72,7 +72,7 @@ async def _awaited(compute: Callable[[], Awaitable[T]]) -> object:
 
 
 class Gathered:
-    """Many small reads as few large ones: what is asked while one runs is the next. For one event loop."""
+    """Combines many small reads into few large ones: requests during a read form the next one. For one event loop."""
 
     def __init__(self, read: Callable[[Sequence[Asked]], Sequence[list[StoredEvent] | None]]) -> None:
         self._read = read

@@ -1,9 +1,9 @@
-"""What Prometheus is told. Counters are of this server; states of the fleet are read from the store at each scrape.
+"""The server's Prometheus metrics. Counters are per process; fleet states are read from the store at each scrape.
 
-Where several workers serve (`gradata serve --workers`), each counts in files of one directory and a scrape adds them
-up, whichever worker answers it: the multi-process mode of prometheus-client, which `workers` switches on before this
-module is loaded. Names carry no brain, device or key: their number would have no bound, and they are nobody's business
-there. Partners: `http.middleware`, which tells of requests, and `http.context`, which tells of commits.
+With several workers (`gradata serve --workers`), each counts in files of one directory, and the worker that answers a
+scrape adds them up: the multi-process mode of prometheus-client, which `workers` enables before this module is loaded.
+Labels contain no brain, device or key: their number is unbounded, and they are private. Partners: `http.middleware`,
+which counts requests, and `group_commit`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LAG_BOUNDS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86400)
 STORE_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 OUTCOMES = ("accepted", "duplicate", "flagged", "refused")
 LAGS_OF_A_COMMIT = 50
-"""Of a larger batch every n-th event is measured: the histogram is of samples then."""
+"""For larger batches every n-th event is measured; the histogram then contains samples."""
 
 
 class Metrics:

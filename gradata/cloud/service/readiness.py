@@ -1,8 +1,8 @@
-"""Whether the server can do its work: what `/ready` says.
+"""Readiness: the answer of `/ready`.
 
-A store that answers a read may still take no writes: its disk is full, it was demoted, the connection that is written
-on is mute. So the writing thread itself is asked to commit something, behind what waits for it; and as long as the last
-commit of a client failed, a write of a few bytes that goes well proves little, so that counts for a while, too.
+A store that answers reads may still reject writes: its disk is full, it was demoted, or the writing connection hangs.
+So the writing thread itself commits something, after what is queued. If the last commit of a client failed, a
+successful write of a few bytes proves little, so that failure counts for a while.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sweep now and then: let bytes expire, and finish what deletions left. Any number of servers of a store may do it."""
+"""The periodic retention task: expires records and finishes deletions. Any number of servers of a store may run it."""
 
 from __future__ import annotations
 

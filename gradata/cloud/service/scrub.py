@@ -1,8 +1,8 @@
-"""Look a stored log through: which rows are missing, and which are not the bytes that its tree stands for.
+"""The scrub of a stored log: which rows are missing, and which do not match the tree.
 
-Reads and hashes, changes nothing. One call looks at records from `first` on, until it has named NAMED_MAX of them or
-SECONDS_MAX have passed, and says where to go on: so an answer fits in 64 KiB, and no request is for ever. Partner:
-`routes.replica`, which runs it on a thread, one at a time; `replicator.wire.replica` for the form.
+Reads and hashes, changes nothing. One call covers records from `first` on, until it has named NAMED_MAX of them or
+SECONDS_MAX have passed, and returns where to continue. So an answer fits into 64 KiB and no request is unbounded.
+Partners: `routes.replica`, which runs one at a time on a thread; `replicator.wire.replica` for the form.
 """
 
 from __future__ import annotations
@@ -87,12 +87,11 @@ def scrub_deep(
     before: CompactRange | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Scrub:
-    """Hash every stored row of records [first, end) and compare with the tiles.
+    """Hash every stored row of records [first, end) and compare it with the tiles.
 
-    `before` is the tree of the records before `first`, as the last answer named it: so the root of a log that takes
-    several answers is computed, too; without it, there is none. A row whose bytes are not its record's counts as
-    damaged, and so does one whose place or length is written wrongly. Where there are no
-    bytes the leaf that was kept stands in.
+    `before` is the tree of the records before `first`, from the last answer; with it, the root of a log that takes
+    several answers is computed. A row whose bytes, place or length are wrong counts as damaged. Where there are no
+    bytes, the stored leaf is used.
     """
     end = min(end, log.tree.size)
     looking = _Deep(store, log, first, CompactRange.EMPTY if first == 0 else before)

@@ -87,13 +87,13 @@ class Store(Watched, Removing, Protocol):
         """One page; at least one event if there is any, else bounded by `limit` and `bytes_max`."""
 
     def add_key(self, key: Key) -> None:
-        """Keep a key."""
+        """Store a key; its hash, never the key itself."""
 
     def key(self, prefix: str) -> Key | None:
         """The key with this public prefix."""
 
     def keys(self, workspace: str | None = None) -> list[Key]:
-        """All keys, oldest first."""
+        """All keys, oldest first, without their secrets."""
 
     def end_key(self, prefix: str, *, expires_at: int | None = None, revoked_at: int | None = None) -> bool:
         """Let a key expire, or revoke it; False if there is none."""
