@@ -40,7 +40,7 @@ _TEXT_FIELDS = ("draft_text", "final_text", "texts_sha256")
 
 @dataclass(frozen=True, slots=True)
 class RecordedCorrection:
-    """The event as it stands in the log. `duplicate`: it stood there before. `not_durable`: what the disk said."""
+    """The event in the log. `duplicate`: it was there already. `not_durable`: why the disk did not confirm it."""
 
     event: events.Event
     duplicate: bool

@@ -1,11 +1,11 @@
-"""A Brain: where corrections go in. Appends each to the log, projects it, and has it replicated.
+"""The Brain: appends each correction to the log, projects it, and has it replicated.
 
-The order is what makes it safe: validate, analyse, redact, append and make durable; only then wake the replicator
-and project. What comes after the append can fail without losing anything, so it never fails the caller. One record
-for each correction: its analysis, which is bounded, is part of its line, so it precedes the line.
+The order makes it safe: validate, analyse, redact, append durably; only then wake the replicator and project. What
+follows the append can fail without losing anything, so it never fails the caller. There is one record per correction,
+with its analysis.
 
-Threads: all methods may be called from any. Fork: a child's first call opens what it needs anew.
-Partners: `events` and `correction` (pure), `projection`, `link`, `replicator.log`.
+All methods are thread-safe. In a forked child, the first call opens what it needs again. Partners: `events` and
+`correction_diff` (pure), `projection`, `replicator_handle`, `replicator.log`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["Brain", "Ports", "open_replicator"]
 
 OPEN_LIMIT_S = 0.2
 APPEND_LIMIT_S = 0.002
-"""How long opening and appending may project what was there before; queries take the time they need."""
+"""Seconds for which opening and appending may project older records; queries take the time they need."""
 DRAIN_S = 5.0
 
 log = logging.getLogger("gradata")
@@ -47,10 +47,10 @@ log.addHandler(logging.NullHandler())
 
 
 class Brain(SdkMethods):
-    """One brain directory, open. Use as a context manager, or call `close()`.
+    """An open brain directory. Use it as a context manager, or call `close()`.
 
-    Raises BrainNotFoundError if the directory does not exist; `Brain.init` makes one. Never raises because of
-    the cloud: without a key, or with one that is refused, everything works on this machine.
+    Raises BrainNotFoundError if the directory does not exist; `Brain.init` creates one. Never raises because of the
+    cloud: without a key, or with a rejected one, everything works locally.
     """
 
     def __init__(
@@ -100,10 +100,10 @@ class Brain(SdkMethods):
         interactive: bool | None = None,
         **options: Any,
     ) -> Self:
-        """Make a brain, unless there is one, and open it. `options` are those of the constructor.
+        """Create a brain, unless there is one, and open it. `options` are those of the constructor.
 
-        What is said of a new brain (`domain`, `name`, `company`) is recorded as its first event. ValueError for an
-        `embedding` other than "local" and for `interactive=True`: nothing is embedded or asked here.
+        The description of a new brain (`domain`, `name`, `company`) is recorded as its first event. ValueError for an
+        `embedding` other than "local" and for `interactive=True`.
         """
         said = sdk_names.description(embedding, interactive, domain=domain, name=name, company=company)
         settings = Settings.resolve(brain_dir, environ=options.get("environ", os.environ))
@@ -133,18 +133,19 @@ class Brain(SdkMethods):
         *,
         idempotency_key: str | None = None,
     ) -> dict[str, Any]:
-        """Record that a draft became a final text. Returns the event, and whether the disk has it (`durable`).
+        """Record one correction: a draft and its final text. Returns the event, and whether it is durable (`durable`).
 
-        On return it is in the log, on this machine's disk. ValueError for texts or options that are no correction, and
-        for texts of more than 100,000 characters together; the first 2,000 of each are kept, without their secrets.
-        AppendError if the log could not take it, and then nothing of it is anywhere. If the disk took it but would
-        not confirm it, `durable` is False and an ERROR is logged: do not repeat it, it stands and is replicated.
-        The same content in the same session is the same event: the first is returned, with `duplicate` True, and
-        nothing is appended. An `idempotency_key` (1 to 200 characters) names the correction instead, in whatever
-        session; one that names a correction of other texts is a ValueError. Both hold across threads, processes and
-        crashes, for what stands in the last 8 MiB of the log.
-        `dry_run` writes nothing. `min_severity`, `auto_heal` and `approval_required` concern learning: the first two
-        are taken and have no effect, since each correction is recorded; the third is recorded with it.
+        Once it returns, the event is durable on local disk. Replication is asynchronous, at-least-once, and
+        deduplicated by `event_id`. ValueError for invalid texts or options, and for texts of more than 100,000
+        characters together; the first 2,000 of each are kept, without secrets. AppendError if the log could not be
+        written; no part of the event is then recorded. If the disk wrote it but did not confirm it, `durable` is False
+        and an ERROR is logged: do not repeat the call, the event is in the log and will be replicated.
+
+        The same content in the same session is the same event: the first one is returned, with `duplicate` True. An
+        `idempotency_key` (1 to 200 characters) identifies the correction instead, in any session; a key that belongs to
+        other texts is a ValueError. Both hold across threads, processes and crashes, for the last 8 MiB of the log.
+        `dry_run` writes nothing. `min_severity` and `auto_heal` have no effect: each correction is recorded.
+        `approval_required` is recorded with it.
         """
         del auto_heal
         draft, final = draft or "", final or ""
@@ -174,9 +175,9 @@ class Brain(SdkMethods):
     ) -> dict[str, Any]:
         """Record any event. Returns it with `durable`, as `correct` does.
 
-        `session` 0 is the SDK's word for none: the event then belongs to no session, also if one is open.
-        What JSON lacks becomes readable text or lists (`events.readable`). EventError for what cannot, before
-        anything is written; AppendError as in `correct`.
+        `session` 0 means none, as in the SDK: the event then belongs to no session, even if one is open. Values that
+        JSON lacks become readable text or lists (`events.readable`). EventError for values without a readable form,
+        before anything is written; AppendError as in `correct`.
         """
         none = session == 0 and not isinstance(session, bool)
         event = self._event(event_type, source, {} if data is None else data, tags or [], None if none else session)
@@ -190,11 +191,11 @@ class Brain(SdkMethods):
         session_corrections: list[dict[str, Any]] | None = None,
         timeout_s: float = DRAIN_S,
     ) -> dict[str, Any]:
-        """Record the end of a session (default: the present one) and replicate what waits, within `timeout_s`.
+        """Record the end of a session (default: the present one) and replicate what is waiting, within `timeout_s`.
 
-        Also without corrections, and while write-through is switched off. Returns `session`, `corrections`
-        in it, `event_id`, `durable`, and `replication`: what `drain` gives: None, or `acked`, `remaining_bytes`,
-        `reason`. `session_type` is recorded with it. ValueError for `session_corrections`: `correct` records them.
+        Works without corrections, and while write-through is off. Returns `session`, `corrections` in it, `event_id`,
+        `durable`, and `replication`: None or `acked`, `remaining_bytes`, `reason`, as `drain`. `session_type` is
+        recorded with it. ValueError for `session_corrections`: `correct` records them.
         """
         sdk_names.refuse_corrections_of_session(session_corrections)
         ended = correction_event.checked_session(session) or self._session_or_none()
@@ -249,14 +250,14 @@ class Brain(SdkMethods):
 
     @property
     def replicator(self) -> Replication | None:
-        """What replicates this brain from this process; None while something forbids it (a switch: it rests)."""
+        """This process's replicator of the brain; None while something forbids it (while a switch is off, it idles)."""
         return self._link.replicator if self.settings.write_through else None
 
     @property
     def session(self) -> int:
-        """The session that events belong to unless they name one: the one behind the last that was ended.
+        """The session of events that name none: the one after the last that was ended.
 
-        Projects what is not projected yet; ProjectionError if that fails.
+        Projects new records first; ProjectionError if that fails.
         """
         if self._session is None:
             self._projection.catch_up()
@@ -266,9 +267,10 @@ class Brain(SdkMethods):
     # ------------------------------------------------------------ the end
 
     def close(self, timeout_s: float = DRAIN_S) -> Drained | None:
-        """Replicate what waits, within `timeout_s`, and let go of files and thread. Safe to repeat.
+        """Replicate what is waiting, within `timeout_s` seconds, and release files and thread. Safe to repeat.
 
-        Returns what the drain came to; None without a replicator. `correct` and `emit` go on working: they append.
+        Returns the result of the drain; None without a replicator. `correct` and `emit` still work afterwards: they
+        append.
         """
         self._closed = True
         drained = self._link.close(timeout_s)
@@ -276,18 +278,19 @@ class Brain(SdkMethods):
         return drained
 
     def drain(self, timeout_s: float = DRAIN_S) -> Drained | None:
-        """Replicate what waits, within `timeout_s`, also while write-through is off. Returns what it came to; None
-        where nothing can be replicated from here: no key, no consent, no thread."""
+        """Replicate what is waiting, within `timeout_s` seconds, even while write-through is off. Returns the result;
+        None without a key, consent or thread.
+        """
         if (replicator := self.replicator) is not None:
             return replicator.drain(timeout_s)
         return drain_by_hand(self.settings, self._directory.log, self.identity, timeout_s)
 
     async def adrain(self, timeout_s: float = DRAIN_S) -> Drained | None:
-        """`drain` for a host on asyncio: its loop goes on meanwhile."""
+        """`drain` for asyncio: does not block the event loop."""
         return await _beside_the_loop(self.drain, timeout_s)
 
     async def aclose(self, timeout_s: float = DRAIN_S) -> Drained | None:
-        """`close` for a host on asyncio: its loop goes on meanwhile."""
+        """`close` for asyncio: does not block the event loop."""
         return await _beside_the_loop(self.close, timeout_s)
 
     async def __aenter__(self) -> Self:
@@ -351,7 +354,7 @@ class Brain(SdkMethods):
         return event
 
     def _appended(self, event: events.Event, not_durable: NotDurableError | None) -> RecordedEvent:
-        """What follows the append: it cannot fail the caller."""
+        """Whatever follows the append. It cannot fail the caller."""
         if not_durable is not None:
             hint = not_durable.hint
             log.error("%s: event %s: %s; %s", self._directory.path, event["event_id"], not_durable, hint)

@@ -1,9 +1,8 @@
-"""What changed between a draft and its final, in bounded time at any size.
+"""The differences between a draft and its final text, in bounded time at any size.
 
-Pure: takes two texts, returns values. The distance is exact as long as the changed middle is small (budget
-below), else an estimate from words, else from counts of words, and says so. Categories come from a handful of
-rules, in one table; nothing is learned here. Partner: `brain`, which validates first and redacts what it passes
-on, because descriptions quote words of the texts.
+Pure. The distance is exact while the changed middle is small (budget below), else an estimate from words, else from
+word counts, and says so. Categories come from a small table of rules; nothing is learned here. Partner: `brain`, which
+validates first and redacts what it passes on, because descriptions quote words of the texts.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _FORMAL, _CASUAL, _LINKING = (frozenset(words.split()) for words in (_FORMAL_WOR
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """How much of both texts was cut or added: 0.0 the same, 1.0 nothing in common. 2·M/T of difflib, from 1."""
+    """The share of both texts that was deleted or inserted: 0.0 equal, 1.0 nothing in common (1 - 2·M/T of difflib)."""
 
     value: float
     estimated: bool = False
@@ -51,7 +50,7 @@ class Distance:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """One thing that the correction did, in words."""
+    """One kind of change, with a description."""
 
     category: str
     description: str
@@ -59,7 +58,7 @@ class Classification:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """All that is said about one correction."""
+    """The analysis of one correction."""
 
     distance: Distance
     severity: str

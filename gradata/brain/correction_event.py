@@ -1,7 +1,7 @@
-"""What a correction's arguments must be, and the fields of its event's data.
+"""Validates a correction's arguments and builds the fields of its event's data.
 
-Pure. The rules, their messages and the fields stand since 0.6.0: programs match on them. Partners: `correction`
-says what changed, `brain` calls this first, before anything is written.
+Pure. Rules, messages and fields are unchanged since 0.6.0: programs match on them. Partners: `correction_diff`, which
+finds the changes, and `brain`, which calls this first, before anything is written.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""An event and its line: the row's form, ids, the canonical hash, readable and redacted data.
+"""An event and its line: the form of a row, ids, the canonical hash, readable and redacted data.
 
-Pure but for `Ulids`, which takes its clock and randomness as arguments. The form is that of brains which exist
-already (docs/log-format): the same keys in the same order with the same separators, so that every reader of
-those brains reads ours. Nothing here writes; `brain` appends the line, `projection` reads it back.
+Pure except for `Ulids`, which takes clock and randomness as arguments. The form is that of existing brains
+(docs/log-format.md): the same keys in the same order with the same separators, so that every reader of those brains can
+read it. Nothing here writes; `brain` appends the line, `projection` reads it back.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _RANDOM_END = 1 << _RANDOM_BITS
 
 
 class Ulids:
-    """Makes ULIDs: 26 Crockford characters, unique across processes, rising within one.
+    """Generates ULIDs: 26 Crockford characters, unique across processes, ascending within one.
 
-    In one millisecond, or when the clock goes back, the next is the last one plus a random step, so ids of one
-    process sort as they were made. A forked child draws its own randomness: ids repeated after a fork would be
-    taken for the same event, and lost. Thread-safe.
+    Within one millisecond, or if the clock goes back, the next id is the last one plus a random step, so ids of one
+    process sort by creation. A forked child draws its own randomness: ids repeated after a fork would be taken for the
+    same event, and lost. Thread-safe.
     """
 
     def __init__(

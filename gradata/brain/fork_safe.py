@@ -1,8 +1,8 @@
-"""What belongs to one process and must never be used in a forked child: connections, locks, threads.
+"""State that belongs to one process and must never be used in a forked child: connections, locks, threads.
 
-SQLite forbids even closing a connection that was inherited across a fork, and an inherited lock may be held by
-a thread that does not exist in the child. So each process makes its own on first use, and the parent's is left
-alone. Partners: `events.Ulids`, `projection.Projection` and `brain.Brain` keep their state in one of these.
+SQLite forbids even closing a connection that was inherited across a fork, and an inherited lock may be held by a thread
+that does not exist in the child. So each process creates its own on first use and leaves the parent's alone. Partners:
+`events.Ulids`, `projection.Projection` and `brain.Brain`, which keep their state in one.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from replicator.loop import Drained
 
 LOOK_AGAIN_S = 1.0
-"""How often it is looked for a key or consent. A look is a handful of `stat`: 6 ms of CPU a minute."""
+"""Seconds between two checks for a key or consent. A check is a few `stat` calls: 6 ms of CPU a minute."""
 SAID_MAX = 1_000
 
 log = logging.getLogger("gradata")
@@ -36,7 +36,7 @@ OpenReplicator = Callable[[Settings, str, Identity], Replication | None]
 
 
 class Link:
-    """What replicates one brain from this process, or looks out for it. All methods may be called from any thread."""
+    """Owns the brain's replicator, or polls for one to become possible. All methods are thread-safe."""
 
     def __init__(
         self,
@@ -57,14 +57,14 @@ class Link:
         self.replicator: Replication | None = None
 
     def wake(self) -> None:
-        """Something was appended. Without a replicator, look now and then whether there can be one."""
+        """Signal an append. Without a replicator, check from time to time whether there can be one."""
         if (replicator := self.replicator) is not None:
             replicator.wake()
         elif self._monotonic_s() >= self._looking.own().next_s:
             self.look()
 
     def look(self) -> None:
-        """Look whether there can be a replicator now, and start it. Returns at once if another thread is at it."""
+        """Start a replicator if that is possible now. Returns at once if another thread is doing it."""
         looking = self._looking.own()
         if self._closed or self.replicator is not None or not looking.lock.acquire(blocking=False):
             return
@@ -105,7 +105,7 @@ class Link:
 
 
 class _Looking:
-    """When to look again, in this process."""
+    """When this process checks again."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -113,7 +113,7 @@ class _Looking:
 
 
 class _Lookout:
-    """The thread that looks for all brains of a process that wait. It ends with the last of them; a daemon."""
+    """The thread that polls for all waiting brains of a process. A daemon; it ends with the last of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -122,7 +122,7 @@ class _Lookout:
         self._nobody = threading.Event()
 
     def add(self, link: Link) -> None:
-        """It waits. Without a thread to be had, its appends look."""
+        """Register a waiting brain. Without a thread, its appends check."""
         with self._lock:
             self._waiting.add(link)
             self._nobody.clear()
@@ -136,7 +136,7 @@ class _Lookout:
             self._thread = thread
 
     def discard(self, link: Link) -> None:
-        """It waits no longer. Safe to repeat. The thread ends with the last: a closed brain leaves none behind."""
+        """Unregister a brain. Safe to repeat; the thread ends with the last one."""
         with self._lock:
             self._waiting.discard(link)
             if self._waiting:
@@ -159,7 +159,7 @@ class _Lookout:
 
 
 class _Said:
-    """What was said already in this process: a host that opens a brain for each request is told once."""
+    """Messages already logged in this process: a host that opens a brain for each request gets them once."""
 
     def __init__(self) -> None:
         self._texts: set[str] = set()

@@ -118,7 +118,7 @@ class ConfigFile:
 
     def _unreadable(self, error: OSError) -> Config:
         why = f"{self.path} cannot be read: {error.strerror or type(error).__name__}"
-        return Config(self.path, True, trouble=Trouble(why, f"ls -l '{self.path}'; mend or remove it"))
+        return Config(self.path, True, trouble=Trouble(why, f"ls -l '{self.path}'; fix or remove it"))
 
 
 def parse(text: bytes, path: str, *, of_brain: bool) -> Config:

@@ -31,7 +31,7 @@ def log(facts: Facts, here: Local) -> Finding:
     if here.log_error is not None:
         return Finding("log", "fail", f"{here.log_error}; {hint_of(here.log_error)}")
     if not here.log_exists:
-        return Finding("log", "missing", f"{here.log} is not there; it begins with the first event")
+        return Finding("log", "missing", f"{here.log} does not exist yet; the first event creates it")
     trouble = here.status.log_trouble if here.status is not None and here.holder is not None else None
     if trouble is not None:
         return Finding("log", "fail", f"the replicator cannot read it: {trouble}")
@@ -39,8 +39,8 @@ def log(facts: Facts, here: Local) -> Finding:
         holder = facts.log_lock
         who = "another process" if holder.pid is None else f"pid {holder.pid}"
         state = " and is stopped" if holder.stopped else ""
-        cure = "let it go on" + (f" (kill -CONT {holder.pid})" if holder.stopped else "") + ", or end it"
-        said = f"{who} keeps its lock{state}; records are appended without the lock after a wait of 1 s"
+        cure = "resume it" + (f" (kill -CONT {holder.pid})" if holder.stopped else "") + ", or end it"
+        said = f"{who} holds its lock{state}; records are appended without it after 1 s"
         return Finding("log", "warn", f"{said}; {cure}")
     return Finding("log", "ok", f"{here.log_bytes:,} bytes")
 
@@ -56,7 +56,9 @@ def records(facts: Facts, here: Local) -> Finding:
     said = f"{found.damaged:,} of {looked} are no events, the last of them at offset {found.last_at:,}"
     said = f"{said}; they are kept, replicated as they are, and flagged"
     if found.fresh:
-        return Finding("records", "warn", f"{said}; {found.fresh:,} of them among the last hundred: what writes them?")
+        return Finding(
+            "records", "warn", f"{said}; {found.fresh:,} of them among the last hundred: which program writes them?"
+        )
     return Finding("records", "ok", said)
 
 
@@ -88,9 +90,9 @@ def projection(facts: Facts, _: Local) -> Finding:
         return Finding("projection", "skip", f"{what}; it is filled when the brain is opened{where}")
     if found.behind_bytes:
         count = f"{found.behind_records:,}" if found.exact else f"at least {found.behind_records:,}"
-        said = f"behind by {count} records ({found.behind_bytes:,} bytes); the next opening brings them"
+        said = f"behind by {count} records ({found.behind_bytes:,} bytes); projected when the brain is opened next"
         return Finding("projection", "ok", said + where)
-    return Finding("projection", "ok", "as far as the log" + where)
+    return Finding("projection", "ok", "up to date with the log" + where)
 
 
 def sidecar(facts: Facts, here: Local) -> Finding:
@@ -102,14 +104,14 @@ def sidecar(facts: Facts, here: Local) -> Finding:
         return Finding("sidecar", "warn", f"the replicator cannot save its cursor, and goes on: {trouble}")
     aside = f"; {facts.set_aside} unusable one(s) were set aside" if facts.set_aside else ""
     if here.standing is None:
-        what = "there is none; replication makes it" if not here.sidecar_exists else "it holds no cursor yet"
+        what = "there is none; replication creates it" if not here.sidecar_exists else "it has no cursor yet"
         lost = bool(here.log_bytes) and not here.sidecar_exists and facts.key.source is not None
-        return Finding("sidecar", "missing" if lost else "skip", f"{what}, from the cloud's word{aside}")
+        return Finding("sidecar", "missing" if lost else "skip", f"{what}, from the cloud's head{aside}")
     cursor = here.standing.cursor
     if cursor.offset > here.log_bytes:
         shorter = f"the log ends at {here.log_bytes:,}, before the cursor at {cursor.offset:,}"
         return Finding("sidecar", "warn", f"{shorter}: it was cut or replaced, and begins a new generation{aside}")
-    waits = f"; order {here.order} waits for who replicates next" if here.order is not None else ""
+    waits = f"; order {here.order} waits for the next replicator" if here.order is not None else ""
     return Finding("sidecar", "ok", f"cursor at record {cursor.size:,}, offset {cursor.offset:,}{waits}{aside}")
 
 
@@ -137,12 +139,14 @@ def file_events(facts: Facts, _: Local) -> Finding:
     if found.works:
         return Finding("file_events", "ok", f"they come{f' ({found.limits})' if found.limits else ''}")
     cure = "sudo sysctl fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288"
-    said = f"{found.trouble} ({found.limits}): other processes' events are found by the timer, within 2 s; {cure}"
+    said = f"{found.trouble} ({found.limits}): other processes' events are found by the timer within 2 s; {cure}"
     return Finding("file_events", "warn", said)
 
 
 def sqlite(facts: Facts, _: Local) -> Finding:
     """The version, for old ones have a bug."""
     digits = tuple(int(part) for part in facts.sqlite_version.split(".") if part.isdecimal())
-    old = " (before 3.51.3 several writers could spoil a WAL; here one writes a file)" if digits < WAL_SAFE else ""
+    old = (
+        " (before 3.51.3 several writers could corrupt a WAL; here only one writes a file)" if digits < WAL_SAFE else ""
+    )
     return Finding("sqlite", "ok", f"{facts.sqlite_version}{old}")

@@ -15,7 +15,7 @@ CLOCK_WARN_S = 60.0
 def key(facts: Facts, _: Local) -> Finding:
     """Where the key comes from, and what stands beside it."""
     found = facts.key
-    stale = f"; {found.stale_token} holds a token, which is not used: take it out" if found.stale_token else ""
+    stale = f"; {found.stale_token} has a token, which is not used: remove it" if found.stale_token else ""
     if found.source is None:
         hint = "put one into ~/.gradata/key (mode 0600), or set GRADATA_API_KEY"
         return Finding("key", "missing", f"none: corrections stay on this machine; {hint}{stale}")
@@ -40,7 +40,7 @@ def write_through(facts: Facts, _: Local) -> Finding:
     if facts.write_through:
         return Finding("write_through", "ok", "on, as this shell and the config files say")
     if facts.config_trouble is not None:
-        return Finding("write_through", "warn", "off: a setting is wrong, and nothing is sent until it is mended")
+        return Finding("write_through", "warn", "off: a setting is wrong, and nothing is sent until it is fixed")
     hint = "while it is off, cron does: gradata replicate --once --quiet"
     return Finding("write_through", "skip", f"off: {facts.why_not}; {hint}")
 
@@ -62,12 +62,12 @@ def replicator(facts: Facts, here: Local) -> Finding:
         who = f"pid {here.holder.pid} on {here.holder.host} since {here.holder.since}"
         if facts.leader_stopped:
             pid = here.holder.pid
-            cure = f"let it go on (kill -CONT {pid}), or end it; another process of this brain leads meanwhile, if any"
+            cure = f"resume it (kill -CONT {pid}), or end it; another process of this brain leads meanwhile, if any"
             return Finding("replicator", "warn", f"{who} leads and is stopped; {cure}")
         if here.status is not None and here.status.crash is not None:
             return Finding("replicator", "warn", f"{state}: {who} leads, after {here.status.crash}")
         if here.holder.unlocked:
-            said = "this disk has no file locks, so others may replicate too: that costs requests, and loses nothing"
+            said = "this disk has no file locks, so other processes may replicate too: that costs requests, but no data"
             return Finding("replicator", "ok", f"{state}: {who} leads; {said}")
         return Finding("replicator", "ok", f"{state}: {who} leads")
     if local_only(facts):
@@ -140,7 +140,7 @@ def proof(facts: Facts, here: Local) -> Finding:
     known = here.standing.cursor if here.standing is not None else None
     if known is not None and cloud.head.size < known.size:
         lost = f"the cloud is behind: it has {cloud.head.size:,} of the {known.size:,} records that it acknowledged"
-        return Finding("proof", "warn", f"{lost}; they are sent again by itself")
+        return Finding("proof", "warn", f"{lost}; they are sent again automatically")
     if cloud.parent is not None and known is not None and cloud.parent.size > known.size:
         only = cloud.parent.size - known.size
         return Finding(
@@ -160,9 +160,9 @@ def cloud(facts: Facts, _: Local) -> Finding:
     if asked.code in ("no_consent", "no_ids", "no_key"):
         return Finding("cloud", "skip", f"not asked: {asked.reason}")
     if asked.code == "denied":
-        return Finding("cloud", "fail", f"it refuses the API key: {asked.reason}; put a valid one into ~/.gradata/key")
+        return Finding("cloud", "fail", f"it rejects the API key: {asked.reason}; put a valid one into ~/.gradata/key")
     hint = "nothing to do if it is meant to be away: everything waits in the log"
-    return Finding("cloud", "warn", f"no answer that counts: {asked.reason}; {hint}")
+    return Finding("cloud", "warn", f"no valid answer: {asked.reason}; {hint}")
 
 
 def clock(facts: Facts, here: Local) -> Finding:
@@ -186,7 +186,7 @@ def backlog(facts: Facts, here: Local) -> Finding:
     if here.log_error is not None:
         return Finding("backlog", "skip", "the log cannot be read")
     if not waiting.records:
-        tail = f" ({waiting.bytes:,} bytes of a record in the making)" if waiting.bytes else ""
+        tail = f" ({waiting.bytes:,} bytes of an incomplete record)" if waiting.bytes else ""
         return Finding("backlog", "ok", f"0 pending{tail}")
     count = f"{waiting.records:,}" if waiting.exact else f"at least {waiting.records:,}"
     said = f"{count} pending, {waiting.bytes:,} bytes"

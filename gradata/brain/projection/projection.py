@@ -1,9 +1,9 @@
-"""system.db as the projection of the log: every event once, in the tables that older versions read and write.
+"""The projection system.db: every event of the log once, in the tables that older versions read and write.
 
-The cursor (`gradata_projection`) lives in system.db and moves in the transaction that brings the rows, so it can
-be neither ahead nor behind them. Opening costs O(new records). If the log no longer continues what was
-projected, the cursor goes back to 0 and everything is offered again; rows are never deleted, here least of all
-those that others wrote. Partners: `schema` (tables), `replicator.log` (reads), `brain` (asks).
+The cursor (`gradata_projection`) is in system.db and moves in the same transaction as the rows, so the two always
+agree. Opening costs O(new records). If the log no longer continues what was projected, the cursor goes back to 0 and
+everything is projected again; rows are never deleted, least of all those that others wrote. Partners: `schema`
+(tables), `replicator.log` (reads), `brain` (queries).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ QUERY_ROWS_MAX = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the projection stands: `size` records before `offset`, of which `skipped` are no events.
+    """The position of the projection: `size` records before `offset`, of which `skipped` are no events.
 
     `anchor` is the SHA-256 of the last `anchor_length` bytes before the offset.
     """
@@ -72,10 +72,10 @@ class Projection:
         self._process = PerProcess(_Open)
 
     def catch_up(self, limit_s: float | None = None) -> int:
-        """Bring what the log has behind the cursor; returns how many records were passed.
+        """Project the records after the cursor. Returns how many were processed.
 
-        With a limit it stops at the first batch that ends behind it; at least one is brought, so that repeated
-        calls arrive. Safe to repeat. Memory is bounded by one batch, or one record.
+        With a limit it stops at the first batch that ends after it; at least one batch is processed, so repeated calls
+        make progress. Safe to repeat. Memory is bounded by one batch, or one record.
         """
         deadline_s = None if limit_s is None else self._clock() + limit_s
         bytes_max = BATCH_BYTES if limit_s is None else BATCH_BYTES_HASTY

@@ -1,9 +1,8 @@
-"""One record of the log as one row of system.db, once.
+"""Projects one record of the log as one row of system.db, once.
 
-An event with an id of its own is known by (brain_id, event_id). A record without one is known by its exact
-bytes (`replicator.framing.event_id_of`); which row stands for it is kept in `gradata_identity`, because the row
-may be one that an older version projected, under a legacy id or under none. Partner: `projection`, which holds
-the transaction.
+An event with an id is identified by (brain_id, event_id). A record without one is identified by its exact bytes
+(`replicator.framing.event_id_of`); `gradata_identity` keeps which row represents it, because an older version may have
+projected it under a legacy id or none. Partner: `projection`, which holds the transaction.
 """
 
 from __future__ import annotations

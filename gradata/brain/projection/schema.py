@@ -1,7 +1,7 @@
-"""The tables of system.db: those that brains have had since 0.6.0, in their latest form, and two of ours.
+"""The tables of system.db: those of all brains since 0.6.0 in their latest form, and two of this version.
 
-`prepare` brings any of them up to date and leaves them openable by the versions that made them: it adds columns,
-tables and indexes, and removes nothing. Partner: `projection`.
+`prepare` upgrades any of them and keeps them usable by the versions that created them: it adds columns, tables and
+indexes, and removes nothing. Partner: `projection`.
 """
 
 from __future__ import annotations

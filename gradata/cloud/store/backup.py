@@ -1,4 +1,4 @@
-"""Back up, restore and check the store that a URL names."""
+"""Backup, restore and check of the store that a URL names."""
 
 from __future__ import annotations
 

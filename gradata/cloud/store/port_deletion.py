@@ -1,8 +1,8 @@
-"""The part of the store's port that takes away on purpose, and that reads events in the order of their storing.
+"""The part of the store's port for deletion, erasure and retention, and for reading events in the order of storing.
 
-Partner: `store`, whose `Store` includes all of this; `service.deletion`, which puts these steps together;
-`service.legacy_pages`. Every step is one durable transaction and safe to repeat, so whatever is interrupted is finished
-by doing it again. Times are microseconds since 1970 (UTC).
+Partners: `port`, whose `Store` includes it; `service.deletion`, which orders these steps; `service.legacy_pages`. Every
+step is one durable transaction and safe to repeat, so an interrupted operation is finished by repeating it. Times are
+microseconds since 1970 (UTC).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Removing(Protocol):
-    """Deleting, erasing, expiring. A brain is looked up in its workspace; another's is like none."""
+    """Deletion, erasure, retention. A brain is looked up in its workspace; a foreign one counts as missing."""
 
     def standings(self, workspace: str, brain_id: str | None = None) -> list[Standing]:
         """The workspace's brains, or the one, by name; deleted ones, too."""

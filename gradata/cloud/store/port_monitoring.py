@@ -1,7 +1,7 @@
-"""The part of the store's port that eyes need: fleet, charts, live hints, alerts.
+"""The part of the store's port for monitoring: fleet, charts, notifications, alerts.
 
-Partner: `store`, whose `Store` includes all of this. Nothing here touches what was ingested. Times are microseconds
-since 1970 (UTC), days ISO 8601 dates (UTC).
+Partner: `port`, whose `Store` includes it. Nothing here changes what was ingested. Times are microseconds since 1970
+(UTC), days are ISO 8601 dates (UTC).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Watched(Protocol):
-    """What pages, `gradata fleet`, metrics and the dead-man's switch ask. Safe to use from several threads.
+    """The reads of pages, `gradata fleet`, metrics and alerts. Thread-safe.
 
     Every method may raise StoreUnavailableError.
     """

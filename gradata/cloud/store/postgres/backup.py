@@ -1,6 +1,7 @@
-"""Copies of a PostgreSQL store, by PostgreSQL's own programs (`pg_dump`, `pg_restore`): one snapshot, beside servers.
+"""Backups of a PostgreSQL store with PostgreSQL's own programs (`pg_dump`, `pg_restore`): one snapshot, while servers
+run.
 
-A dump is as new as its beginning. Who may lose nothing needs archived WAL or a synchronous standby besides.
+A dump has the state of its start. Whoever may lose nothing needs archived WAL or a synchronous standby as well.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is taken away on purpose from the PostgreSQL store: see `store.port_deletion`.
+"""Deletion, erasure and retention in the PostgreSQL store: see `store.port_deletion`.
 
 Every step locks the brain's row first, as the writers do (`facts`), so nothing of it changes meanwhile.
 """
@@ -41,7 +41,7 @@ _MARK = "SELECT e.cursor, e.stored_at, e.event_id, e.content, e.gone FROM gradat
 
 
 class PostgresRemoving(PostgresWatching):
-    """The removing part of PostgresStore, which lends the connections."""
+    """The deletion part of PostgresStore, which provides the connections."""
 
     def _write(self, work: Callable[[Connection], Result]) -> Result:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What eyes need of the PostgreSQL store: see `store.port_monitoring`. The other halves are in `store` and `reads`."""
+"""Monitoring reads of the PostgreSQL store: see `store.port_monitoring`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ SELECT w.place, coalesce(octet_length(coalesce(r.record, x.record)) > %s, false)
 
 
 class PostgresWatching(PostgresReads):
-    """The watching half of PostgresStore, which lends the connections."""
+    """The monitoring part of PostgresStore, which provides the connections."""
 
     def __init__(self, url: str) -> None:
         self._listening = Listening(url)

@@ -1,7 +1,7 @@
-"""Hear of the commits of other processes, by LISTEN, on a thread with a connection of its own.
+"""Receives notifications of other processes' commits, by LISTEN, on a thread with its own connection.
 
-Only a hint: whoever is told looks for himself. What was said while the connection was away is made good by one call
-that names nothing. Behind a transaction pooler LISTEN hears nothing: give the server a direct address.
+A notification is only a hint: the receiver reads the store. After a lost connection, one call that names nothing makes
+up for missed ones. Behind a transaction pooler LISTEN receives nothing: give the server a direct address.
 """
 
 from __future__ import annotations

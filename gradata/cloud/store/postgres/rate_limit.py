@@ -1,8 +1,8 @@
-"""Request budgets that all processes share: the generic cell rate algorithm of `domain.rate_limit.Rate`, as one upsert.
+"""Rate limits shared by all processes: the generic cell rate algorithm of `domain.rate_limit.Rate`, as one upsert.
 
-One row a name, in an unlogged table, by the database's clock. A process asks for all the requests of a group in one
-call of `gradata.spend` (schema/postgres/0004_feeds.sql), a transaction of its own, which takes the rows in the order
-of their names and lets them go at once.
+One row per name, in an unlogged table, by the database's clock. A process checks all requests of a group with one call
+of `gradata.spend` (schema/postgres/0004_feeds.sql), in a transaction of its own that locks the rows in the order of
+their names.
 """
 
 from __future__ import annotations

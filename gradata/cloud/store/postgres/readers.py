@@ -1,7 +1,7 @@
-"""The connections of one store that are read with: opened when they are needed, kept while they are good.
+"""The pool of reading connections: opened when needed, kept while they work.
 
-A connection that the database has ended is seen before it is lent, so the next read opens another one. One that fails
-takes the others with it that are at rest: what broke it most often broke them.
+A connection that the database has closed is detected before it is lent, so the next read opens another one. If one
+fails, the idle ones are closed too: the cause is usually the same.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The reads of the PostgreSQL store: what pages, clients and `service.integrity` see of it.
+"""The reads of the PostgreSQL store, for pages, clients and `service.integrity`.
 
 Each call borrows a connection for one short statement: no download holds a snapshot that keeps dead rows alive.
 """
@@ -71,7 +71,7 @@ Arguments = Sequence[object] | Mapping[str, object]
 
 
 class PostgresReads:
-    """The reading half of PostgresStore, which lends the connections."""
+    """The reading part of PostgresStore, which provides the connections."""
 
     def _reading(self, answer_s: float | None = None) -> AbstractContextManager[Connection]:
         raise NotImplementedError

@@ -1,6 +1,6 @@
-"""What a brain of the PostgreSQL store must not take again: see `domain.tombstones`.
+"""The tombstones of a brain in the PostgreSQL store: see `domain.tombstones`.
 
-Asked only of brains from which something went, under the lock that `facts` took.
+Read only for brains that have any, under the lock that `facts` took.
 """
 
 from __future__ import annotations

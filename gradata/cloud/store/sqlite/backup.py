@@ -1,7 +1,7 @@
-"""Copies of an SQLite store: made beside a server at work, checked, put back in place of a store that is damaged.
+"""Backups of an SQLite store: made while a server is running, verified, and restored in place of a damaged store.
 
-A copy is one file without a journal. `cp` of a store in use is no copy of it: part of what it holds is in the journal
-beside it, and a file that is put beside the journal of another one is destroyed by it.
+A backup is one file without a journal. Do not use `cp` on a store in use: part of its content is in the journal beside
+it, and a file that is put beside another file's journal is corrupted by it.
 """
 
 from __future__ import annotations

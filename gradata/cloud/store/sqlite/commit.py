@@ -1,8 +1,7 @@
-"""One transaction of the SQLite store: gather the facts, let `domain.plan.plan` decide, write what it says.
+"""One transaction of the SQLite store: collect the facts, let `domain.plan.plan` decide, write the result.
 
-Runs on the writing connection inside a transaction that the caller began and ends (`sqlite.SqliteStore.ingest`).
-Partner: `facts`, which reads. What is written is collected from all requests of the group and goes to each
-table in a few statements.
+Runs on the writing connection inside the caller's transaction (`SqliteStore.ingest`). Partner: `facts`, which reads.
+The writes of all requests of the group are combined into a few statements per table.
 """
 
 from __future__ import annotations

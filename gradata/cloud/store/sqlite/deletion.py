@@ -1,7 +1,4 @@
-"""What is taken away on purpose from the SQLite store: see `store.port_deletion`.
-
-The other parts are named in `store`.
-"""
+"""Deletion, erasure and retention in the SQLite store: see `store.port_deletion`."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ SELECT b.brain_id, b.created_at, b.events - b.gone, count(l.log_key), CAST(min(t
 
 
 class SqliteRemoving(Watching):
-    """The removing part of SqliteStore, which lends the connections."""
+    """The deletion part of SqliteStore, which provides the connections."""
 
     def standings(self, workspace: str, brain_id: str | None = None) -> list[Standing]:
         """See `store.port_deletion.Removing`."""

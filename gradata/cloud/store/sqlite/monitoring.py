@@ -1,4 +1,4 @@
-"""What eyes need of the SQLite store: see `store.port_monitoring`. The other halves are in `store` and `reads`."""
+"""Monitoring reads of the SQLite store: see `store.port_monitoring`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SECRET_BYTES = 32
 
 
 class Watching(Reads):
-    """The watching half of SqliteStore, which lends the connections."""
+    """The monitoring part of SqliteStore, which provides the connections."""
 
     def __init__(self) -> None:
         self._listeners: dict[object, Told] = {}

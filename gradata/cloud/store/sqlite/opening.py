@@ -1,6 +1,6 @@
-"""Opens the file of an SQLite store: private, in WAL mode, with the newest schema, and sound after an unclean end.
+"""Opens the file of an SQLite store: mode 0600, WAL, the latest schema, checked after an unclean end.
 
-Partner: `store`, which works on the connections that are made here.
+Partner: `store`, which uses the connections.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The reads of the SQLite store: what pages, clients and `service.integrity` see of it.
+"""The reads of the SQLite store, for pages, clients and `service.integrity`.
 
 Each call borrows a connection for one short read, so no download holds a snapshot that keeps the WAL growing.
 """
@@ -49,7 +49,7 @@ SELECT e.cursor & ((1 << 40) - 1), e.event_id, e.stored_at, e.place, g.log_id,
 
 
 class Reads:
-    """The reading half of SqliteStore, which lends the connections."""
+    """The reading part of SqliteStore, which provides the connections."""
 
     def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
         raise NotImplementedError

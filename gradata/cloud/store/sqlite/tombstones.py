@@ -1,6 +1,6 @@
-"""What a brain of the SQLite store must not take again: see `domain.tombstones`.
+"""The tombstones of a brain in the SQLite store: see `domain.tombstones`.
 
-Asked only of brains from which something went.
+Read only for brains that have any.
 """
 
 from __future__ import annotations
