@@ -613,7 +613,7 @@ def act(desk: Desk, path: Path, does: str, number: int, place: int) -> None:
             desk.told("PreToolUse", tool_name="Edit", tool_use_id=f"r{number}", tool_input=given)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 1), st.integers(0, 9)), min_size=3, max_size=25))
 def test_f119_whatever_happens_only_a_persons_words_correct_an_agents(acts: list[tuple[str, int, int]]) -> None:
     """What is new in a final is a person's, what stands in a draft is an agent's, and nothing is recorded twice."""
@@ -652,7 +652,7 @@ def changed(said: Any, at: int, value: Any) -> Any:
     return said
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.sampled_from(sorted(path.name for path in RECORDED.glob("*ool*.json"))),
     st.lists(st.tuples(st.integers(0, 40), ANYTHING), max_size=3),
