@@ -22,6 +22,8 @@ from typing import Any
 from gradata.brain.fork_safe import PerProcess
 from gradata.brain.redaction.redaction import redact, redact_integer
 from gradata.errors import EventError
+from gradata.legacy_rows import canonical as canonical
+from gradata.legacy_rows import legacy_id as legacy_id
 
 Event = dict[str, Any]
 
@@ -85,12 +87,6 @@ def _crockford(value: int) -> str:
     return "".join(_CROCKFORD[(value >> 5 * place) & 31] for place in reversed(range(_CHARACTERS)))
 
 
-def canonical(value: object) -> bytes:
-    """The canonical JSON that hashes are taken of. Total: what JSON lacks is shown by `str`."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
-    return text.encode("utf-8", "surrogatepass")
-
-
 def content_hash(event: Mapping[str, Any]) -> str | None:
     """SHA-256 (64 hex) of what the event says: type, source, data. None where data is no object."""
     said = event.get("data") or {}
@@ -98,14 +94,6 @@ def content_hash(event: Mapping[str, Any]) -> str | None:
         return None
     content = {"type": event.get("type"), "source": event.get("source") or "", "data": said}
     return hashlib.sha256(canonical(content)).hexdigest()
-
-
-def legacy_id(event: Mapping[str, Any]) -> str:
-    """The id (32 hex) that old versions gave a row without event_id. Different rows can share one."""
-    defaults: dict[str, object] = {"ts": "", "session": None, "type": "", "source": "", "data": {}, "tags": []}
-    return hashlib.sha256(canonical({name: event.get(name, other) for name, other in defaults.items()})).hexdigest()[
-        :32
-    ]
 
 
 # ---------------------------------------------------------------- the event and its line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -12,6 +13,8 @@ import pytest
 from gradata.cloud.service import deletion
 from gradata.cloud.store.open import open_store
 from gradata.cloud.store.values import EventQuery
+from gradata.legacy_rows import legacy_id
+from replicator.framing import event_id_of
 from tests.support.cloud_app import App, open_app
 from tests.support.cloud_batches import append, body, event
 from tests.support.cloud_client import problem
@@ -291,3 +294,37 @@ def test_clients_of_0_4_to_0_6_get_an_answer(app: App) -> None:
     assert problem(app.ask("POST", "/brains/sync", b"{}")) == (422, "invalid_field")
     assert problem(app.ask("POST", "/brains/sync", manifest, key=None)) == (401, "key_unknown")
     assert app.store.brains("default") == []
+
+
+ROWS_OF_0_6 = (Path(__file__).parents[2] / "fixtures" / "brains" / "events-0.6.0.jsonl").read_bytes().splitlines(True)
+
+
+@pytest.mark.parametrize("order", ["the log first", "the client first"])
+def test_a_row_without_an_id_is_one_event_by_every_road(app: App, order: str) -> None:
+    """By its bytes in the log, by its legacy id from `/sync` and `/events/push`; pulled under the latter."""
+    kind = "application/vnd.gradata.batch"
+    rows = ROWS_OF_0_6[:60]
+    said = [json.loads(row) for row in rows]
+    pushed = [{"event_id": legacy_id(row), **row} for row in said]
+    synced = [{"created_at": each["ts"], **{k: v for k, v in each.items() if k != "ts"}} for each in pushed]
+
+    def log() -> None:
+        assert app.ask("POST", "/ingest", body(rows, brain_id=BRAIN), kind=kind).status_code == 200
+
+    def client() -> None:
+        assert push(app, *pushed).json()["accepted"] == len(rows)
+        assert sync(app, *synced).json()["ingested_count"] == len(rows)
+
+    for road in (log, client) if order == "the log first" else (client, log):
+        road()
+    assert sorted(stored(app)) == sorted({event_id_of(row) for row in rows})
+    assert sorted(item["event_id"] for item in pull(app).json()["events"]) == sorted(set(map(legacy_id, said)))
+    assert app.store.brains("default") == [BRAIN]
+
+
+def test_an_id_of_that_form_which_is_no_legacy_id_stays(app: App) -> None:
+    """Mined events have 32 hex digits, too; a hook's row cannot be told from what is pushed of it."""
+    mined = push_event("0123456789abcdef" * 2)
+    hook = {"ts": 1_764_455_555.5, "type": "CORRECTION", "source": "", "data": {}, "tags": [], "session": None}
+    assert push(app, mined, hook | {"event_id": legacy_id(hook)}).json()["accepted"] == 2
+    assert set(stored(app)) == {"0123456789abcdef" * 2, legacy_id(hook)}

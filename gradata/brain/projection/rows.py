@@ -15,7 +15,8 @@ from typing import Any
 
 import orjson
 
-from gradata.brain.events import EVENT_KEYS, legacy_id
+from gradata.brain.events import EVENT_KEYS
+from gradata.legacy_rows import legacy_id
 from replicator.framing import Uninterpretable, event_id_of, interpret, without_line_end
 
 # `interpret` makes floats of integers beyond 64 bits; where one may stand, the standard library reads again.

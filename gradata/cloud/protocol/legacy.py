@@ -27,6 +27,7 @@ from gradata.cloud.domain.tombstones import foreign_content
 from gradata.cloud.protocol.answers import Answer, not_done, problem, require_brain
 from gradata.cloud.protocol.interpret import read_lines, timestamp
 from gradata.cloud.store.values import StoredEvent
+from gradata.legacy_rows import id_in_the_log, legacy_id
 from replicator.errors import WireError
 from replicator.framing import interpret
 from replicator.model import Limits
@@ -37,6 +38,9 @@ SYNC, PUSH = 2, 3
 PULL_FIELDS = ("source", "data", "tags", "session", "valid_from", "valid_until", "device_id", "content_hash",
                "correction_chain_id", "origin_agent")  # fmt: skip
 WATERMARK_CHARACTERS_MAX = 64
+LEGACY_ID_CHARACTERS = 32
+OF_BYTES = "sha256:"
+"""How the id of a record without event_id begins."""
 NAMING_IDS_MAX = 64
 """By so many of its events a batch of `/sync` tells which brain it is of."""
 
@@ -188,9 +192,19 @@ def _old_lines(records: Sequence[bytes], form: int) -> tuple[Lines, list[str]]:
         if given is None and lines.event_ids[place] is not None:
             fields = interpret(records[place])
             times[place] = timestamp(fields.get("created_at")) if isinstance(fields, dict) else None
+    ids = [_id_of(record, event_id) for record, event_id in zip(records, lines.event_ids, strict=True)]
     contents = [foreign_content(form, leaf) for leaf in lines.leaves]
     columns = replace(lines.columns, timestamps=times)
-    return replace(lines, contents=contents, columns=columns), [text for text in times if text is not None]
+    return replace(lines, contents=contents, event_ids=ids, columns=columns), [
+        text for text in times if text is not None
+    ]
+
+
+def _id_of(record: bytes, event_id: str | None) -> str | None:
+    """The id of the event; of a row that is pushed under its legacy id the one by which the log's readers know it."""
+    if event_id is None or len(event_id) != LEGACY_ID_CHARACTERS:
+        return event_id
+    return id_in_the_log(_fields(record)) or event_id
 
 
 def _is_past(text: str, now: datetime) -> bool:
@@ -230,7 +244,7 @@ def _pulled(event: StoredEvent, brain_id: str, stored_at: str) -> bytes:
     if event.type == "CORRECTION" and isinstance(correction, dict) and "data" not in fields:
         fields = {"data": correction, "session": correction.get("session"), "ts": correction.get("created_at")}
     document = {
-        "event_id": event.event_id,
+        "event_id": _id_for_clients(event.event_id, fields),
         "ts": fields.get("ts", fields.get("created_at", event.ts)),
         "type": event.type,
         **{name: fields.get(name) for name in PULL_FIELDS},
@@ -243,6 +257,13 @@ def _pulled(event: StoredEvent, brain_id: str, stored_at: str) -> bytes:
         return json.dumps(_finite(document)).encode()
     except RecursionError:
         return json.dumps(document | {"data": None}, allow_nan=False).encode()
+
+
+def _id_for_clients(event_id: str, fields: Mapping[str, Any]) -> str:
+    """The event's id; of a row without event_id the one that clients of 0.7 give it, so that they know it."""
+    if not event_id.startswith(OF_BYTES) or fields.get("event_id") == event_id or "type" not in fields:
+        return event_id
+    return str(fields.get("event_id") or legacy_id(fields))
 
 
 def _fields(record: bytes) -> Mapping[str, Any]:
