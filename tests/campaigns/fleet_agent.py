@@ -29,8 +29,9 @@ PROCESSES = 3
 """How many of the doctors are asked by their command: 27 processes at once would be all that a machine does."""
 
 HOST = """
-import json, random, re, subprocess, sys, time
+import json, os, random, re, subprocess, sys, time
 from gradata import Brain
+os.environ["GRADATA_CAPTURE"] = "all"  # here the agent's own edits are what hooks record
 place, kind, config, pace, hook_every, number = sys.argv[1:]
 brain = Brain(place)
 dice, edit = random.Random(number), 0
@@ -49,8 +50,11 @@ while True:
         said = brain.correct(f"draft {edit} of {number}: we are pleased", f"final {edit} of {number}: we shipped it")
         print("promised", said["event_id"], flush=True)
     else:
-        call = {"session_id": number, "tool_name": "Edit" if kind == "claude-code" else "patch", "tool_input":
-            {"path": "a.md", "old_string": f"old {edit} {time.time()}", "new_string": f"new {edit}"}}
+        texts = {"old_string": f"old {edit} {time.time()}", "new_string": f"new {edit}"}
+        call = {"session_id": number, "hook_event_name": "PostToolUse", "tool_name": "Edit",
+            "tool_input": {"file_path": "/project/a.md", **texts}} if kind == "claude-code" else {
+            "session_id": number, "hook_event_name": "post_tool_call", "tool_name": "patch",
+            "tool_input": {"mode": "replace", "path": "/project/a.md", **texts}, "extra": {"status": "ok"}}
         for command in commands():
             done = subprocess.run(command, shell=True, input=json.dumps(call).encode(), capture_output=True)
             print("hooked" if done.returncode == 0 and "hook capture" in command else "failed", flush=True)
@@ -214,8 +218,9 @@ class Agent:
         return [json.loads(line) for line in self.world.whole.splitlines()]
 
     def old_entries(self) -> int:
-        """How many of an older version's entries its configurations hold."""
-        return sum(path.read_text().count("python -m gradata.hooks.") for path in self.configs.values())
+        """How many of an older version's entries that sync or record edits its configurations hold."""
+        modules = [f"gradata.hooks.{name}" for name in ("session_close", "auto_correct")]
+        return sum(path.read_text().count(module) for path in self.configs.values() for module in modules)
 
 
 def make_agents(directory: Path, count: int, cloud: LiveCloud, *, pace_s: float, hook_every: int) -> list[Agent]:
