@@ -152,7 +152,7 @@ def _grown(p: Progress, load: Batch, now: float) -> Sizing:
     bound = p.policy.batch_bytes
     if p.budget.ready_at(now) > now:
         bound = min(p.limits.body_bytes, p.policy.read_bytes_max)
-    full = len(load.data) * 2 > min(sizing.batch_bytes, sizing.ceiling_bytes, sizing.line_bytes)
+    full = len(load.data) * 2 > min(sizing.batch_bytes, sizing.ceiling_bytes)
     batch_bytes = max(sizing.batch_bytes, min(sizing.batch_bytes * 2, bound)) if full else sizing.batch_bytes
     ceiling_bytes, successes = sizing.ceiling_bytes, sizing.ceiling_successes
     if full and batch_bytes > ceiling_bytes:

@@ -247,7 +247,7 @@ RULES: tuple[Rule, ...] = (
         "progress",
         "new_generation",
         r"compare=\(\)",
-        r"compare=None|generation_ended=reason, caught_up",
+        r"compare=None|generations_in_a_row=count, caught_up",
         "a log is read, and a head found to be foreign, only when nothing is left to compare: it is empty already",
     ),
     Rule(

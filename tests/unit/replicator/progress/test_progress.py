@@ -912,6 +912,13 @@ def test_an_ack_keeps_where_the_log_comes_from_and_names_its_last_event() -> Non
     assert p.isolation.refused_in_a_row == 0
 
 
+def test_the_ack_of_a_place_keeps_where_the_log_comes_from() -> None:
+    """As that of a batch: the cursor behind it is still of the generation that followed another."""
+    p = following(1, policy=Policy(record_bytes_max=3))
+    p = after(sending(p, log=LOG[:2]), act.Acked(CLOUD, head(2)))
+    assert (p.cursor.size, p.cursor.parent) == (2, "log-0")
+
+
 def test_the_ack_of_a_place_ends_what_its_record_had_made_smaller() -> None:
     """Behind the culprit batches are full again, and the limits that came with the answer hold."""
     p = changed(sending(refused_alone(at(1), log=LOG[:2]), log=LOG[:2]), sizing__regrow_at=99, sizing__batch_records=1)

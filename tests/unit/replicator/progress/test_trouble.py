@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from replicator import actions as act
-from replicator.model import UNNAMED_CLOUD, Hole, Limits, Policy, Refusal
-from replicator.progress import Progress, Trouble, next_action
+from replicator.model import UNNAMED_CLOUD, Anchor, Batch, Hole, Limits, Policy, Refusal
+from replicator.progress import Progress, Sizing, Trouble, next_action
+from replicator.progress.line import broke_off, carried
 from tests.support.fields import changed
 from tests.support.progress import CLOUD, HERE, JUNK, LOG, after, at, head, sending
 
@@ -292,3 +293,147 @@ def test_f73_a_destination_that_cannot_say_who_it_is_is_known_by_its_address() -
     assert held.retry.trouble == Trouble("held", "another cloud at another address")
     p = calm(changed(p, endpoint=HERE, heartbeat__due_at=0.0))
     assert after(changed(p, heartbeat__due_at=0.0), act.Heard(UNNAMED_CLOUD, head(2))).retry.trouble is None
+
+
+# ------------------------------------------------------------------------------ what small changes showed unproven
+
+SMALL = Policy(batch_bytes_min=4, batch_s_max=2.0, line_successes=2, read_bytes_max=64)
+
+
+def line(**fields: object) -> Sizing:
+    """A sizing of which the line's part matters."""
+    return replace(Sizing(64, 100, 64), **fields)  # type: ignore[arg-type]
+
+
+def batch(size: int) -> Batch:
+    """One record of so many bytes."""
+    return Batch(0, 0, b"x" * (size - 1) + b"\n", (size,))
+
+
+@pytest.mark.parametrize(
+    ("before", "size", "took_s", "after_it"),
+    [
+        pytest.param(line(), 32, 0.5, line(), id="nothing is known against any size"),
+        pytest.param(line(line_bytes=16), 8, 0.5, line(line_bytes=16), id="half full says nothing"),
+        pytest.param(line(line_bytes=16), 9, 0.5, line(line_bytes=32), id="more than half full, and quick"),
+        pytest.param(line(line_bytes=16), 16, 2.0, line(line_bytes=16), id="just in time"),
+        pytest.param(line(line_bytes=16), 16, 1.5, line(line_bytes=21), id="what it carries bounds the growth"),
+        pytest.param(line(line_bytes=16), 16, 4.0, line(line_bytes=8), id="too slow"),
+        pytest.param(line(line_bytes=16), 8, 8.0, line(line_bytes=4), id="never below the least"),
+        pytest.param(line(line_bytes=16), 4, 8.0, line(line_bytes=16), id="a stall of a small one"),
+        pytest.param(line(line_bytes=16), 5, 4.0, line(line_bytes=4), id="one byte more than the least"),
+        pytest.param(line(line_bytes=16), 16, 0.0, line(line_bytes=32), id="in no time"),
+        pytest.param(
+            line(line_bytes=16, line_patience=2), 16, 0.5,
+            line(line_bytes=16, line_patience=2, line_successes=1), id="patience",
+        ),
+        pytest.param(
+            line(line_bytes=16, line_patience=2, line_successes=1), 16, 0.5,
+            line(line_bytes=32, line_patience=2), id="the end of patience",
+        ),
+        pytest.param(
+            line(line_bytes=32, line_patience=8, line_successes=7), 32, 0.5, line(), id="as large as a read may be",
+        ),
+        pytest.param(line(line_bytes=31), 31, 0.5, line(line_bytes=62), id="almost as large"),
+    ],
+)  # fmt: skip
+def test_f61_what_a_batch_that_got_through_says_of_the_line(
+    before: Sizing, size: int, took_s: float, after_it: Sizing
+) -> None:
+    """Each bound by itself: the time, the least, half full, patience, and the end of all of it."""
+    assert carried(before, batch(size), took_s, SMALL) == after_it
+
+
+@pytest.mark.parametrize(
+    ("before", "size", "failures", "after_it"),
+    [
+        pytest.param(line(), 32, 0, line(line_bytes=16, line_patience=2), id="the first"),
+        pytest.param(line(line_bytes=16, line_patience=2), 15, 1, line(line_bytes=7, line_patience=2), id="in a row"),
+        pytest.param(
+            line(line_bytes=32, line_patience=2, line_successes=1), 32, 0,
+            line(line_bytes=16, line_patience=8), id="after smaller ones got through",
+        ),
+        pytest.param(line(line_bytes=8), 32, 0, line(line_bytes=8, line_patience=2), id="never larger than before"),
+        pytest.param(line(), 5, 0, line(line_bytes=4, line_patience=2), id="to the least"),
+        pytest.param(line(), 4, 0, line(), id="the least itself says nothing"),
+    ],
+)  # fmt: skip
+def test_f61_what_a_batch_that_broke_off_says_of_the_line(
+    before: Sizing, size: int, failures: int, after_it: Sizing
+) -> None:
+    """Half of it, to the least; patience grows only where smaller ones got through in between."""
+    p = at(0, policy=SMALL, sizing=before, retry__failures=failures)
+    p = broke_off(p, act.Send(p.cursor, batch(size), p.cursor.tree))
+    assert p.sizing == after_it
+    assert isinstance(p.sizing.line_bytes, int)
+
+
+def test_f61_a_heartbeat_or_a_place_that_broke_off_says_nothing_of_batches() -> None:
+    """They are as small as can be."""
+    p = at(1)
+    assert broke_off(p, act.Beat(p.cursor)) is p
+    assert broke_off(p, act.Send(p.cursor, Hole(1, 4, 99_999, JUNK, Anchor(4, JUNK)), p.cursor.tree)) is p
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        (act.Refused(422, "a page", ours=False), Trouble("refusing", "a page", 422)),
+        (act.TooLarge(ours=False), Trouble("refusing", "413 for this record alone", 413)),
+    ],
+)
+def test_f66_a_strangers_refusal_is_told_with_its_status(outcome: act.Outcome, told: Trouble) -> None:
+    """Also where it is the third record in a row, and the cloud is suspected for it."""
+    assert after(sending(at(3)), outcome).retry.trouble == told
+    p = at(3, isolation__refused_in_a_row=2, retry__failures=0)
+    for _ in range(3):
+        p = calm(after(sending(calm(p)), outcome, now=7.0))
+    assert (p.retry.trouble, p.isolation.refusal) == (told, None)
+
+
+def test_f67_everything_that_was_learned_of_a_place_is_forgotten() -> None:
+    """Size, count, successes and where the refused range ended."""
+    p = at(3, sizing__batch_records=1, sizing__ceiling_bytes=7, sizing__ceiling_successes=5, sizing__regrow_at=99)
+    p = after(changed(p, compare=(head(1),)), act.Compared(at(1).cursor))
+    assert p.sizing == at(1).sizing
+
+
+def test_f68_a_rewind_is_no_accepted_record_and_a_jump_is_one() -> None:
+    """Back: the cloud lost what it had. Forward: it has records of this very log."""
+    back = after(at(3, compare=(head(1),), generations_in_a_row=1), act.Compared(at(1).cursor))
+    forward = at(1, compare=(head(3),), generations_in_a_row=1, limits=Limits(records=1))
+    assert back.generations_in_a_row == 1
+    assert after(forward, act.Compared(at(3).cursor)).generations_in_a_row == 0
+
+
+@pytest.mark.parametrize("outcome", [act.Broken("cut"), act.Nothing()])
+def test_f68_whatever_ends_a_generation_the_second_waits_and_the_third_pauses(outcome: act.Outcome) -> None:
+    """From now on, in words that say why; the first begins at once."""
+    resend = head(4).tree_head
+    first = changed(at(2), standing__resend=resend, saving__durable=changed(at(2).standing, resend=resend))
+    assert after(first, outcome, now=7.0).retry.not_before == 0.0
+    second = after(changed(first, generations_in_a_row=1), outcome, now=7.0)
+    assert (second.retry.not_before, second.retry.trouble) == (7.25, None)
+    third = after(changed(first, generations_in_a_row=2), outcome, now=7.0)
+    why = third.generation_ended
+    told = Trouble("disagreement", f"3 generations without an accepted record: {why}")
+    assert (third.retry.not_before, third.retry.trouble) == (12.0, told)
+
+
+def test_f117_no_other_wait_is_shortened_by_what_an_earlier_failure_allowed() -> None:
+    """A pause, a 429 and a log that cannot be compared begin waits of their own."""
+    p = at(1, retry__append_not_before=1.0)
+    for waiting in (
+        after(sending(p), act.Denied(401, "")),
+        after(sending(p), act.Throttled(9.0)),
+        after(changed(p, compare=(head(3),)), act.ReadFailed("EIO", "no")),
+    ):
+        assert math.isinf(waiting.retry.append_not_before)
+
+
+def test_f117_who_appended_some_time_ago_waits_for_half_of_that_time() -> None:
+    """Not for a third, and not for the whole backoff; the wait after an append is jittered a little."""
+    p = at(1, appended_at=60.0, retry__failures=9, heartbeat__due_at=1e9)
+    assert after(sending(p, now=100.0), AWAY, now=100.0, jitter=1.0).retry.not_before == 120.0
+    p = after(sending(p, now=100.0), AWAY, now=100.0, jitter=0.5)
+    assert p.retry.append_not_before == pytest.approx(104.75)
