@@ -40,7 +40,7 @@ def log(facts: Facts, here: Local) -> Finding:
         who = "another process" if holder.pid is None else f"pid {holder.pid}"
         state = " and is stopped" if holder.stopped else ""
         cure = "resume it" + (f" (kill -CONT {holder.pid})" if holder.stopped else "") + ", or end it"
-        said = f"{who} holds its lock{state}; records are appended without it after 1 s"
+        said = f"{who} keeps its lock{state}; records are appended without it after 1 s"
         return Finding("log", "warn", f"{said}; {cure}")
     return Finding("log", "ok", f"{here.log_bytes:,} bytes")
 

@@ -15,7 +15,7 @@ CLOCK_WARN_S = 60.0
 def key(facts: Facts, _: Local) -> Finding:
     """Where the key comes from, and what stands beside it."""
     found = facts.key
-    stale = f"; {found.stale_token} has a token, which is not used: remove it" if found.stale_token else ""
+    stale = f"; {found.stale_token} holds a token, which is not used: remove it" if found.stale_token else ""
     if found.source is None:
         hint = "put one into ~/.gradata/key (mode 0600), or set GRADATA_API_KEY"
         return Finding("key", "missing", f"none: corrections stay on this machine; {hint}{stale}")
