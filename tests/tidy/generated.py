@@ -9,6 +9,7 @@ import argparse
 import ast
 import inspect
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,6 +52,10 @@ API = {
 """What programs may rely on: by the name that they import it from, the file and the classes."""
 
 
+LAYERED = ("replicator", "gradata", "gradata.cloud", "gradata.cloud.store", "replicator.progress")
+"""The packages whose layers docs/architecture.md shows."""
+
+
 def parts(text: str) -> dict[str, str]:
     """The generated parts of a document as they stand."""
     return {found["name"]: found["text"] for found in _PART.finditer(text)}
@@ -59,7 +64,8 @@ def parts(text: str) -> dict[str, str]:
 def made(name: str) -> str:
     """What a part would be now."""
     kind, _, which = name.partition(".")
-    return {"service": _service, "api": _api, "options": _options, "decisions": _decisions}[kind](which)
+    makers = {"service": _service, "api": _api, "options": _options, "decisions": _decisions, "layers": _layers}
+    return makers[kind](which)
 
 
 def _service(kind: str) -> str:
@@ -68,6 +74,23 @@ def _service(kind: str) -> str:
     language = {"systemd": "ini", "launchd": "xml"}.get(kind, "yaml")
     commands = "\n".join(one.commands)
     return f"Save as `{one.path}`:\n\n```{language}\n{one.text}```\n\n```sh\n{commands}\n```\n"
+
+
+def layers(container: str) -> list[list[str]]:
+    """The layers of a package by import-linter's contract, lowest first; each is one or more modules."""
+    document = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    for contract in document["tool"]["importlinter"]["contracts"]:
+        if contract.get("containers") == [container]:
+            return [re.split(r" [|:] ", layer) for layer in reversed(contract["layers"])]
+    raise LookupError(f"pyproject.toml has no contract on the layers of {container}")
+
+
+def _layers(_: str) -> str:
+    lines = ["| package | layers, lowest first |", "|---|---|"]
+    for container in LAYERED:
+        said = " < ".join(", ".join(f"`{name}`" for name in layer) for layer in layers(container))
+        lines.append(f"| `{container}` | {said} |")
+    return "\n".join([*lines, ""])
 
 
 def _decisions(which: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from replicator.status import HINTS
-from tests.tidy.generated import ROOT, documents, renewed
+from tests.tidy.generated import ROOT, documents, layers, renewed
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md")))
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)")
@@ -37,6 +37,15 @@ def test_the_index_leads_to_every_page(folder: str) -> None:
     linked = {(index.parent / target).resolve() for target in _LINK.findall(text)}
     pages = {page.resolve() for page in index.parent.glob("*.md")} - {index.resolve()}
     assert sorted(page.name for page in pages - linked) == []
+
+
+@pytest.mark.parametrize("container", ["replicator", "gradata", "gradata.cloud"])
+def test_the_code_map_names_every_package(container: str) -> None:
+    """A package that docs/architecture.md does not describe is found by nobody."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    code_map = text[text.index("## Code map: replicator") : text.index("## The table of decisions")]
+    rows = "\n".join(line.split("|")[1] for line in code_map.splitlines() if line.startswith("| `"))
+    assert [name for layer in layers(container) for name in layer if f"`{name}`" not in rows] == []
 
 
 def test_every_notice_is_explained() -> None:
