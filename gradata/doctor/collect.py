@@ -229,7 +229,7 @@ def _disk(path: str) -> DiskFact:
 
 
 def _events(path: str) -> EventsFact:
-    """Try it: of the limits only one that is reached is of interest, and who uses them up is no business of ours."""
+    """Try to create a watch: only a limit that has been reached matters, whoever uses it."""
     if not sys.platform.startswith("linux"):
         return EventsFact(None, "this system has no limit that can be asked")
     import ctypes

@@ -74,7 +74,7 @@ class Exporter:
 
 
 def parse_address(address: str) -> tuple[str, int]:
-    """HOST:PORT. ConfigurationError for anything else; an IPv6 host stands in brackets."""
+    """Parse HOST:PORT. ConfigurationError for anything else; an IPv6 host is in brackets."""
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdecimal() or int(port) > 65_535:
         raise ConfigurationError(f"{address} is no address", hint="write HOST:PORT, such as 127.0.0.1:9464")

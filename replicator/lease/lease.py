@@ -212,7 +212,7 @@ class NoLocksError(Exception):
 
 
 def _alive(holder: Holder) -> Holder | None:
-    """Without locks the text alone tells: its process must still be there."""
+    """Without locks only the text says who holds the lease: its process must be alive."""
     if not holder.is_here or holder.pid is None:
         return None
     try:

@@ -33,7 +33,7 @@ from replicator.wire.replica import ReplicaLog
 
 NAMED_MAX = 1_000
 TRIES_MAX = 6
-"""How often the stream may break without bringing anything."""
+"""How often the stream may break without progress."""
 AGAIN_S = 0.5
 EVENT_BYTES_MAX = 16 * MIB
 _PLACEHOLDER = re.compile(
@@ -125,7 +125,7 @@ def _shared(local: LocalTree, log: ReplicaLog, reader: ReplicaReader) -> int:
 
 
 def _continues(path: str, reader: ReplicaReader, log: ReplicaLog, whole: int, length: int) -> bool:
-    """Whether what stands behind the last whole record is the beginning of the copy's next one."""
+    """Whether the bytes after the last whole record are a prefix of the copy's next record."""
     if length == whole:
         return True
     if length > log.head.offset or length - whole > EVENT_BYTES_MAX:
@@ -198,7 +198,7 @@ def _begin(path: str, plan: RestorePlan) -> bool:
 
 
 def fetch_span(path: str, plan: RestorePlan, reader: ReplicaReader, start: int, on_progress: OnBytes) -> None:
-    """Write the copy's bytes from `start` on into a file of their own, 0600, anew."""
+    """Write the copy's bytes from `start` on to a new file with mode 0600."""
     if os.path.lexists(path):
         os.unlink(path)
     with os.fdopen(_open(path), "r+b") as file:
@@ -228,7 +228,7 @@ def _stream(
     on_progress: OnBytes,
     wait: Callable[[float], object],
 ) -> None:
-    """What is missing up to the copy's end; goes on where the network broke off."""
+    """Download the missing part up to the copy's end; resumes after network failures."""
     head, tries = plan.log.head, 0
     while hashing.length < head.offset:
         before = hashing.length
@@ -304,7 +304,7 @@ def adopt(plan: RestorePlan, reader: ReplicaReader, *, endpoint: str) -> Standin
 
 @dataclass(slots=True)
 class StreamHasher:
-    """Hashes a stream of bytes record by record, in bounded memory, and notes the lines that stand for others."""
+    """Hashes a stream of bytes record by record, in bounded memory, and notes placeholder lines."""
 
     tree: CompactRange = CompactRange.EMPTY
     length: int = 0

@@ -131,7 +131,7 @@ def identity(path: str) -> tuple[int, int] | None:
 
 
 def wal_bytes(path: str) -> int:
-    """How much stands in the WAL."""
+    """Size of the WAL in bytes."""
     return os.path.getsize(path + "-wal") if os.path.exists(path + "-wal") else 0
 
 

@@ -89,7 +89,7 @@ class Projection:
 
     @property
     def caught_up(self) -> bool:
-        """Whether nothing whole stands behind the cursor, as of the last `catch_up` in this process."""
+        """Whether there is no whole record after the cursor, as of the last `catch_up` in this process."""
         return self._process.own().caught_up
 
     def row_of(self, event_id: str) -> int | None:

@@ -99,7 +99,7 @@ class Projector:
         return connection.execute(taken, (self._brain_id, event_id)).fetchone() is None
 
     def _unclaimed(self, connection: sqlite3.Connection, event: dict[str, Any], legacy: str) -> int | None:
-        """The row of an older version that says what this record says, and stands for no other."""
+        """A row of an older version with this record's content that represents no other record."""
         found = connection.execute(_BY_LEGACY_ID, (self._brain_id, legacy)).fetchone()
         if found:
             return int(found[0])

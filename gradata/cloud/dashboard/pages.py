@@ -95,7 +95,7 @@ class Pages:
         return self.html("trouble.html", status, **values)
 
     async def fleet(self, principal: Principal, *, q: str, everything: bool) -> Mapping[str, Any]:
-        """What the fleet's page shows: all that need somebody, and others up to FLEET_SHOWN_MAX."""
+        """The content of the fleet page: all brains with an alert, and others up to FLEET_SHOWN_MAX."""
         brains = await self.fleets.fleet(principal)
         states = [brain.verdict.state for brain in brains]
         found = [brain for brain in brains if q.casefold() in brain.brain_id.casefold()]
@@ -112,7 +112,7 @@ class Pages:
         }
 
     async def brain(self, principal: Principal, brain_id: str) -> Mapping[str, Any]:
-        """What the part of a brain's page shows that changes. Raises DeniedError."""
+        """The changing part of a brain's page. Raises DeniedError."""
         brain = await self.fleets.brain(principal, brain_id)
         return {"brain": brain, "holes": await asyncio.to_thread(self._holes, brain)}
 

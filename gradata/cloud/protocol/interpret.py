@@ -83,7 +83,7 @@ def read_lines(data: bytes, ends: Sequence[int]) -> Lines:
 
 
 def with_holes(lines: Lines, holes: Sequence[tuple[int, int, bytes]]) -> Lines:
-    """`lines` with places without bytes among them: each is where it stands in the end, its length, its leaf."""
+    """`lines` with holes among them: each has its final place, its length and its leaf."""
     records, leaves, contents = list(lines.records), list(lines.leaves), list(lines.contents)
     ids, rows = list(lines.event_ids), list(zip(*_fields(lines.columns), strict=True))
     flags = dict(lines.flags)

@@ -43,7 +43,7 @@ def _add_brains(app: FastAPI, context: AppContext, sweep_soon: Callable[[], None
 
     @app.delete(f"{BASE}/admin/brains", responses=problems(401, 403, 410, 422, 503))
     async def delete_brain(request: Request, brain: BrainName) -> Response:
-        """Delete a brain for good: from now on everything of it is answered 410 `brain_deleted`."""
+        """Delete a brain: from now on its requests are answered 410 `brain_deleted`."""
         principal = await context.principal(request, "admin")
         before = await _standing(context, principal, brain)
         await asyncio.to_thread(deletion.delete, context.store, principal.workspace, brain, now=now_us())
@@ -62,7 +62,7 @@ def _add_bytes(app: FastAPI, context: AppContext, sweep_soon: Callable[[], None]
         record: Annotated[int | None, Query(ge=0, lt=2**40)] = None,
         dry_run: bool = False,
     ) -> Response:
-        """Take the bytes of an event, or of a log's record, away wherever they stand; they stay away."""
+        """Erase the bytes of an event, or of a log's record, wherever they are stored."""
         principal = await context.principal(request, "admin")
         await _standing(context, principal, brain)
         if (event is None) == (log_id is None) or (log_id is None) != (record is None):
@@ -90,7 +90,7 @@ def _add_bytes(app: FastAPI, context: AppContext, sweep_soon: Callable[[], None]
         brain: BrainName,
         days: Annotated[int | None, Query(ge=1, le=deletion.RETAIN_DAYS_MAX)] = None,
     ) -> Response:
-        """Keep the brain's bytes for so many days after their storing; without `days`, for ever."""
+        """Set the brain's retention period in days since first storing; without `days`, no limit."""
         principal = await context.principal(request, "admin")
         await _standing(context, principal, brain)
         await asyncio.to_thread(deletion.retain, context.store, principal.workspace, brain, days)
@@ -99,7 +99,7 @@ def _add_bytes(app: FastAPI, context: AppContext, sweep_soon: Callable[[], None]
 
 
 async def _standing(context: AppContext, principal: Principal, brain_id: str) -> Standing:
-    """How the brain stands. Raises DeniedError, WireError 410."""
+    """The state of the brain. Raises DeniedError, WireError 410."""
     require_brain(principal, brain_id)
     found = await require_living(context.store, principal, brain_id)
     if found is None:

@@ -47,7 +47,7 @@ TYPE = Annotated[str | None, Query(alias="type", max_length=128)]
 def add_fleet_views(
     app: FastAPI, context: AppContext, fleets: FleetReader, visitors: SignIn, rendered: Rendered
 ) -> None:
-    """Add the watching routes. `rendered` makes of an event the data that the pages' script takes."""
+    """Add the monitoring routes. `rendered` converts an event into data for the pages' script."""
     _add_fleet(app, fleets, visitors)
     _add_metrics(app, context, fleets)
     _add_feed(app, fleets, visitors, rendered)
@@ -96,7 +96,9 @@ def _add_feed(app: FastAPI, fleets: FleetReader, visitors: SignIn, rendered: Ren
         after: Annotated[int | None, Query(ge=0, lt=CURSOR_MAX)] = None,
         form: Annotated[str, Query(pattern="^(json|page)$")] = "json",
     ) -> Response:
-        """Server-sent events: a brain's events behind `Last-Event-ID` (or `after`; else new ones), or the fleet's."""
+        """Server-sent events: a brain's events after `Last-Event-ID` (or `after`; else new ones), or changes of the
+        fleet.
+        """
         principal = await visitors.reader(request)
         if fleets.hub.clients >= CLIENTS_MAX:
             return response(unavailable("too many feeds are open", 30))
@@ -129,7 +131,7 @@ def _as_json(event: StoredEvent) -> bytes:
 
 
 async def _summary(fleets: FleetReader, principal: Principal) -> bytes:
-    """What a feed of the fleet tells: how many are in which state, and a mark that changes with anything shown."""
+    """The data of a fleet event: counts per state, and a mark that changes with anything shown."""
     document = fleet_json(await fleets.fleet(principal))
     mark = hashlib.sha256(orjson.dumps(document)).hexdigest()[:16]
     return orjson.dumps({"states": document["states"], "alerts": document["alerts"], "mark": mark})

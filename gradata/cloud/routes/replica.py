@@ -55,7 +55,7 @@ def _add_logs(app: FastAPI, context: AppContext) -> None:
     async def logs(
         request: Request, brain: BrainName, device: str | None = None, first_leaf: str | None = None
     ) -> Response:
-        """The brain's logs, newest first; none for a brain that is not the key's."""
+        """The brain's logs, newest first; empty for a brain that the key cannot read."""
         principal = await context.principal(request, "ingest", "read")
         found: list[StoredLog] = []
         if principal.reaches(brain):
@@ -77,7 +77,7 @@ def _add_logs(app: FastAPI, context: AppContext) -> None:
         *,
         brain: OfBrain = None,
     ) -> Response:
-        """One log: its head and how it came to be; with `scrub`, what is wrong with its rows from `first` on."""
+        """One log: its head and origin; with `scrub`, the result of a scrub from `first` on."""
         log = await _own_log(context, request, log_id, brain, "ingest", "read")
         entry = _entry(log)
         found: dict[str, Any] = {}
@@ -117,7 +117,7 @@ def _add_replica(app: FastAPI, context: AppContext) -> None:
     @app.head(f"{BASE}/logs/{{log_id}}/bytes", responses=document | problems(401, 403, 404, 410, 416, 422, 503))
     @app.get(f"{BASE}/logs/{{log_id}}/bytes", responses=document | problems(401, 403, 404, 410, 416, 422, 503))
     async def replica(request: Request, log_id: LogName, brain: OfBrain = None) -> Response:
-        """The log, byte for byte; takes one Range. A place without bytes is a JSON line of its length."""
+        """The log, byte for byte; supports one Range. A record without bytes is a JSON line of its length."""
         log = await _own_log(context, request, log_id, brain, "read")
         etag = f'"{log.tree.root.hex()}"'
         headers = {"Accept-Ranges": "bytes", "ETag": etag, "Cache-Control": "no-store"}
@@ -168,9 +168,9 @@ def _add_events(app: FastAPI, context: AppContext) -> None:
         before: Annotated[int | None, Query(ge=1, le=CURSOR_END)] = None,
         limit: Annotated[int, Query(ge=1, le=EVENTS_MAX)] = 100,
     ) -> Response:
-        """The brain's events, each once, in the order of their first storing; `next` is the `after` of the next page.
+        """The brain's events, each once, in the order of first storing; `next` is the `after` of the next page.
 
-        With `before` newest first, from below it; `next` is the `before` of the next page, null at the end.
+        With `before` newest first, from below it; `next` is then the `before` of the next page, or null.
         """
         principal = await context.principal(request, "read")
         await require_living(context.store, principal, brain)
@@ -187,7 +187,7 @@ def _add_events(app: FastAPI, context: AppContext) -> None:
 
     @app.get(f"{BASE}/brains", responses=problems(401, 403, 503))
     async def brains(request: Request) -> Response:
-        """The brains that the key reaches."""
+        """The brains that the key can read."""
         principal = await context.principal(request, "read")
         found = await asyncio.to_thread(context.store.brains, principal.workspace)
         names = [{"brain_id": name} for name in found if principal.reaches(name)]
@@ -204,7 +204,7 @@ def _add_health(app: FastAPI, context: AppContext) -> None:
     @app.get("/ready", include_in_schema=False)
     @app.get(f"{BASE}/ready", responses=problems(503))
     async def ready() -> Response:
-        """The store takes what clients send: asked by a durable write, at most once a second. Needs no key."""
+        """Readiness: the store accepts writes, checked by a durable commit at most once a second. Needs no key."""
         trouble = await context.readiness.trouble()
         if trouble is not None:
             return response(unavailable(trouble))
@@ -223,7 +223,7 @@ async def _own_log(context: AppContext, request: Request, log_id: str, brain: st
 async def _scrubbed(
     context: AppContext, log: StoredLog, kind: str, first: int, end: int, before: CompactRange | None
 ) -> dict[str, Any]:
-    """One at a time: it takes a whole thread for seconds, and writers must not wait for several of them."""
+    """Run one scrub at a time: it occupies a thread for seconds, and writers must not wait for several."""
     if kind == "shallow":
         return scrub_json(await asyncio.to_thread(scrub_shallow, context.store, log, first, end))
     async with context.scrubbing:

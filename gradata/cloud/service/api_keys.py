@@ -122,7 +122,7 @@ class Authenticator:
         return None if key.expires_at is not None and not works(key, self._wall_us()) else found[2]
 
     def bearer(self, prefix: str) -> Principal | None:
-        """Whom the key with this prefix stands for, if it works: for those who have shown it before."""
+        """The principal of the key with this prefix, if it is valid: for senders who have proven it before."""
         key = self._find(prefix)
         if key is None or not works(key, self._wall_us()):
             return None

@@ -95,10 +95,10 @@ def check_log(store: Store, log: StoredLog, events: frozenset[str]) -> LogReport
 
 
 def rebuild(store: Store, workspace: str, brain_id: str, *, now: int) -> int:
-    """Give back to the projection what it lost of the brain's logs, and count anew; how many events that were.
+    """Restore what the projection lost of the brain's logs, and recompute the counts. Returns the number of events.
 
-    The stored bytes of each log are committed once more as its client would send them: what is there is a duplicate,
-    what is not is projected. Safe to repeat, and beside a server at work.
+    The stored bytes of each log are committed again as its client would send them: what is projected is a duplicate,
+    the rest is projected. Safe to repeat, and while a server is running.
     """
     restored = 0
     for log in store.logs(workspace, brain_id):

@@ -18,7 +18,7 @@ READ_EVENTS = 50
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`ended`: nothing stands behind it now."""
+    """`ended`: there are no later events now."""
 
     events: tuple[StoredEvent, ...]
     ended: bool

@@ -30,9 +30,9 @@ class ListeningPeriod:
 
 
 def silence_us(heard: int, *, now: int, since: int, heard_before: int) -> int:
-    """For how long somebody was silent while he could be heard, in microseconds.
+    """How long a client was silent while the server listened, in microseconds.
 
-    `heard_before`: the last time that anybody was heard before `since`: the break lies between the two.
+    `heard_before`: when any client was last heard before `since`; the interruption is between the two.
     """
     if since <= heard <= now:
         return now - heard

@@ -1,8 +1,8 @@
-"""The port behind which the cloud keeps everything, and the values that cross it.
+"""The store's port: everything that the cloud keeps.
 
-One contract suite holds for every implementation (`tests/contract/test_store_contract.py`). A store does not decide:
-what a transaction commits is said by `domain.plan.plan`. Gathering many requests into one transaction is the work of
-`service.group_commit.GroupWriter`; `Store.ingest` commits exactly the requests that it is given.
+One contract suite covers every implementation. A store does not decide what a transaction commits: `domain.plan.plan`
+does. `service.group_commit.GroupWriter` gathers requests into one transaction; `Store.ingest` commits exactly the
+requests that it is given.
 
 Times are microseconds since 1970 (UTC), as integers: exact, sortable, the same in every database.
 """
@@ -21,37 +21,35 @@ from gradata.cloud.store.values import EventQuery, Key, PlainRow, StoredEvent, S
 
 
 class Store(Watched, Removing, Protocol):
-    """Everything that the cloud keeps; what only eyes need is in `port_monitoring`, what takes away in `port_deletion`.
+    """The port. Reads for monitoring are in `port_monitoring`, deletion in `port_deletion`.
 
-    Safe to use from several threads.
-
-    Every method may raise StoreUnavailableError.
+    Thread-safe. Every method may raise StoreUnavailableError; nothing was then written.
     """
 
     @property
     def cloud_id(self) -> str:
-        """The uuid of this cloud: another after everything was lost."""
+        """The cloud's uuid; a new one after its data was lost."""
 
     def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
-        """Commit the requests in one durable transaction; one decision each. No log twice among them.
+        """Commit the requests in one durable transaction and return one decision each. No log may occur twice.
 
-        Nothing at all was written if this raises.
+        If this raises, nothing was written.
         """
 
     def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
-        """Count one request of each name against a rate that all servers of the store share; their verdicts.
+        """Count one request per name against a rate that all servers of the store share; returns their verdicts.
 
-        None: there is only one server, whose own `RateLimiter` is enough.
+        None: there is only one server, whose own `RateLimiter` is sufficient.
         """
 
     def check_writable(self) -> None:
         """Commit a transaction that changes nothing, as durably as any other. Raises StoreUnavailableError."""
 
     def rest(self) -> None:
-        """Called when nobody waits: the store may tidy up."""
+        """Called while no request is waiting, for maintenance such as checkpoints."""
 
     def logs(self, workspace: str, brain_id: str, device_id: str | None = None) -> list[StoredLog]:
-        """The brain's logs, newest first; none if the brain is unknown or another workspace's."""
+        """The brain's logs, newest first; empty if the brain is unknown or belongs to another workspace."""
 
     def log(self, workspace: str, log_id: str, brain_id: str | None = None) -> StoredLog | None:
         """One log of the workspace, of this brain if one is named.
@@ -63,28 +61,28 @@ class Store(Watched, Removing, Protocol):
         """The workspace's brains, sorted."""
 
     def owner(self, brain_id: str) -> str | None:
-        """The workspace that the brain belongs to; None if nobody wrote to it."""
+        """The workspace that owns the brain; None if nothing was written to it."""
 
     def brains_with(self, workspace: str, event_ids: Sequence[str]) -> dict[str, int]:
-        """The workspace's brains that have events of these ids, and how many of them. For some tens of ids."""
+        """The workspace's brains that have events with these ids, and how many. For a few dozen ids."""
 
     def rows(self, log: StoredLog, first: int, end: int) -> Iterator[StoredRow]:
-        """The stored rows of records [first, end), in their order; lost ones are missing."""
+        """The stored rows of records [first, end), in order; lost rows are absent."""
 
     def row_runs(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[PlainRow]]:
-        """The rows of `rows` as plain tuples, in runs of some megabytes at most: for who reads a million of them."""
+        """As `rows`, as plain tuples in runs of a few megabytes: for reading millions of rows."""
 
     def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
-        """The numbers of the stored rows of records [first, end), in their order and in runs, without the bytes."""
+        """The numbers of the stored rows of records [first, end), in order and in runs, without their bytes."""
 
     def rows_at(self, log: StoredLog, offset: int, end: int) -> Iterator[StoredRow]:
-        """The stored rows that hold bytes of [offset, end), in their order."""
+        """The stored rows that contain bytes of [offset, end), in order."""
 
     def tile(self, log: StoredLog, level: int, index: int) -> bytes:
-        """The hashes of a tile, one behind the other; empty if it is not there."""
+        """The concatenated hashes of a tile; empty if it is not stored."""
 
     def events(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
-        """One page; at least one event if there is any, else bounded by `limit` and `bytes_max`."""
+        """One page: at least one event if there is any, otherwise bounded by `limit` and `bytes_max`."""
 
     def add_key(self, key: Key) -> None:
         """Store a key; its hash, never the key itself."""
@@ -96,13 +94,13 @@ class Store(Watched, Removing, Protocol):
         """All keys, oldest first, without their secrets."""
 
     def end_key(self, prefix: str, *, expires_at: int | None = None, revoked_at: int | None = None) -> bool:
-        """Let a key expire, or revoke it; False if there is none."""
+        """Set a key's expiry or revoke it; False if there is none."""
 
     def note_refusal(self, prefix: str, brain_id: str, code: str, *, now: int) -> None:
-        """Remember that a request with this key's prefix and brain was refused: shown where silence is shown."""
+        """Note that a request with this key prefix and brain was rejected; shown in the fleet."""
 
     def refusals(self) -> list[tuple[str, str, str, int, int]]:
         """(prefix, brain_id, code, how often, last time)."""
 
     def close(self) -> None:
-        """Close the store; safe to repeat."""
+        """Close the store. Safe to repeat."""

@@ -20,63 +20,65 @@ class Removing(Protocol):
     """Deletion, erasure, retention. A brain is looked up in its workspace; a foreign one counts as missing."""
 
     def standings(self, workspace: str, brain_id: str | None = None) -> list[Standing]:
-        """The workspace's brains, or the one, by name; deleted ones, too."""
+        """The workspace's brains, or the named one, sorted by name; including deleted ones."""
 
     def all_workspaces(self) -> list[str]:
-        """Every workspace, also those that have only deleted brains; sorted."""
+        """All workspaces, sorted, including those with only deleted brains."""
 
     def deleted_log(self, workspace: str, log_id: str) -> str | None:
         """The deleted brain that had this log, if any."""
 
     def delete_brain(self, workspace: str, brain_id: str, *, now: int) -> bool:
-        """Leave a tombstone: nothing of the brain is taken or given from now on. False if there is no such brain."""
+        """Store the tombstone of a brain: from now on nothing of it is stored or served. False if there is no such
+        brain.
+        """
 
     def purge(self, workspace: str, brain_id: str, limit: int) -> int:
-        """Remove up to about `limit` rows of a brain that was deleted; how many. 0: nothing is left of it."""
+        """Remove about `limit` rows of a deleted brain. Returns how many; 0: nothing is left."""
 
     def readmit(self, workspace: str, brain_id: str) -> None:
-        """Remove the tombstone of a deleted brain of which nothing else is left."""
+        """Remove the tombstone of a deleted brain that has no rows left."""
 
     def bar(
         self, workspace: str, brain_id: str, event_id: str | None, contents: Collection[bytes], *, now: int
     ) -> bool:
-        """From now on neither the event nor these contents are taken; the event leaves the projection.
+        """Store tombstones for the event and these contents; the event leaves the projection.
 
-        Whether the event was in it.
+        Returns whether the event was in it.
         """
 
     def holding(self, log: StoredLog, needle: bytes) -> list[int]:
-        """The records whose bytes contain `needle`."""
+        """The records whose bytes contain `needle`: candidates for an erasure."""
 
     def loose_holding(self, workspace: str, brain_id: str, needle: bytes) -> list[tuple[bytes, bytes]]:
-        """(content, record) of the loose ones that do."""
+        """(content, record) of the loose events that contain `needle`."""
 
     def blank(self, log: StoredLog, numbers: Sequence[int], flag: str) -> int:
-        """Take the bytes of these records away, for the reason `flag`; how many had any."""
+        """Erase the bytes of these records with the reason `flag`. Returns how many had any."""
 
     def drop_loose(self, workspace: str, brain_id: str, contents: Collection[bytes]) -> int:
-        """Remove loose records; how many there were."""
+        """Remove loose records. Returns how many there were."""
 
     def forget_traces(self) -> None:
-        """Have bytes that were taken away leave the store's own journal, as far as that can be done now."""
+        """Remove erased bytes from the store's own journal, as far as that is possible now."""
 
     def retain(self, workspace: str, brain_id: str, retain_us: int | None) -> bool:
-        """Set how long the brain keeps bytes; False if there is no such brain."""
+        """Set the retention period; False if there is no such brain."""
 
     def expire(self, workspace: str, brain_id: str, before: int, limit: int) -> int:
-        """Take away, from the oldest on, what was stored before `before`: about `limit` events or records.
+        """Erase about `limit` events or records stored before `before`, oldest first.
 
-        How many; 0: nothing is left to do.
+        Returns how many; 0: nothing is left to do.
         """
 
     def recount(self, workspace: str, brain_id: str) -> None:
-        """Count the brain's events anew, by day and in all, from those that are there."""
+        """Recompute the brain's event counts, by day and in total."""
 
     def mark(self, workspace: str, brain_id: str, event_id: str) -> EventMark | None:
-        """Where this event stands, also if it is gone."""
+        """The position of this event, even if it is gone; None if it was never stored."""
 
     def marks(self, workspace: str, brain_id: str, after: int, *, backwards: bool = False) -> Iterator[EventMark]:
-        """The events behind (or, backwards, before) a cursor, gone ones included, in short reads."""
+        """The positions after (or, backwards, before) a cursor, including gone events, in short reads."""
 
     def events_at(self, workspace: str, brain_id: str, cursors: Sequence[int]) -> list[StoredEvent]:
         """The events at these cursors, in the order of cursors; at most 1,000."""

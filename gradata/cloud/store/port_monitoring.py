@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from gradata.cloud.store.values import EventQuery, StoredEvent, StoredLog, StoredRow
 
 """No event has this cursor."""
-"""How far back `recent` looks: a type that did not come up within so many events is not recent."""
+"""How many events `recent` looks through: a type that does not occur among them is not recent."""
 
-"""What one feed may have in a read that is made for many."""
+"""Maximum for one feed in a combined read."""
 
-"""Called with the names of brains that changed; none named: something may have."""
+"""Called with the names of changed brains; with none if any may have changed."""
 
 
 class Watched(Protocol):
@@ -33,13 +33,13 @@ class Watched(Protocol):
         """All workspaces that have a brain, sorted."""
 
     def fleet(self, workspace: str, brain_id: str | None = None) -> list[StoredBrain]:
-        """The workspace's brains, or the one, by name; logs newest first."""
+        """The workspace's brains, or the named one, sorted by name; logs newest first."""
 
     def days(self, workspace: str, brain_id: str, first: str) -> list[tuple[DayKind, int]]:
-        """How many events of each kind the brain has of each day from `first` (an ISO 8601 date) on, in order."""
+        """Counts of events by kind and day from `first` (an ISO 8601 date) on, in order."""
 
     def active_days(self, workspace: str, first: str) -> dict[str, list[str]]:
-        """For each brain the days from `first` on that have events, sorted."""
+        """For each brain the days with events from `first` on, sorted."""
 
     def recent(
         self, workspace: str, brain_id: str, *, kind: str | None = None, limit: int = 50, before: int = CURSOR_END
@@ -50,40 +50,40 @@ class Watched(Protocol):
         """
 
     def fresh(self, wanted: Sequence[tuple[str, EventQuery]]) -> list[list[StoredEvent] | None]:
-        """All that is behind the cursors of several feeds (workspace, query), in one read.
+        """The events after the cursors of several feeds (workspace, query), in one read.
 
-        None where that is more than FRESH_EVENTS_MAX events, or large ones: `Store.events` tells it page by page.
+        None if that is more than FRESH_EVENTS_MAX events, or large ones: `Store.events` returns those page by page.
         """
 
     def holes(self, log: StoredLog, limit: int = 50) -> list[StoredRow]:
-        """Places of the log without bytes, the last ones first."""
+        """Records of the log without bytes, the last ones first."""
 
     def secret(self, name: str) -> bytes:
-        """32 random bytes of this name: made at the first call, the same for every process and for ever."""
+        """A secret of 32 random bytes under this name: created at the first call, then the same for every process."""
 
     def session_ended(self, name: str, *, until: int | None = None) -> bool:
         """Whether the session of this name was signed out; with `until`, sign it out, remembered up to that time."""
 
     def listen(self, told: Told) -> Callable[[], None]:
-        """Have `told` called, on any thread, after commits of any process; the result ends it.
+        """Call `told`, on any thread, after commits of any process. Returns a function that ends this.
 
-        Only a hint: it may come late, twice, or not at all. `told` must be quick and must not raise.
+        Only a hint: a call may be late, duplicate or missing. `told` must be fast and must not raise.
         """
 
     def alerts(self) -> list[StoredAlert]:
         """The open alerts, oldest first."""
 
     def raise_alert(self, name: str, state: str, *, subject: bytes, body: bytes, now: int) -> bool:
-        """Open an alert, or change its state, and leave `body` as a notice; False if it is open with that state.
+        """Open an alert or change its state, and queue `body` as a notice; False if it is already open with that state.
 
         Of several processes exactly one gets True.
         """
 
     def clear_alert(self, name: str, *, body: bytes, now: int) -> bool:
-        """Close an alert and leave `body` as a notice; False if it is not open. Exactly one process gets True."""
+        """Close an alert and queue `body` as a notice; False if it is not open. Exactly one process gets True."""
 
     def take_notices(self, *, now: int, until: int, limit: int = 20) -> list[Notice]:
-        """Notices that are due, oldest first, at most one of an alert; no one else gets them before `until`."""
+        """The notices that are due, oldest first, at most one per alert; no other process gets them before `until`."""
 
     def settle_notice(self, number: int, *, retry_at: int | None) -> None:
-        """The notice was delivered, or given up (None), or is due again at `retry_at`."""
+        """Mark a notice as delivered or given up (None), or as due again at `retry_at`."""

@@ -24,16 +24,16 @@ Told = Callable[[Collection[str]], None]
 
 
 class StoreError(ReplicatorError):
-    """The store cannot be opened or used as it is; a person must act."""
+    """The store cannot be opened or used as it is; a person has to act."""
 
 
 class StoreUnavailableError(StoreError):
-    """The store cannot answer now: locked, full, away. Nothing of the request was written; try again."""
+    """The store cannot answer now: locked, full, unreachable. Nothing of the request was written; retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An API key as it is kept: never the key itself. Times as in the module's docstring, None: never."""
+    """A stored API key: its hash, never the key itself. Times as in the module's docstring, None: never."""
 
     prefix: str
     name: str
@@ -68,11 +68,10 @@ class StoredLog:
 
 @dataclass(frozen=True, slots=True)
 class StoredRow:
-    """What is stored at one place of a log.
+    """A stored row.
 
-    `record` None: the bytes are not there. `flag` says why: None for a hole, which the client may fill; ERASED or
-    EXPIRED (`domain.tombstones.GONE`) where they were taken away on purpose. A place that storage lost has no row at
-    all.
+    `record` None: there are no bytes. `flag` says why: None for a hole, which the client may fill; ERASED or EXPIRED
+    (`domain.tombstones.GONE`) for a tombstone. A record that storage lost has no row.
     """
 
     number: int
@@ -126,7 +125,7 @@ class StoredBrain:
 
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
-    """An alert that is open. `name` is unique, `subject` is the JSON that says of whom it speaks."""
+    """An open alert. `name` is unique; `subject` is JSON that identifies brain and device."""
 
     name: str
     state: str
@@ -136,7 +135,7 @@ class StoredAlert:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that a webhook has still to be told. `attempts` counts this one."""
+    """A notice to post to the webhook. `attempts` includes the present one."""
 
     number: int
     alert: str
@@ -147,9 +146,9 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a brain stands, deleted ones included. `expired`: the cursor of the last event that has expired.
+    """The state of a brain, including deleted ones. `expired`: the cursor of the last expired event.
 
-    `offset`: the bytes of all its logs together. `retain_us`: how long bytes are kept, None for ever.
+    `offset`: total bytes of its logs. `retain_us`: the retention period, None: no limit.
     """
 
     brain_id: str
@@ -164,7 +163,7 @@ class Standing:
 
 
 class EventMark(NamedTuple):
-    """Where an event stands in the order of storing. `gone`: why its bytes are no longer there, else None."""
+    """The position of an event in the order of storing. `gone`: why its bytes no longer exist, else None."""
 
     cursor: int
     stored_at: int
