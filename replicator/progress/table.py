@@ -50,7 +50,9 @@ def next_action(p: Progress, now: float) -> act.Action:
     """The next action: the first line that holds."""
     timer = now + p.policy.timer_s
     if p.standing is not None and p.wants_saving and p.generation_ended is None and now >= p.saving.not_before:
+        # First, so that after a crash at most one batch is sent twice.
         return act.Checkpoint(p.standing, p.saving.dead_letters, p.saving.reset_id)
+    # Only a person's order ends this; `engine` looks for orders after each wait.
     if p.stopped:
         return act.Wait(timer)
     if now < p.retry.not_before:
@@ -58,12 +60,14 @@ def next_action(p: Progress, now: float) -> act.Action:
     if p.generation_ended is not None:
         return act.Begin(p.cursor.log_id)
     if p.compare:
-        return act.Compare(p.compare)
+        return act.Compare(p.compare)  # before anything is sent: the cursor may have to move
     ready_at = p.budget.ready_at(now)
     if p.standing is None:
         if p.recalled:
             return act.Begin(None)
         return act.Wait(min(ready_at, timer)) if ready_at > now else act.Recall()
+    # A new endpoint gets no record before it has said which cloud it is. One that is paused and caught up has no
+    # record to probe with, so the heartbeat is the probe.
     if now >= p.heartbeat.due_at or p.endpoint_changed or (p.paused and p.caught_up):
         return act.Beat(p.cursor, p.standing.cloud_id)
     if p.load is not None:
@@ -73,6 +77,7 @@ def next_action(p: Progress, now: float) -> act.Action:
     if ready_at > now:
         return act.Wait(min(ready_at, timer))
     if len(p.saving.dead_letters) >= p.policy.dead_letters_unsaved_max:
+        # The sidecar takes none: go on only when it does, or their number would have no bound.
         return act.Wait(min(p.saving.not_before, timer))
     return _read(p)
 

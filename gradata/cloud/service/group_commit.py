@@ -141,6 +141,7 @@ class GroupWriter:
             if not isinstance(job.request, Loose):
                 name = (job.request.brain_id, job.request.log_id)
                 if name in logs:
+                    # `plan` sees the heads as they were before the group: it decides one batch for each log.
                     self._put_off.append(job)
                     continue
                 logs.add(name)
