@@ -10,8 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import time
 from typing import Any
+
+from gradata.config.private_directories import make_private, writable_by_others
 
 BYTES_MAX = 64 * 1024
 
@@ -38,6 +41,12 @@ def last(home: str, entry: str, kind: str) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
+def why_not_believed(home: str, entry: str, kind: str) -> str | None:
+    """Why a command that the record names is not run: somebody else may have written it. None: nobody may have."""
+    other = writable_by_others(home, path_of(home, entry, kind))
+    return None if other is None else f"{other} can be written by others; run: chmod go-w {shlex.quote(other)}"
+
+
 def note(home: str, entry: str, kind: str, **facts: Any) -> bool:
     """Write down that it ran now, with these facts; what was known and is not named stays. False if it cannot be."""
     known = last(home, entry, kind)
@@ -50,7 +59,7 @@ def write(home: str, entry: str, kind: str, said: dict[str, Any]) -> bool:
     path = path_of(home, entry, kind)
     draft = f"{path}.{os.getpid()}"
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        make_private(os.path.dirname(path))
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
         try:
             os.write(descriptor, json.dumps(said).encode())

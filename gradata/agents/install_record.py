@@ -14,6 +14,7 @@ from typing import Any
 
 from gradata.agents.files import FILE_BYTES_MAX, fill
 from gradata.agents.model import Agent, AgentPlace, Made
+from gradata.config.private_directories import make_private
 
 RECORDS_MAX = 1_000
 
@@ -30,7 +31,7 @@ def keep(home: str, agent: Agent, file: str, made: Made, folder: str) -> None:
     said = {"file": file, "agent": agent.name, "folder": folder, "made": dict(made)}
     if _read(path) == said:
         return
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    make_private(os.path.dirname(path))
     draft = f"{path}.{os.getpid()}"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     fill(descriptor, json.dumps(said).encode(), 0o600)

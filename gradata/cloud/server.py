@@ -29,6 +29,7 @@ from gradata.cloud.store.open import is_shared, open_store, shown
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import StoreError
 from gradata.cloud.workers import WORKERS_MAX, Supervisor
+from gradata.config.private_directories import make_private
 from replicator.errors import ConfigurationError
 
 HOST = "127.0.0.1"
@@ -161,7 +162,7 @@ def _data_directory(url: str) -> str:
 def _keep_key(directory: str, path: str, key: str) -> None:
     fresh = f"{path}.new"
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        make_private(directory)
         if os.path.lexists(fresh):
             os.unlink(fresh)  # left by a start that was killed
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gradata.config.private_directories import make_private
 from gradata.errors import BrainDirectoryError, BrainNotFoundError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def projection_path(directory: Directory, home: str) -> str:
 def create(path: str) -> Directory:
     """Create a brain directory, mode 0700, with an empty log and its ids. Idempotent: existing files are kept."""
     try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
+        make_private(path)
         directory = Directory(path)
         os.close(os.open(directory.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
     except OSError as error:

@@ -198,9 +198,12 @@ def _session_close(
 ) -> dict[str, Any]:
     from gradata.hooks import session_close
 
-    del asked
     command = known.get("graduation")
-    trouble = session_close.graduate(command, raw, environ) if isinstance(command, str) else None
+    trouble = None
+    if isinstance(command, str):
+        entry = f"gradata:{asked.agent}:{settings.brain_dir}"
+        why = fired.why_not_believed(settings.home, entry, asked.kind)
+        trouble = f"lessons are not graduated: {why}" if why else session_close.graduate(command, raw, environ)
     return {**session_close.replicate(settings), "trouble": trouble}
 
 

@@ -11,6 +11,8 @@ what waits. The second is the older SDK's: its command, kept by `gradata install
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -26,16 +28,22 @@ GRADUATION_S = 45.0
 GRADUATING = "GRADATA_GRADUATING"
 """Set for the older SDK's command: this module, found under the older name, is no graduation."""
 NO_GRADUATION = 3
+_QUIET = re.compile(r"(?:\s*(?:[12&]?>>?\s*/dev/null|2>&1|\|\|\s*(?:true|:|exit 0)))+\s*$")
+"""How such a command may end: what it prints, and how it ends, is dropped here as well."""
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 
 def graduate(command: str, raw: bytes, environ: Mapping[str, str]) -> str | None:
-    """Run the older SDK's command without its cloud-sync part; what went wrong, in words."""
+    """Run the older SDK's command without its cloud-sync part, and without a shell; what went wrong, in words."""
+    words = words_of(command)
+    if words is None:
+        return f"lessons are not graduated: only a shell could run {command}"
+    settings, argv = words
     try:
-        done = subprocess.run(  # noqa: S602  as its host ran it, from the user's own configuration
-            command,
-            shell=True,
+        done = subprocess.run(
+            argv,
             input=raw,
-            env={**environ, CLOUD_OFF: "1", GRADUATING: "1"},
+            env={**environ, **settings, CLOUD_OFF: "1", GRADUATING: "1"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=GRADUATION_S,
@@ -48,6 +56,24 @@ def graduate(command: str, raw: bytes, environ: Mapping[str, str]) -> str | None
     if done.returncode == NO_GRADUATION:
         return f"lessons are not graduated: the SDK that did it is not installed any more: {command}"
     return f"graduation ended with {done.returncode}: {command}" if done.returncode else None
+
+
+def words_of(command: str) -> tuple[dict[str, str], list[str]] | None:
+    """The variables that a command line sets and the words that it runs; None if only a shell could run it."""
+    lexer = shlex.shlex(_QUIET.sub("", command), posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    try:
+        words = list(lexer)
+    except ValueError:
+        return None
+    if any(set(word) <= set("();<>|&") or "$" in word or "`" in word for word in words):
+        return None
+    count = next((n for n, word in enumerate(words) if not _ASSIGNMENT.match(word)), len(words))
+    if count == len(words):
+        return None
+    variables = dict(word.split("=", 1) for word in words[:count])
+    return variables, [os.path.expanduser(word) for word in words[count:]]
 
 
 def replicate(settings: Settings, *, drain_s: float = DRAIN_S) -> dict[str, Any]:

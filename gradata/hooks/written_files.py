@@ -13,13 +13,13 @@ import errno
 import hashlib
 import json
 import os
-import stat
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, NamedTuple
 
+from gradata.config.private_directories import is_ours, make_private
 from gradata.errors import GradataError
 from gradata.hooks.file_text import FileMark
 from gradata.hooks.host_call import Edit, FileWrite
@@ -250,7 +250,9 @@ def locked(home: str, brain_dir: str) -> Iterator[KeptState]:
     if sys.platform == "win32" or not os.path.isabs(home):
         raise WrittenFilesError("there is no home where what agents write can be kept", hint="set HOME")
     try:
-        _make_directories(home, directory)
+        make_private(directory)
+        if not (is_ours(os.path.dirname(directory)) and is_ours(directory)):
+            raise OSError(errno.EPERM, "it is not a directory of this user alone")
         descriptor = os.open(os.path.join(directory, _LOCK), os.O_RDWR | os.O_CREAT | _NOFOLLOW, 0o600)
     except OSError as error:
         raise _cannot(directory, error) from error
@@ -271,19 +273,6 @@ def _cannot(directory: str, error: OSError) -> WrittenFilesError:
         f"what agents write cannot be kept in {directory}: {error.strerror}; people's edits are not captured",
         hint=f"make {directory} writable",
     )
-
-
-def _make_directories(home: str, directory: str) -> None:
-    """The directory and those above it below `home`, 0700; OSError unless the last two are ours alone."""
-    path = home
-    for part in os.path.relpath(directory, home).split(os.sep):
-        path = os.path.join(path, part)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700)
-    for path in (os.path.dirname(directory), directory):
-        found = os.lstat(path)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-            raise OSError(errno.EPERM, "it is not a directory of this user alone")
 
 
 def _lock(descriptor: int, directory: str) -> None:

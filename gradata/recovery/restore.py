@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from gradata.config import brain_dir
 from gradata.config.brain_dir import BRAIN_ID_NAME, LOG_NAME, Directory
+from gradata.config.private_directories import make_private
 from gradata.config.settings import Settings
 from gradata.errors import BrainDirectoryError
 from gradata.replicate import once
@@ -213,7 +214,7 @@ def _prepare(todo: Plan) -> None:
     """The directory and, for a brain, whose it is; before anything is in it that a Brain could open."""
     path = os.path.dirname(todo.restore.path)
     try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
+        make_private(path)
     except OSError as error:
         raise BrainDirectoryError(
             f"{path} cannot be made: {error.strerror}", hint="choose a writable directory"

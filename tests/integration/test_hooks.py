@@ -305,13 +305,50 @@ def test_recall_without_corrections_says_nothing(home: Path, run: Run) -> None:
 
 def test_graduation_runs_without_its_cloud_sync_part(home: Path, run: Run) -> None:
     """The older command gets the host's stdin, and the switch under which nothing leaves by any path."""
-    told = home / "graduated"
-    command = f'cat > {told}; echo "$GRADATA_CLOUD_SYNC_DISABLE" >> {told}'
+    told, program = home / "graduated", home / "graduate.py"
+    program.write_text(
+        "import os, sys; open(sys.argv[1], 'w').write(sys.stdin.read() + os.environ['GRADATA_CLOUD_SYNC_DISABLE']"
+        " + os.environ['BRAIN_DIR'])"
+    )
+    command = f"BRAIN_DIR=/b {sys.executable} {program} '{told}' >/dev/null 2>&1 || true"
     fired.write(str(home), entry(home), "session-close", {"graduation": command})
     done = run("hook", "session-close", "--entry", entry(home), said=b"from the host\n")
     assert (done.returncode, done.stdout) == (0, b"")
-    assert told.read_text() == "from the host\n1\n"
+    assert told.read_text() == "from the host\n1/b"
     assert fired.last(str(home), entry(home), "session-close")["trouble"] is None
+
+
+@pytest.mark.parametrize("place", [".gradata", ".gradata/hooks", "record"])
+def test_f84_a_command_that_others_could_have_written_is_not_run(home: Path, run: Run, place: str) -> None:
+    """Neither the file nor a directory above it may be writable by somebody else; it is said how to mend it."""
+    told = home / "graduated"
+    fired.write(str(home), entry(home), "session-close", {"graduation": f"touch {told}"})
+    path = Path(fired.path_of(str(home), entry(home), "session-close")) if place == "record" else home / place
+    path.chmod(path.stat().st_mode | 0o022)
+    assert run("hook", "session-close", "--entry", entry(home)).returncode == 0
+    assert not told.exists()
+    assert "chmod go-w" in fired.last(str(home), entry(home), "session-close")["trouble"]
+
+
+def test_f84_no_command_runs_through_a_shell(home: Path, run: Run) -> None:
+    """What only a shell could run is said, not run."""
+    told = home / "graduated"
+    fired.write(str(home), entry(home), "session-close", {"graduation": f"true; touch {told}"})
+    assert run("hook", "session-close", "--entry", entry(home)).returncode == 0
+    assert not told.exists()
+    assert "only a shell" in fired.last(str(home), entry(home), "session-close")["trouble"]
+
+
+def test_f84_every_directory_is_made_for_this_user_alone(tmp_path: Path) -> None:
+    """Also those on the way, under the umask of a container."""
+    code = (
+        "import os, sys; os.umask(0); from gradata.config import brain_dir; from gradata.agents import fired; "
+        "brain_dir.create(sys.argv[1] + '/.gradata/deep/brain'); fired.note(sys.argv[1], 'gradata:codex:/b', 'capture')"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60, cwd=ROOT)
+    made = [tmp_path / ".gradata", *(tmp_path / ".gradata").rglob("*")]
+    assert {path.name for path in made} >= {".gradata", "deep", "brain", "hooks", "events.jsonl"}
+    assert [path for path in made if path.stat().st_mode & 0o077] == []
 
 
 def test_a_graduation_that_is_gone_is_said(home: Path, run: Run) -> None:

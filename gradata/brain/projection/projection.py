@@ -21,6 +21,7 @@ from typing import Any, cast
 from gradata.brain.fork_safe import PerProcess
 from gradata.brain.projection.rows import COLUMNS_SHOWN, Projector, shown
 from gradata.brain.projection.schema import prepare
+from gradata.config.private_directories import make_private
 from gradata.errors import ProjectionError
 from replicator.errors import LogError
 from replicator.log import POSIX, LogReader
@@ -226,7 +227,7 @@ class _Open:
         if self._connection is not None and _identity(path) != self._file:
             self.close()
         if self._connection is None:
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            make_private(os.path.dirname(path))
             _create_private(path)
             connection = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=64

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from gradata.cloud.store.sqlite.opening import BUSY_S, SCHEMA_VERSION, take_lease
 from gradata.cloud.store.values import StoreError
+from gradata.config.private_directories import make_private
 
 _JOURNALS = ("-wal", "-shm")
 
@@ -57,7 +58,7 @@ def restore(source: str, path: str, *, dry_run: bool = False) -> tuple[str, ...]
     fault = first_fault(source)
     if fault is not None:
         raise StoreError(f"{source} is no sound copy of a store: {fault}", hint="use an older copy")
-    os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
+    make_private(os.path.dirname(os.path.abspath(path)))
     aside = f"{path}.before-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     kept = [(path + part, aside + part) for part in (*_JOURNALS, "") if os.path.lexists(path + part)]
     lease = take_lease(path)

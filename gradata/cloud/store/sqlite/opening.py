@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from gradata.cloud.store.sqlite.bulk_insert import STATEMENTS_MAX
 from gradata.cloud.store.values import StoreError
+from gradata.config.private_directories import make_private
 from replicator.errors import SidecarError
 from replicator.lease import Lease
 from replicator.model import MIB
@@ -105,7 +106,7 @@ def create_private(path: str) -> None:
     One that is there is not opened: to close it would end the locks of this process's other connections to it.
     """
     try:
-        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        make_private(os.path.dirname(path))
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
         if os.path.islink(path):
