@@ -62,21 +62,14 @@ def read_only(path: str) -> SidecarView | None:
         if identity(path) is None:
             return None
         refuse_planted(path)
-        connection = connect(path, "mode=ro")
         try:
-            version = version_of(connection)
+            connection, version = _opened_read_only(path, "mode=ro")
         except sqlite3.OperationalError as error:
-            connection.close()
-            if wal_bytes(path):
-                raise
             # A WAL database in a read-only directory: without a WAL there is nothing that could change under us.
-            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            readable = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+            if wal_bytes(path) or not readable:
                 raise
-            connection = connect(path, "mode=ro&immutable=1")
-            version = version_of(connection)
-        except sqlite3.DatabaseError:
-            connection.close()
-            raise
+            connection, version = _opened_read_only(path, "mode=ro&immutable=1")
     if version == SCHEMA_VERSION:
         return SidecarView(path, connection)
     connection.close()
@@ -84,6 +77,16 @@ def read_only(path: str) -> SidecarView | None:
         return None
     reason = f"it is of schema {version}, this version knows {SCHEMA_VERSION}"
     raise unusable_error(path, reason, "upgrade this program", "sidecar_newer")
+
+
+def _opened_read_only(path: str, mode: str) -> tuple[sqlite3.Connection, int]:
+    """A connection that can read the file, and the file's schema version."""
+    connection = connect(path, mode)
+    try:
+        return connection, version_of(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
 
 
 class SidecarView:

@@ -30,6 +30,7 @@ from replicator.wire.common import (
     Report,
     is_name,
     plain,
+    title_of,
 )
 from replicator.wire.server import (
     BatchRequest,
@@ -85,4 +86,5 @@ __all__ = [
     "read_heartbeat",
     "read_logs",
     "retry_after_s",
+    "title_of",
 ]

@@ -273,3 +273,19 @@ def read_report(fields: Fields) -> Report:
         last_ack_at=fields.text_or_none("last_ack_at", PLAIN_CHARACTERS_MAX),
         brief=fields.values.get("brief") is True,
     )
+
+
+_TITLES = {
+    413: "Request Entity Too Large",
+    414: "Request-URI Too Long",
+    416: "Requested Range Not Satisfiable",
+    422: "Unprocessable Entity",
+}
+
+
+def title_of(status: int) -> str:
+    """What the protocol calls a status. The names of some changed in Python 3.13, those of the protocol do not."""
+    # Imported here: only servers answer with problems, but clients load this module too.
+    from http import HTTPStatus
+
+    return _TITLES.get(status) or HTTPStatus(status).phrase

@@ -34,6 +34,7 @@ from replicator.wire.common import (
     plain,
     read_report,
     refusal_json,
+    title_of,
 )
 
 EVENT_ID_CHARACTERS_MAX = 64
@@ -374,12 +375,9 @@ def problem_body(status: int, code: str, detail: str, **extra: object) -> bytes:
 
     A member that is None is left out.
     """
-    # Imported here: only servers answer with problems, but clients load this module too.
-    from http import HTTPStatus
-
     body: dict[str, object] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": title_of(status),
         "status": status,
         "detail": plain(detail, DETAIL_CHARACTERS_MAX),
         "code": code,

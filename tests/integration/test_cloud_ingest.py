@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from backports import zstd
 
 from replicator.proof import leaf_hash
 from tests.support.cloud_batches import OTHER_LOG, event, tree
 from tests.support.cloud_client import Agent, problem
 from tests.support.cloud_fixture import LiveCloud
+from tests.support.packing import zstd
 
 LOG = [event("a"), event("b"), event("c")]
 NDJSON = "application/x-ndjson"

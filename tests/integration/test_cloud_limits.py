@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from backports import zstd
 
 from gradata.cloud.http import connection as protocol
 from gradata.cloud.store.open import open_store
@@ -20,6 +19,7 @@ from tests.support.cloud_app import open_app
 from tests.support.cloud_batches import BATCH, body, event
 from tests.support.cloud_client import Agent, problem
 from tests.support.cloud_fixture import LiveCloud, StartCloud
+from tests.support.packing import zstd
 
 MIB = 1024 * 1024
 

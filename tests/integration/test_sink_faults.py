@@ -21,7 +21,6 @@ from typing import Any
 
 import certifi
 import pytest
-from backports import zstd
 
 from replicator import wire
 from replicator.actions import (
@@ -44,6 +43,7 @@ from replicator.sink import HttpSink, Timeouts
 from replicator.sink.carrier import Order
 from replicator.testing import chaos as chaotic
 from replicator.testing.chaos import Chaos, Kind, ProxyFault
+from tests.support.packing import zstd
 from tests.support.scripted import Scripted, Seen, answer
 
 CANARY = "gk_live_canary_7f3a9c"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,6 +21,7 @@ from gradata.cloud.http.request_log import REQUEST_ID, request_id_of
 from gradata.cloud.http.responses import CODES, ERRORS, Answered, answer_to, bug, busy, response, send_answer
 from gradata.cloud.protocol.answers import Answer, problem
 from replicator.model import Limits
+from replicator.wire import title_of
 
 REQUESTS_AT_WORK_MAX = 512
 
@@ -125,7 +125,7 @@ def add_error_answers(app: FastAPI, limits: Limits) -> None:
 
     async def of_framework(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        code = CODES.get(error.status_code, HTTPStatus(error.status_code).phrase.lower().replace(" ", "_"))
+        code = CODES.get(error.status_code, title_of(error.status_code).lower().replace(" ", "_"))
         return response(problem(error.status_code, code, str(error.detail), headers=error.headers))
 
     async def of_parameters(_: Request, error: Exception) -> Response:

@@ -27,6 +27,9 @@ TS_CHARACTERS_MAX = 64
 CONTENT_BYTES = 16
 SCHEMA_1 = 1
 """The form of a correction, as `domain.tombstones.foreign_content` takes it."""
+NESTING_MAX = 1_000
+"""Below the depth that every supported version of both parsers takes. Beyond it only `framing` decides: how deep
+msgspec goes depends on the version of Python and on the caller's stack."""
 _INTEGER_MAX = 2**63 - 1
 
 _Text = Annotated[str, Meta(max_length=TEXT_CHARACTERS_MAX)]
@@ -72,7 +75,7 @@ def read_lines(data: bytes, ends: Sequence[int]) -> Lines:
         for place, record in enumerate(records):
             if record.endswith(b"\r\n"):
                 contents[place] = leaf_hash(record[:-2] + b"\n")[:CONTENT_BYTES]
-    events = _all_plain(data, len(records))
+    events = _all_plain(data, records)
     if events is None:
         return _each(records, leaves, contents)
     ids = [event.event_id or _identity_of_bytes(records[place]) for place, event in enumerate(events)]
@@ -115,15 +118,15 @@ def _single(record: bytes) -> Lines:
     return Lines((record,), (leaf,), contents, (event.event_id or _identity_of_bytes(record),), columns)
 
 
-def _all_plain(data: bytes, count: int) -> list[_Event] | None:
+def _all_plain(data: bytes, records: Sequence[bytes]) -> list[_Event] | None:
     """All records decoded at once, which is three times as fast; None if any of them is unusual."""
-    if not (data.isascii() or _is_utf8(data)):
+    if not (data.isascii() or _is_utf8(data)) or any(map(_may_be_deep, records)):
         return None
     try:
         events = _decode.decode_lines(data)
     except _FAILURES:
         return None
-    return events if len(events) == count else None
+    return events if len(events) == len(records) else None
 
 
 def _any_nul(ids: Sequence[str], columns: Columns) -> bool:
@@ -181,12 +184,17 @@ def meaning_of(record: bytes) -> Meaning | str:
 
 def _plain(record: bytes) -> _Event | None:
     """The record, decoded; None if it is unusual."""
-    if b"\\u0000" in record or not (record.isascii() or _is_utf8(record)):
+    if b"\\u0000" in record or not (record.isascii() or _is_utf8(record)) or _may_be_deep(record):
         return None
     try:
         return _decode.decode(record)
     except _FAILURES:
         return None
+
+
+def _may_be_deep(record: bytes) -> bool:
+    """Whether it may nest deeper than NESTING_MAX. Each level takes two bytes, so a short record cannot."""
+    return len(record) > 2 * NESTING_MAX and record.count(b"[") + record.count(b"{") > NESTING_MAX
 
 
 def _is_utf8(record: bytes) -> bool:

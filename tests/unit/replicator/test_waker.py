@@ -397,6 +397,8 @@ started = time.monotonic()
 assert w.wait(None) and time.monotonic() - started < 15
 w.close()
 """
-    done = subprocess.run([sys.executable, "-c", code, str(log)], capture_output=True, text=True, check=False)
+    # From 3.12 on Python warns whoever forks while there are threads.
+    command = [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", code, str(log)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import gzip
 
 import pytest
-from backports import zstd
 
 from gradata.cloud.http.body import Inflater
 from replicator.errors import WireError
+from tests.support.packing import zstd
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd", None])

@@ -37,11 +37,12 @@ RECORDS = [
     b"\0\0\0\n",
     b'{"a": \n',
     b'{"a":' + b"[" * 3_000 + b"]" * 3_000 + b"}\n",
+    b'{"a":' + b"[" * 1_010 + b"]" * 1_010 + b"}\n",
 ]
 
 
 @pytest.mark.parametrize("record", RECORDS)
-def test_f14_f16_the_fast_path_means_what_framing_means(record: bytes) -> None:
+def test_f14_f16_f116_the_fast_path_means_what_framing_means(record: bytes) -> None:
     """Identity and flags are those of `framing`, whatever path a record takes; what is interpreted can be stored."""
     meaning = meaning_of(record)
     expected = interpret(record)
