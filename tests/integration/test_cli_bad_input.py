@@ -242,3 +242,24 @@ def test_a_sidecar_of_a_newer_version(cli: CommandLine) -> None:
     connection.close()
     refused(cli("cursor", "show"), 1, "schema 999")
     assert path.exists()
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_a_folder_for_all_agents_is_wrong_usage(cli: CommandLine, command: str) -> None:
+    """`--home` is one agent's own folder; nothing is written there or elsewhere."""
+    folder = cli.home / "somewhere"
+    folder.mkdir()
+    refused(cli(command, "--agent", "all", "--home", str(folder)), 2, "--home")
+    assert list(folder.iterdir()) == []
+
+
+def test_a_named_folder_is_the_agents_own(cli: CommandLine) -> None:
+    """Hooks are written there, doctor finds them without the option, and uninstalling leaves nothing."""
+    folder = cli.home / "srv" / "codex"
+    folder.mkdir(parents=True)
+    assert cli("install", "--agent", "codex", "--home", str(folder), "--yes").code == 0
+    assert [path.name for path in folder.iterdir()] == ["hooks.json"]
+    checks = {check["name"]: check["detail"] for check in cli("doctor", "--json", "--no-cloud").json["checks"]}
+    assert "type /hooks" in checks["agent_codex"]
+    assert cli("uninstall", "--agent", "codex", "--yes").code == 0
+    assert list(folder.iterdir()) == []
