@@ -18,12 +18,13 @@ from typing import Literal
 from gradata.agents import editing, files, fired, install_record
 from gradata.agents.catalog import AGENTS
 from gradata.agents.command import entry_id
-from gradata.agents.known import entries
+from gradata.agents.known import entries, module_in
 from gradata.agents.model import Agent, AgentFile, AgentPlace, Edited, Entry, UnsureError
 
 Action = Literal["changed", "unchanged", "absent", "refused"]
 KINDS = ("capture", "recall", "session-close", "mcp")
-LEFT_SHOWN_MAX = 6
+LEFT_SHOWN_MAX = 24
+"""More than the SDK's strict profile writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +185,9 @@ def _said(agent: Agent, file: AgentFile, edited: Edited, brain: str) -> tuple[st
     ]
     mine = [entry for entry in edited.left if entry.brain in (None, brain)]
     if mine:
-        shown = ", ".join(entry.what for entry in mine[:LEFT_SHOWN_MAX])
-        more = f" and {len(mine) - LEFT_SHOWN_MAX} more" if len(mine) > LEFT_SHOWN_MAX else ""
+        names = [module_in(entry.command) or entry.what for entry in mine]
+        shown = ", ".join(dict.fromkeys(names[:LEFT_SHOWN_MAX]))
+        more = f" and {len(names) - LEFT_SHOWN_MAX} more" if len(names) > LEFT_SHOWN_MAX else ""
         said.append(f"left as they are, since they neither sync nor record edits: {shown}{more}")
     if file.keep_clear and edited.text is not None and "hooks" in editing.read(file, edited.text).tree:
         said.append(

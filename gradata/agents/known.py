@@ -40,6 +40,12 @@ def entries(agent: Agent, tree: Any) -> list[Entry]:
     return list(_walk(agent, tree, (), DEPTH_MAX)) if isinstance(tree, Mapping) else []
 
 
+def module_in(command: str) -> str | None:
+    """Which of the SDK's hook modules a command runs: `secret_scan` of `gradata.hooks.secret_scan`."""
+    found = _MODULE.search(command)
+    return found.group(1) if found else None
+
+
 def _walk(agent: Agent, node: Any, path: Path, depth: int) -> Iterator[Entry]:
     if depth == 0:
         return
@@ -67,7 +73,7 @@ def _entry(agent: Agent, node: Mapping[Any, Any], path: Path) -> Entry | None:
     if not (_GRADATA.search(said) or named) or "hooks" in node:
         return None
     ours = _OURS.search(said) is not None
-    module = found.group(1) if (found := _MODULE.search(said)) else None
+    module = module_in(said)
     sync = _SYNC.search(said) is not None or (module is None and event in agent.session_end)
     captures = module in _CAPTURING or named
     command = " ".join(_words({"command": node.get("command", ""), "args": node.get("args", [])})) or said

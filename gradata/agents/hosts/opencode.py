@@ -53,5 +53,5 @@ OPENCODE = Agent(
     _files,
     session_end=("sessionEnd",),
     unknown_events=("preTool", "postTool", "sessionEnd"),
-    consent="OpenCode fetches its own plugin package when it first starts with a plugin: it waits for the network",
+    consent="OpenCode fetches its own plugin package at its first start with any plugin: that start needs the network",
 )

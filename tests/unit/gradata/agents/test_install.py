@@ -287,3 +287,14 @@ def test_what_stops_opencode_is_taken_out_of_each_of_its_configurations(tmp_path
     for plan in install.plan_uninstall(place, AGENTS["opencode"], "/b"):
         install.write(plan)
     assert list((folder / "plugins").glob("*")) == []
+
+
+def test_what_the_sdk_wrote_and_stays_is_listed_by_its_names(tmp_path: Path, settings: Path) -> None:
+    """Taken: what syncs and what records edits. The rest is named in one line, and in the JSON's `left`."""
+    modules = ("session_close", "auto_correct", "secret_scan", "inject_brain_rules")
+    groups = [{"hooks": [{"type": "command", "command": f"python -m gradata.hooks.{name}"}]} for name in modules]
+    settings.write_text(json.dumps({"hooks": {"PostToolUse": groups}}))
+    outcome = do(tmp_path)
+    assert [each.rpartition(".")[2] for each in outcome.removed] == ["session_close", "auto_correct"]
+    assert [each.rpartition(".")[2] for each in outcome.left] == ["secret_scan", "inject_brain_rules"]
+    assert [said for said in outcome.said if said.endswith(": secret_scan, inject_brain_rules")]
