@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from replicator import actions as act
 from replicator import status as st
@@ -22,7 +23,7 @@ from replicator.lifecycle import EXIT_LINE, PROCESS
 from replicator.log import LogReader
 from replicator.model import Policy, Standing
 from replicator.pacing import backoff_s
-from replicator.saved_state import crash_notice, save_crash, saved_offset, saved_status
+from replicator.saved_state import record_crash, save_crash, saved_offset, saved_status
 from replicator.sidecar import Sidecar, sidecar_path
 from replicator.sink import Sink
 from replicator.waker import Waker
@@ -128,7 +129,7 @@ class Replicator:
 
     def wake(self) -> None:
         """Signal that something was appended. Takes microseconds; starts the thread if a fork left none."""
-        if self._thread is None:
+        if self._thread is None or not self._thread.is_alive():
             self.start()
         self._waker.wake()
 
@@ -271,11 +272,10 @@ class Replicator:
             except Exception as error:  # noqa: BLE001 -- the last line of defence: record, tell, restart
                 failures += 1
                 self.crashes += 1
-                notice = crash_notice(error, self._hints)
-                self._tell(notice)
-                save_crash(self.log_path, self.endpoint, notice.text, self._clock.now().isoformat(timespec="seconds"))
-                delay_s = backoff_s(failures, jitter=1.0, first_s=RESTART_S_FIRST, max_s=RESTART_S_MAX)
-                self._pause(delay_s)
+                now = self._clock.now().isoformat(timespec="seconds")
+                save = partial(save_crash, self.log_path, self.endpoint, now)
+                record_crash(error, self._hints, tell=self._tell, save=save)
+                self._pause(backoff_s(failures, jitter=1.0, first_s=RESTART_S_FIRST, max_s=RESTART_S_MAX))
         self._waker.close()
         with self._changed:
             self._stop = False

@@ -6,13 +6,16 @@ never waits for a writer; what cannot be read now is unknown, not an error. Part
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from replicator import status as st
 from replicator.errors import ReplicatorError, SidecarError
 from replicator.sidecar import Sidecar, read_only, sidecar_path
+
+logger = logging.getLogger("replicator")
 
 
 def saved_status(log_path: str) -> st.Status | None:
@@ -59,7 +62,24 @@ def crash_notice(error: Exception, hints: Mapping[str, str] = st.HINTS) -> st.No
     return st.Notice("crashed", text, "please report it", grave=True)
 
 
-def save_crash(log_path: str, endpoint: str, text: str, now: str) -> None:
+def record_crash(
+    error: Exception,
+    hints: Mapping[str, str],
+    *,
+    tell: Callable[[st.Notice], None],
+    save: Callable[[str], None],
+) -> None:
+    """Tell of a crash, and save it for others. What fails in here is logged, and stops nothing: the thread goes on."""
+    notice = crash_notice(error, hints)
+    records: tuple[Callable[[], None], ...] = (lambda: tell(notice), lambda: save(notice.text))
+    for record in records:
+        try:
+            record()
+        except Exception as second:  # noqa: BLE001 - a host's own `on_notice`, or a disk in any state
+            logger.error("a crash cannot be recorded: %s", crash_notice(second).text)
+
+
+def save_crash(log_path: str, endpoint: str, now: str, text: str) -> None:
     """Save the crash, so that every process can report it."""
     known = saved_status(log_path) or st.Status("starting", now, endpoint)
     sidecar = Sidecar(sidecar_path(log_path), may_set_aside=False)

@@ -174,8 +174,9 @@ class _Watcher:
             while not self._stop.is_set():
                 try:
                     healthy = self._watch_once()
-                except (OSError, RuntimeError, ImportError) as error:
-                    # No such directory, the limit on watches, a watchfiles that cannot be loaded or gave up.
+                except (OSError, RuntimeError, ImportError, UnicodeError) as error:
+                    # No such directory, the limit on watches, a watchfiles that cannot be loaded or gave up, a path
+                    # that is not UTF-8 (watchfiles takes no other): the timer still looks.
                     self.deaf_because = f"{type(error).__name__}: {error}"
                     healthy = False
                 finally:

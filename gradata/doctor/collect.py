@@ -179,7 +179,7 @@ def _projection_at(path: str, log: str, log_bytes: int) -> ProjectionFact:
     if not os.path.exists(path):
         return ProjectionFact()
     try:
-        with closing(sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=0.1)) as connection:
+        with closing(sqlite3.connect(f"file:{quote(os.fsencode(path))}?mode=ro", uri=True, timeout=0.1)) as connection:
             known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'gradata_projection'").fetchone()
             if known is None:
                 return ProjectionFact(None, exists=True)

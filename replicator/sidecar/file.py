@@ -46,7 +46,11 @@ def sidecar_path(log_path: str) -> str:
 def connect(path: str, mode: str) -> sqlite3.Connection:
     """A connection in autocommit mode that waits at most BUSY_S for others."""
     connection = sqlite3.connect(
-        f"file:{quote(path)}?{mode}", uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+        f"file:{quote(os.fsencode(path))}?{mode}",
+        uri=True,
+        timeout=BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
     )
     try:
         connection.execute("PRAGMA trusted_schema = OFF")

@@ -19,6 +19,7 @@ from replicator.lease import Lease, lease_path
 from replicator.loop import Replicator
 from replicator.model import Identity
 from replicator.sink import HttpSink
+from replicator.status import Notice
 from replicator.testing.chaos import NONE, Chaos, black_hole
 from replicator.wire import Report
 from tests.acceptance.front import Front
@@ -591,3 +592,52 @@ def test_f53_doctor_names_what_is_wrong_while_it_lasts(world: World, front: Fron
         world.settle()
     found = {name: status for name, (status, _) in world.doctor().items()}
     assert [found[name] for name in ("backlog", "trouble", "cloud", "proof")] == ["ok", "ok", "ok", "ok"]
+
+
+def test_f79_a_crash_that_cannot_be_recorded_stops_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """The host's own `on_notice` raises while a crash is told: the thread goes on, and what waits is sent."""
+    left = [3]
+
+    def opened(settings: Settings, log: str, identity: Identity) -> Replicator:
+        key = settings.read_key
+
+        def on_notice(notice: Notice) -> None:
+            raise OSError("the host's own log is full")
+
+        def open_sink() -> Raising:
+            return Raising(HttpSink(endpoint=settings.endpoint, key=key, identity=identity), left)
+
+        return Replicator(log, endpoint=settings.endpoint, open_sink=open_sink, policy=QUICK, on_notice=on_notice)
+
+    with Brain.init(world.directory, environ=world.environ(), ports=Ports(open_replicator=opened)) as brain:
+        brain.correct("before", "a crash")
+        eventually(lambda: len(world.event_ids()) == 1, within_s=40)
+    assert any("a crash cannot be recorded" in each.getMessage() for each in caplog.records)
+
+
+ODD_PATH = """
+import os, sys
+from gradata import Brain
+
+path = os.path.join(sys.argv[1], os.fsdecode(b"caf\\xe9"))
+os.makedirs(path)
+os.environ["GRADATA_BRAIN"] = path
+with Brain.init(path) as brain:
+    brain.correct("a path", "that is not UTF-8")
+    print(brain.drain(20).reason, flush=True)
+from gradata.cli import main
+for command in (["doctor"], ["status"], ["replicate", "--once"], ["correct", "--draft", "a", "--final", "b c d"]):
+    print(command[0], main(command), flush=True)
+"""
+
+
+def test_f78_a_path_that_is_not_utf8_replicates(world: World) -> None:
+    """A directory with a Latin-1 name: appended, sent, and looked at by every command, as any other."""
+    world.directory.mkdir()
+    said, errors = world.start(ODD_PATH).communicate(timeout=60)
+    assert "Traceback" not in errors, errors
+    codes = dict(
+        line.rsplit(" ", 1) for line in said.splitlines() if line.startswith(("status ", "replicate ", "correct "))
+    )
+    assert said.startswith("caught_up"), said
+    assert {name: codes.get(name) for name in ("replicate", "correct")} == {"replicate": "0", "correct": "0"}

@@ -31,6 +31,7 @@ SAY_NOTHING = frozenset(_FILLERS.split())
 """Stems of words that add nothing to a name."""
 BROAD_HANDLERS = {
     "replicator/loop.py": 1,  # the thread's last line of defence
+    "replicator/saved_state.py": 1,  # what records a crash must not be the next one
     "replicator/sink/carrier.py": 1,  # raised again on the caller's thread, which waits for it
     "gradata/hooks/program.py": 1,  # a hook that fails would stop the agent whose host runs it
     "gradata/cloud/service/background.py": 1,  # a task that died would be missed by nobody

@@ -158,7 +158,9 @@ def check_journal(path: str) -> None:
     if not os.path.exists(journal) or not os.path.getsize(journal):
         return
     try:
-        connection = sqlite3.connect(f"file:{quote(path)}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None)
+        connection = sqlite3.connect(
+            f"file:{quote(os.fsencode(path))}?mode=ro", uri=True, timeout=BUSY_S, isolation_level=None
+        )
         try:
             found = _first_fault(connection, os.path.getsize(path))
         finally:
