@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import select
 import sys
 import time
 import weakref
@@ -90,8 +91,8 @@ class Process:
             if each.reason != "off":
                 waiting[embedded.exit_line] = waiting.get(embedded.exit_line, 0) + each.remaining_bytes
         for line, remaining in waiting.items():
-            if remaining and sys.stderr is not None:
-                print(line.format(bytes=remaining), file=sys.stderr)
+            if remaining:
+                _say_last(line.format(bytes=remaining))
 
     def _before(self) -> None:
         self._let_go = [embedded.hold_for_fork() for embedded in list(self._embedded)]
@@ -108,3 +109,16 @@ class Process:
 
 
 PROCESS = Process()
+
+
+def _say_last(text: str) -> None:
+    """A line on stderr at the interpreter's end, if it is read: it must neither hold the process up nor change its exit
+    code, as text does that stays in a stream whose pipe is closed."""
+    if sys.stderr is None:
+        return
+    try:
+        descriptor = sys.stderr.fileno()
+        if sys.platform == "win32" or select.select([], [descriptor], [], 0)[1]:
+            os.write(descriptor, f"{text}\n".encode())
+    except (OSError, ValueError):
+        return  # closed, a pipe that nobody reads any more, or no descriptor at all

@@ -97,6 +97,7 @@ def run(options: Options, terminal: Terminal) -> int:
     if options.dry_run:
         return _show_plan(task, reset, replicator.endpoint, options, terminal)
     if options.follow:
+        terminal.never_wait()
         return _follow(replicator, place, reset, options.metrics, terminal)
     return _once(replicator, place, reset, task, options, terminal)
 

@@ -7,13 +7,15 @@ characters are shown as escapes.
 
 from __future__ import annotations
 
+import atexit
 import json
 import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
+from gradata.log_output import DroppingStream
 from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -53,6 +55,15 @@ class Terminal:
         for stream in (self._stdout, self._stderr):
             if hasattr(stream, "reconfigure"):  # a console of another encoding shows an escape instead of failing
                 stream.reconfigure(errors="backslashreplace")
+
+    def never_wait(self) -> None:
+        """From now on messages are dropped where nobody reads them: for commands that run for days."""
+        try:
+            stream = DroppingStream(self._stderr.fileno())
+        except (OSError, ValueError):  # no descriptor: a test's own stream
+            return
+        atexit.register(stream.close)
+        self._stderr = cast("IO[str]", stream)
 
     # ------------------------------------------------------------------------------ data
 

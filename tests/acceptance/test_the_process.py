@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -24,7 +27,7 @@ from replicator.testing.chaos import NONE, Chaos, black_hole
 from replicator.wire import Report
 from tests.acceptance.front import Front
 from tests.acceptance.programs import EXIT_S_MAX, LEAVE
-from tests.acceptance.world import QUICK, World, eventually, hear, line, say, status_of, trouble_of
+from tests.acceptance.world import FOLLOW, QUICK, ROOT, World, eventually, hear, line, say, status_of, trouble_of
 from tests.support.scripted import answer
 
 
@@ -641,3 +644,38 @@ def test_f78_a_path_that_is_not_utf8_replicates(world: World) -> None:
     )
     assert said.startswith("caught_up"), said
     assert {name: codes.get(name) for name in ("replicate", "correct")} == {"replicate": "0", "correct": "0"}
+
+
+def full_pipe() -> tuple[int, int]:
+    """A pipe that takes no byte more: the end that nobody reads, and the one to write to."""
+    ends = os.pipe()
+    os.set_blocking(ends[1], False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(ends[1], b"an earlier line\n" * 256)
+    os.set_blocking(ends[1], True)
+    return ends
+
+
+def test_f80_a_stderr_that_nobody_reads_stops_no_follower(world: World, front: Front) -> None:
+    """Its pipe is full, and it has much to say: it sends what comes, and ends when it is told to."""
+    world.brain().close()
+    world.endpoint = front.url
+    unread, full = full_pipe()
+    command = [sys.executable, "-W", "error", "-c", FOLLOW, str(world.directory)]
+    follower = subprocess.Popen(command, stderr=full, stdout=full, cwd=ROOT, env=world.environ())
+    try:
+        for number in range(3):
+            before = front.count("")
+            front.always(503)
+            world.append(line(number))
+            eventually(lambda: front.count("") > before)  # noqa: B023 - called at once
+            front.heal()
+            eventually(world.in_step)
+        follower.send_signal(signal.SIGTERM)
+        assert follower.wait(30) == 0
+    finally:
+        follower.kill()
+        follower.wait()
+        os.close(unread)
+        os.close(full)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -49,6 +50,34 @@ def test_a_key_made_before_the_first_start_does_not_prevent_the_admin_key(tmp_pa
         started = json.loads(server.stdout.readline())
         server.terminate()
     assert (tmp_path / "admin.key").read_text().strip() == started["admin_key"] != ""
+
+
+def test_f80_a_stderr_that_nobody_reads_stops_no_server(tmp_path: Path) -> None:
+    """The pipe is full while requests fail and are logged: others are answered, and SIGTERM ends the server."""
+    unread, full = os.pipe()
+    url = f"sqlite:{tmp_path}/cloud.db"
+    command = [sys.executable, "-m", "gradata", "serve", "--port", "0", "--store", url, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=full, text=True) as server:
+        assert server.stdout is not None
+        started = json.loads(server.stdout.readline())
+        os.set_blocking(full, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(full, b"an earlier line\n" * 64)
+        os.set_blocking(full, True)
+        headers = {"Authorization": f"Bearer {started['admin_key']}"}
+        holder = sqlite3.connect(tmp_path / "cloud.db", isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        path = f"{started['url']}/api/v1/brains/nobody/retention"
+        failed = [httpx.put(path, json={"days": 1}, headers=headers, timeout=60).status_code for _ in range(3)]
+        holder.execute("ROLLBACK")
+        holder.close()
+        healthy = httpx.get(f"{started['url']}/health", timeout=30).status_code
+        server.terminate()
+        assert server.wait(30) == 0
+    os.close(full)
+    os.close(unread)
+    assert (healthy, min(failed) >= 400) == (200, True)
 
 
 def test_f56_the_store_is_for_its_owner_alone(live_cloud: LiveCloud) -> None:

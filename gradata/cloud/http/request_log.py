@@ -7,15 +7,20 @@ request.
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import re
 import secrets
+import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from itertools import count
+from typing import TextIO, cast
 
 from starlette.types import Scope
+
+from gradata.log_output import DroppingStream
 
 REQUEST_ID: ContextVar[str] = ContextVar("gradata_request_id", default="")
 SLOW_S = 1.0
@@ -76,8 +81,13 @@ class JsonLines(logging.Formatter):
 
 
 def write_json_lines() -> None:
-    """Have the loggers of the server write JSON lines on stderr. For a process that is the server and nothing else."""
-    handler = logging.StreamHandler()
+    """Have the loggers of the server write JSON lines on stderr, without ever waiting for who reads it.
+
+    For a process that is the server and nothing else.
+    """
+    stream = DroppingStream(sys.stderr.fileno())
+    atexit.register(stream.close)
+    handler = logging.StreamHandler(cast(TextIO, stream))
     handler.setFormatter(JsonLines())
     for name in ("gradata", "uvicorn"):
         logger = logging.getLogger(name)
