@@ -35,7 +35,6 @@ class DroppingStream:
         self._changed = threading.Condition()
         self._kept: deque[bytes] = deque()
         self._untold = 0
-        self._writing = False
         self._thread: threading.Thread | None = None
 
     def write(self, text: str) -> int:
@@ -65,11 +64,15 @@ class DroppingStream:
         return self._descriptor
 
     def close(self) -> None:
-        """Give what is kept CLOSE_S seconds to be written. The descriptor stays open: it is the process's."""
-        deadline = time.monotonic() + CLOSE_S
+        """Give what is kept CLOSE_S seconds to be written, then end the thread, unless a write keeps it.
+
+        The descriptor stays open: it is the process's. A later write starts a thread again.
+        """
         with self._changed:
-            while (self._kept or self._writing) and (left_s := deadline - time.monotonic()) > 0:
-                self._changed.wait(left_s)
+            thread, self._thread = self._thread, None
+            self._changed.notify_all()
+        if thread is not None:
+            thread.join(CLOSE_S)
 
     def _start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="gradata-log", daemon=True)
@@ -82,17 +85,15 @@ class DroppingStream:
         while True:
             with self._changed:
                 while not self._kept:
+                    if self._thread is not threading.current_thread():
+                        return  # closed
                     self._changed.wait()
                 text = self._kept.popleft()
                 if self._untold:
                     text = b"%d log lines were dropped: nobody read them\n" % self._untold + text
                     self._untold = 0
-                self._writing = True
-            failed = not self._written(text)
-            with self._changed:
-                self._writing = False
-                self.dropped += failed
-                self._changed.notify_all()
+            if not self._written(text):
+                self.dropped += 1
 
     def _written(self, text: bytes) -> bool:
         while text:

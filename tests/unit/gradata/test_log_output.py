@@ -53,6 +53,7 @@ def test_f80_a_pipe_that_nobody_reads_drops_and_counts(pipe: tuple[int, int]) ->
         said += os.read(pipe[0], 65536).replace(b"x", b"")
     assert said.startswith(b"line 0\n") or b"line 0\n" in said
     assert b"%d log lines were dropped" % stream.dropped in said
+    stream.close()
 
 
 def test_f80_a_descriptor_that_fails_is_no_error() -> None:
