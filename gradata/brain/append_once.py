@@ -131,7 +131,8 @@ def _identity(event: events.Event) -> bytes:
     said = event.get("data")
     if isinstance(said, dict) and isinstance(key := said.get(KEY_FIELD), str):
         return key.encode()
-    return _said(str(event.get("content_hash")).encode(), json.dumps(event.get("session")).encode())
+    session = event.get("session")
+    return _said(str(event.get("content_hash")).encode(), b"null" if session is None else str(session).encode())
 
 
 def _said(content_hash: bytes, session: bytes) -> bytes:

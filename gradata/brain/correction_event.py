@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradata.brain import correction_diff
-from gradata.brain.redaction.redaction import redact, without_placeholders
+from gradata.brain.redaction.redaction import RedactedText, redact, without_placeholders
 
 PREVIEW_CHARACTERS_MAX = 2_000
 CATEGORY_CHARACTERS_MAX = 64
@@ -37,8 +37,8 @@ def correction_data(
     words, words_of_final = without_placeholders(redacted), without_placeholders(redacted_final)
     found = correction_diff.analyse(draft, final, words, words_of_final)
     data = {
-        "draft_text": redacted[:PREVIEW_CHARACTERS_MAX],
-        "final_text": redacted_final[:PREVIEW_CHARACTERS_MAX],
+        "draft_text": RedactedText(redacted[:PREVIEW_CHARACTERS_MAX]),
+        "final_text": RedactedText(redacted_final[:PREVIEW_CHARACTERS_MAX]),
         "edit_distance": found.distance.value,
         "severity": found.severity,
         "outcome": found.severity,

@@ -20,7 +20,7 @@ from enum import Enum
 from typing import Any
 
 from gradata.brain.fork_safe import PerProcess
-from gradata.brain.redaction.redaction import redact, redact_integer
+from gradata.brain.redaction.redaction import RedactedText, redact, redact_integer
 from gradata.errors import EventError
 from gradata.legacy_rows import canonical as canonical
 from gradata.legacy_rows import legacy_id as legacy_id
@@ -187,10 +187,20 @@ def _readable_scalar(value: bool | str | int | float | None) -> Any:
     return float(value) if math.isfinite(value) else _NOT_FINITE[repr(float(value))]
 
 
+# The names of a correction's own fields, which hold no secret: most of what would be searched for one.
+_OWN_NAMES = frozenset(
+    [
+        *("draft_text", "final_text", "edit_distance", "severity", "outcome", "major_edit", "category", "summary"),
+        *("classifications", "description", "lines_added", "lines_removed", "correction_scope", "applies_to"),
+        *("platform_source", "edit_distance_estimated", "texts_sha256", "context", "agent_type", "source_kind"),
+    ]
+)
+
+
 def _readable_object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     held: dict[str, Any] = {}
     for name, item in value.items():
-        key = str(readable(name, depth=depth - 1))
+        key = name if type(name) is str and name in _OWN_NAMES else str(readable(name, depth=depth - 1))
         if key in held:
             raise EventError("two keys of data have the same name in JSON", hint="make all keys strings")
         held[key] = readable(item, depth=depth - 1)
@@ -212,7 +222,7 @@ def _text(text: str) -> str:
     plain = str(text)
     if not plain.isascii():
         plain = plain.encode("utf-8", "backslashreplace").decode()
-    return redact(plain)
+    return plain if type(text) is RedactedText else redact(plain)
 
 
 def _name(value: object, what: str) -> str:

@@ -40,6 +40,12 @@ class Finding(NamedTuple):
         return f"[REDACTED_{self.kind}]"
 
 
+class RedactedText(str):
+    """A text without its secrets, so that it need not be searched again. What is cut from it or added is plain text."""
+
+    __slots__ = ()
+
+
 def redact(text: str) -> str:
     """The text with its secrets replaced by placeholders. Safe to repeat."""
     found = findings(text)
