@@ -38,9 +38,10 @@ def add_parser(commands: Subparsers) -> None:
         NAME,
         help=HELP,
         description="Add hooks that capture and recall corrections to agents' configuration files. Nothing that is "
-        "installed sends data to the cloud: the replicator does. Entries of older versions for this brain"
-        " are removed. The change is shown as a diff first, a backup is kept beside each file, and all "
-        "other bytes of the file are kept.",
+        "installed sends data to the cloud: the replicator does. Of older versions' entries for this "
+        "brain, those that sync or record edits are removed; the others stay and are listed. The change "
+        "is shown as a diff first, a backup is kept beside each file, and all other bytes of the file are"
+        " kept.",
         epilog="Exit codes: 0 done, or nothing to do; 1 a file was not changed, because it is not certain how to "
         "edit it; 2 wrong usage.",
     )
