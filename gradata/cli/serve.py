@@ -29,6 +29,9 @@ class Options:
     webhook: str | None = None
     silent_s: float = 300.0
     quiet_s: float = 259_200.0
+    forwarded_allow_ips: str | None = None
+    brains_max: int = 10_000
+    logs_max: int = 1_000
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -67,6 +70,15 @@ def add_parser(commands: Subparsers) -> None:
     add_duration(
         parser, "--quiet-for", "3d", "a brain without new corrections for this long is quiet, until it has a history"
     )
+    parser.add_argument(
+        "--forwarded-allow-ips",
+        metavar="IPS",
+        help="proxies, separated by commas, whose X-Forwarded-For and X-Forwarded-Proto are believed (none)",
+    )
+    parser.add_argument(
+        "--brains-max", type=int, default=10_000, metavar="N", help="brains that a workspace may have (10000)"
+    )
+    parser.add_argument("--logs-max", type=int, default=1_000, metavar="N", help="logs that a brain may have (1000)")
     parser.add_argument("--json", action="store_true", help="print the address as one line of JSON on stdout")
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
@@ -82,6 +94,9 @@ def _options(chosen: argparse.Namespace) -> Options:
         chosen.alert_webhook,
         chosen.silent_for,
         chosen.quiet_for,
+        chosen.forwarded_allow_ips,
+        chosen.brains_max,
+        chosen.logs_max,
     )
 
 
@@ -102,7 +117,12 @@ def run(options: Options, terminal: Terminal) -> int:
         options.store,
         allow_remote=options.allow_remote,
         workers=options.workers,
-        options=context.Options(alerting=thresholds.Alerting(options.webhook, patience)),
+        options=context.Options(
+            alerting=thresholds.Alerting(options.webhook, patience),
+            brains_max=options.brains_max,
+            logs_max=options.logs_max,
+            forwarded_allow_ips=options.forwarded_allow_ips,
+        ),
         on_start=(lambda started: _say(started, terminal)) if options.json else None,
     )
     return FINE

@@ -73,6 +73,7 @@ def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
         limits=context.limits,
         rate=context.options.rate,
         answered=_answered(fleets),
+        over=context.reads.leave,
     )
     return app
 

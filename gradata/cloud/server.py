@@ -38,7 +38,6 @@ DATA_DIRECTORY = "~/.gradata/cloud"
 KEEP_ALIVE_S = 75
 """More than the 30 s after which clients close an idle connection, so that the client decides the race at reuse."""
 SHUTDOWN_S = 10
-CONNECTIONS_MAX = 4_000
 DESCRIPTORS_WANTED = 8_192
 GC_OBJECTS = 50_000
 SWITCH_S = 0.0005
@@ -203,8 +202,9 @@ def _serve(
     gc.set_threshold(GC_OBJECTS, 20, 50)
     sys.setswitchinterval(SWITCH_S)
     write_json_lines()
+    wanted = options or Options()
     config = uvicorn.Config(
-        create_app(store, options=options),
+        create_app(store, options=wanted),
         loop="auto",
         http=_protocol(),
         ws="none",
@@ -213,9 +213,9 @@ def _serve(
         access_log=False,
         log_config=None,
         log_level="warning",
-        proxy_headers=False,
+        proxy_headers=wanted.forwarded_allow_ips is not None,
+        forwarded_allow_ips=wanted.forwarded_allow_ips,
         server_header=False,
-        limit_concurrency=CONNECTIONS_MAX,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )

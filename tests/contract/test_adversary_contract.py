@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from gradata.cloud.domain.rate_limit import Rate
 from gradata.cloud.domain.requests import Claim
 from gradata.cloud.protocol.log_bytes import CHUNK_BYTES, Span, log_bytes
 from gradata.cloud.service import deletion
@@ -248,3 +249,37 @@ def test_f100_a_background_task_that_fails_goes_on() -> None:
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(forever("test", step, pause_s=0.0))
     assert steps == [0, 1, 2]
+
+
+# ---------------------------------------------------------------- what a key may make
+
+
+@pytest.fixture
+def bounded(store: Store) -> Iterator[App]:
+    """An application with small bounds."""
+    with open_app(store, brains_max=3, logs_max=2) as opened:
+        yield opened
+
+
+def test_f106_brains_and_logs_are_bounded(bounded: App) -> None:
+    """Beyond the bounds 403 with words, by batch, heartbeat and loose events; what exists goes on."""
+    for number in range(3):
+        assert send(bounded, body([event("e")], brain_id=f"brain {number}")).status_code == 200
+    refused = [send(bounded, body([event("e")], brain_id="one more")), beat(bounded, "another")]
+    refused.append(bounded.ask("POST", "/ingest?brain=loose", event("e"), kind="application/x-ndjson"))
+    assert {(answer.status_code, answer.json()["code"]) for answer in refused} == {(403, "too_many_brains")}
+    assert "--brains-max" in refused[0].json()["detail"]
+    assert send(bounded, body([event("e"), event("f")], 1, brain_id="brain 0")).status_code == 200
+    assert beat(bounded, "brain 1").status_code == 200
+    assert (answer := beat(bounded, "brain 1")).status_code == 403
+    assert answer.json()["code"] == "too_many_logs"
+
+
+def test_f106_a_key_has_a_budget_beside_its_brains(store: Store) -> None:
+    """Whichever brains and logs it names: beyond it 429 with Retry-After; another key passes."""
+    with open_app(store, requests_per_minute=600, key_rate=Rate(60, burst=5)) as app:
+        answers = [beat(app, f"brain {number}") for number in range(7)]
+        assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 2
+        assert "key" in answers[-1].json()["detail"]
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        assert beat(app, "brain 9", key=app.make_key("ingest")).status_code == 200

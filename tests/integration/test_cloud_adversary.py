@@ -113,3 +113,87 @@ def test_f102_a_long_read_ends_with_its_key(cloud: LiveCloud) -> None:
         with contextlib.suppress(ConnectionResetError):
             while read.recv(1_000_000):
                 assert time.monotonic() - begun < REVOKED_S + SLACK_S
+
+
+# ---------------------------------------------------------------- shares of what all use
+
+SIGN_IN = (
+    "POST /sign-in HTTP/1.1\r\nHost: cloud\r\nSec-Fetch-Site: same-origin\r\n"
+    "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\n"
+)
+FEW_CONNECTIONS = "import gradata.cloud.http.connection as c; c.CONNECTIONS_MAX = 40\n"
+FEW_SLOTS = (
+    "import gradata.cloud.http.middleware as m; m.RequestMiddleware.__init__.__kwdefaults__['requests_max'] = 8\n"
+)
+
+
+@contextlib.contextmanager
+def connected(cloud: LiveCloud, count: int, sent: str) -> Iterator[list[socket.socket]]:
+    """So many connections that have sent this."""
+    with contextlib.ExitStack() as stack:
+        made = []
+        for _ in range(count):
+            made.append(stack.enter_context(socket.create_connection(("127.0.0.1", cloud.port), timeout=60)))
+            made[-1].sendall(sent.encode())
+        yield made
+
+
+def test_f104_bodies_that_do_not_come_hold_no_slot(start_cloud: StartCloud) -> None:
+    """Without a key, more of them than there are slots: batches are stored, pages and health are answered."""
+    cloud = start_cloud(prelude=FEW_SLOTS)
+    agent = Agent(cloud)
+    with connected(cloud, 30, SIGN_IN):
+        assert agent.send([event("a")]).status_code == 200
+        assert agent.ask("GET", "/health").status_code == 200
+        assert agent.ask("GET", "/fleet").status_code == 200
+
+
+def test_f104_bodies_that_are_only_announced_take_no_room(live_cloud: LiveCloud) -> None:
+    """40 of 16 MiB that never come: a large batch of another agent is stored."""
+    head = (
+        f"POST /api/v1/ingest HTTP/1.1\r\nHost: cloud\r\nAuthorization: Bearer {live_cloud.key}\r\n"
+        "Content-Type: application/vnd.gradata.batch\r\nContent-Length: 16777216\r\n\r\n"
+    )
+    with connected(live_cloud, 40, head):
+        large = [event(str(number), "x" * 500_000) for number in range(20)]
+        assert Agent(live_cloud).send(large).status_code == 200
+
+
+def test_f104_connections_that_say_nothing_give_way(start_cloud: StartCloud) -> None:
+    """More than the server takes, idle or with half a head or body: the oldest are closed, everybody else is served."""
+    cloud = start_cloud(prelude=FEW_CONNECTIONS)
+    agent = Agent(cloud)
+    with connected(cloud, 60, ""), connected(cloud, 60, "GET /api/v1/health HT"), connected(cloud, 60, SIGN_IN) as last:
+        assert agent.send([event("a")]).status_code == 200
+        assert agent.ask("GET", "/ready").status_code == 200
+        last[-1].sendall(b"key=" + b"x" * 96)
+        assert last[-1].recv(100).startswith(b"HTTP/1.1 403")
+
+
+def test_f104_reads_of_one_key_leave_room_for_others(live_cloud: LiveCloud) -> None:
+    """Replicas that nobody reads on: beyond its share the key is told 429; ingest, other keys and health go on."""
+    agent, key, other = Agent(live_cloud), live_cloud.make_key("read"), live_cloud.make_key("read")
+    assert agent.send([], hole={"length": 2**32, "leaf": "11" * 32}, count=1).status_code == 200
+    asked = f"GET /api/v1/logs/{agent.log_id}/bytes HTTP/1.1\r\nHost: cloud\r\nAuthorization: Bearer {key}\r\n\r\n"
+    with connected(live_cloud, 40, asked) as reads:
+        heads = [each.recv(12) for each in reads]
+        assert {head[9:] for head in heads} == {b"200", b"429"}
+        assert agent.send([event("a")], log_id="22222222-2222-4222-8222-222222222222").status_code == 200
+        assert Agent(live_cloud, other).ask("GET", "/fleet").status_code == 200
+        assert agent.ask("GET", "/ready").status_code == 200
+
+
+def test_f105_guesses_lock_nobody_out_who_has_a_key(start_cloud: StartCloud) -> None:
+    """Behind a proxy that is believed, by address; a key that works passes wherever the guesses came from."""
+    cloud = start_cloud(forwarded_allow_ips="127.0.0.1")
+    at = cloud.url.removesuffix("/api/v1")
+
+    def tried(key: str, address: str) -> int:
+        headers = {"Sec-Fetch-Site": "same-origin", "X-Forwarded-For": address}
+        return httpx.post(f"{at}/sign-in", data={"key": key}, headers=headers, trust_env=False).status_code
+
+    wrong = "gk_live_00000000_" + "A" * 43
+    while tried(wrong, "10.0.0.1") != 429:
+        pass
+    assert tried(wrong, "10.0.0.2") == 403
+    assert tried(cloud.key, "10.0.0.1") == 303

@@ -60,8 +60,9 @@ class App:
 def open_app(store: Store, **limits: Any) -> Iterator[App]:
     """Serve `store`, which is closed at the end. Without a request budget, unless one is given."""
     burst = limits.pop("burst", 10)
+    bounds = {name: limits.pop(name) for name in ("brains_max", "logs_max", "key_rate") if name in limits}
     wanted = replace(LIMITS, **{"requests_per_minute": None, **limits})
-    app = create_app(store, options=Options(limits=wanted, burst=burst, burst_slack=0))
+    app = create_app(store, options=Options(limits=wanted, burst=burst, burst_slack=0, **bounds))
     loop = asyncio.new_event_loop()
     opened, ending = threading.Event(), asyncio.Event()
     found: list[App] = []

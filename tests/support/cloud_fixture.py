@@ -31,7 +31,7 @@ wanted["alerting"] = Alerting(wanted.pop("webhook", None), patience)
 run("127.0.0.1", int(sys.argv[1]), sys.argv[2], options=Options(limits=limits, **wanted))
 """
 START_S = 30.0
-OF_SERVER = ("burst", "burst_slack", "body_s", "webhook", "silent_s")
+OF_SERVER = ("burst", "burst_slack", "body_s", "webhook", "silent_s", "forwarded_allow_ips")
 
 
 class LiveCloud:
@@ -161,10 +161,11 @@ def start_cloud(tmp_path: Path) -> Iterator[StartCloud]:
         directory = tmp_path / f"cloud-{len(clouds)}"
         directory.mkdir()
         store_url = options.pop("store_url", None)
+        prelude = str(options.pop("prelude", ""))
         of_server: dict[str, object] = {name: options.pop(name) for name in OF_SERVER if name in options}
         limits: dict[str, object] = {"requests_per_minute": None, **options}
         assert store_url is None or isinstance(store_url, str)
-        cloud = LiveCloud(directory, {"limits": limits, **of_server}, store_url)
+        cloud = LiveCloud(directory, {"limits": limits, **of_server}, store_url, prelude=prelude)
         clouds.append(cloud)
         return cloud
 

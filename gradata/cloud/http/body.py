@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import zlib
+from collections.abc import Callable
 from typing import Protocol
 
 from starlette.requests import ClientDisconnect
@@ -37,7 +38,7 @@ class _Decompressor(Protocol):
 class Inflater:
     """Collects a body while decompressing it. `feed` raises WireError 413 as soon as the limit is exceeded."""
 
-    def __init__(self, encoding: str | None, *, bytes_max: int) -> None:
+    def __init__(self, encoding: str | None, *, bytes_max: int, grown: Callable[[int], None] | None = None) -> None:
         name = (encoding or "identity").strip().lower()
         if name not in ("identity", *ENCODINGS):
             raise WireError(
@@ -46,6 +47,7 @@ class Inflater:
                 code="encoding_unsupported",
             )
         self._bytes_max = bytes_max
+        self._grown = grown
         self._parts: list[bytes] = []
         self._length = 0
         self._zlib = zlib.decompressobj(_GZIP) if name == "gzip" else None
@@ -81,6 +83,8 @@ class Inflater:
             self._length += len(part)
             if self._length > self._bytes_max:
                 raise too_large(self._bytes_max)
+            if self._grown is not None:
+                self._grown(len(part))
             self._parts.append(part)
 
     def _room(self) -> int:
@@ -120,15 +124,18 @@ async def read_body(
     declared: str | None,
     bytes_max: int,
     seconds: float | None = BODY_S,
+    grown: Callable[[int], None] | None = None,
 ) -> bytes:
     """The decompressed body, of at most `bytes_max` bytes, received within `seconds` (None: it is there already).
+
+    `grown` is told of decompressed bytes as they come, and may raise.
 
     Raises WireError: 413, 415, 408 for a body that does not come, 400 for one that does not decompress. And
     ClientDisconnect.
     """
     if declared is not None and declared.isdecimal() and int(declared[:20]) > bytes_max:
         raise too_large(bytes_max)
-    inflater = Inflater(encoding, bytes_max=bytes_max)
+    inflater = Inflater(encoding, bytes_max=bytes_max, grown=grown)
     if seconds is None:
         await _feed(inflater, receive)
         return inflater.body()

@@ -21,6 +21,8 @@ from replicator.wire import PROBLEM_TYPE, problem_body
 
 HEAD_S = 15.0
 HEAD_BYTES_MAX = 64 * 1024
+CONNECTIONS_MAX = 4_000
+"""Beyond these the one that has waited longest for a request of its client is closed for a new one."""
 UNWANTED_S = 30.0
 UNWANTED_BYTES_MAX = 64 * 1024 * 1024
 _ANNOUNCED = b"\r\ncontent-length: "
@@ -90,7 +92,11 @@ class JoiningTransport:
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Closes a connection whose request head does not arrive within HEAD_S seconds, or exceeds HEAD_BYTES_MAX."""
+    """Closes a connection whose request head does not come within HEAD_S, or is longer than HEAD_BYTES_MAX.
+
+    Of too many connections, those without a whole request are closed first, the oldest at once: whoever opens thousands
+    and says nothing keeps nobody out.
+    """
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
@@ -103,11 +109,17 @@ class BoundedHttp(HttpToolsProtocol):
         shared = vars(self.server_state)
         if "outbox" not in shared:
             shared["outbox"] = Outbox(self.loop)
+            shared["waiting"] = {}
         self._outbox: Outbox = shared["outbox"]
+        self._waiting: dict[BoundedHttp, None] = shared["waiting"]
+        if len(self.connections) > CONNECTIONS_MAX and self._waiting:
+            next(iter(self._waiting)).give_way()
+        self._waiting[self] = None
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Its end."""
+        self._waiting.pop(self, None)
         self._head_is_there()
         self._body_is_over()
         super().connection_lost(exc)
@@ -141,6 +153,7 @@ class BoundedHttp(HttpToolsProtocol):
         """The last byte of a request."""
         self._body_is_over()
         cast("dict[str, object]", self.scope)[BODY_IS_THERE] = True
+        self._waiting.pop(self, None)
         super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
@@ -162,6 +175,17 @@ class BoundedHttp(HttpToolsProtocol):
         self._outbox.send()
         self.transport.write(head.encode("ascii") + body)
         self.transport.close()
+
+    def on_response_complete(self) -> None:
+        """Sent: the next request is awaited."""
+        super().on_response_complete()
+        if not self.transport.is_closing():
+            self._waiting[self] = None
+
+    def give_way(self) -> None:
+        """End a connection that has brought no whole request."""
+        self._waiting.pop(self, None)
+        self.transport.abort()
 
     def shutdown(self) -> None:
         """The server ends: what is answered is sent before."""

@@ -8,9 +8,8 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-
-from fastapi import Response
 
 from gradata.cloud.clock import now_us
 from gradata.cloud.domain import requests
@@ -21,7 +20,7 @@ from gradata.cloud.domain.rate_limit import Rate, RateLimiter, Verdict
 from gradata.cloud.domain.thresholds import Alerting
 from gradata.cloud.http.body import BODY_S, ENCODINGS, read_body
 from gradata.cloud.http.raw_request import BODY_IS_THERE, AnyRequest
-from gradata.cloud.http.responses import response
+from gradata.cloud.http.shares import BRAINS_MAX, LOGS_MAX, BodyRoom, HeldBody, NewNames, ReadShares
 from gradata.cloud.protocol import answers
 from gradata.cloud.service.api_keys import Authenticator, credential_of
 from gradata.cloud.service.group_commit import GroupWriter, Job, Outcome, Spent
@@ -29,12 +28,16 @@ from gradata.cloud.service.readiness import Readiness
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import StoreUnavailableError
 from replicator.errors import WireError
-from replicator.model import MIB, Limits
+from replicator.model import Limits
 
 INLINE_BYTES = 32 * 1024
-"""Bodies up to this size (bytes) are interpreted on the event loop: a change of threads costs more."""
-BODIES_BYTES_MAX = 512 * MIB
-"""Total size of bodies in memory, counted by their largest possible size."""
+"""Bodies up to this are interpreted on the event loop: a change of threads costs more."""
+POOL_THREADS = 4
+"""Threads of the write side, for looking up keys and interpreting large bodies: no read keeps them busy."""
+KEY_RATE = Rate(12_000, burst=2_000)
+"""Requests of one key, whichever brains they are for."""
+NEW_NAMES_RATE = Rate(120, burst=1_000)
+"""New brains and logs of one key."""
 GUESS_RATE = Rate(600, burst=100)
 """Rate of unknown keys from one address; beyond it they are not even told that they are wrong."""
 HEARTBEAT_RATE = Rate(4, burst=4, slack=4)
@@ -58,6 +61,11 @@ class Options:
     burst_slack: int = 20
     body_s: float = BODY_S
     alerting: Alerting = Alerting()  # noqa: RUF009 - frozen
+    key_rate: Rate = KEY_RATE
+    brains_max: int = BRAINS_MAX
+    logs_max: int = LOGS_MAX
+    forwarded_allow_ips: str | None = None
+    """Addresses of proxies whose X-Forwarded-For and -Proto are believed, separated by commas; None: nobody's."""
 
     @property
     def rate(self) -> Rate | None:
@@ -80,7 +88,13 @@ class AppContext:
         self._guesses = RateLimiter(GUESS_RATE, clock=time.monotonic)
         self._notes = RateLimiter(NOTE_RATE, clock=time.monotonic)
         self._noted: dict[tuple[str, str], float] = {}
-        self._body_bytes = 0
+        self.pool = ThreadPoolExecutor(POOL_THREADS, "gradata-write-side")
+        self.bodies = BodyRoom()
+        self.reads = ReadShares()
+        limited = options.rate is not None
+        self._of_keys = RateLimiter(options.key_rate if limited else None, clock=time.monotonic)
+        names = RateLimiter(NEW_NAMES_RATE if limited else None, clock=time.monotonic)
+        self.names = NewNames(store, names, brains_max=options.brains_max, logs_max=options.logs_max, pool=self.pool)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._settled: deque[tuple[asyncio.Future[Outcome], Outcome]] = deque()
         self._submitted: list[Job] = []
@@ -103,6 +117,7 @@ class AppContext:
         if self._writer is not None:
             self._writer.submit_all(self._submitted)
             self._writer.close()
+        self.pool.shutdown()
         self.store.close()
 
     async def principal(self, request: AnyRequest, *scopes: str) -> Principal:
@@ -112,13 +127,14 @@ class AppContext:
         authorization = request.headers.get("authorization")
         found: Principal | Unknown | None = self.keys.remembered(credential_of(authorization))
         if found is None:  # the store is asked, which may take its time
-            found = await asyncio.to_thread(self.keys.principal, authorization)
+            found = await asyncio.get_running_loop().run_in_executor(self.pool, self.keys.principal, authorization)
         if isinstance(found, Unknown):
             self._count_guess(request, found)
             await self._note(found, request.headers.get(BRAIN_HEADER, ""), "key_unknown")
             raise WireError("the API key is unknown or was revoked", status=401, code="key_unknown")
         if not any(found.may(scope) for scope in scopes):
             raise answers.DeniedError("scope_missing", f"the key needs the scope {' or '.join(scopes)}")
+        self.reads.enter(request.scope, found.prefix)
         return found
 
     def _count_guess(self, request: AnyRequest, unknown: Unknown) -> None:
@@ -151,8 +167,8 @@ class AppContext:
         except StoreUnavailableError as error:
             log.warning("a refusal could not be noted: %s", error)
 
-    async def body(self, request: AnyRequest, bytes_max: int) -> bytes:
-        """The request's body. Raises WireError."""
+    async def body(self, request: AnyRequest, bytes_max: int, held: HeldBody | None = None) -> bytes:
+        """The request's body; `held` is told of its bytes as they come. Raises WireError, and as `BodyRoom.take`."""
         headers = request.headers
         return await read_body(
             request.receive,
@@ -160,49 +176,39 @@ class AppContext:
             declared=headers.get("content-length"),
             bytes_max=bytes_max,
             seconds=None if BODY_IS_THERE in request.scope else self.options.body_s,
+            grown=None if held is None else held.grow,
         )
 
-    def take_room(self, request: AnyRequest, bytes_max: int) -> int:
-        """Reserve memory for a body during its request; returns the amount for `give_room`.
+    async def admit(
+        self,
+        request: AnyRequest,
+        principal: Principal,
+        brain_id: str,
+        log_id: str | None,
+        *,
+        beat_of: str | None = None,
+    ) -> None:
+        """Count a request against the budgets of its brain and its key, and bound what the key makes.
 
-        Raises StoreUnavailableError if there is none.
+        `beat_of`: the device of a heartbeat, which has a budget of its own. `commit` counts the request once more where
+        several servers share the budget. Raises SpentError, DeniedError.
         """
-        declared = request.headers.get("content-length", "")
-        plain = "content-encoding" not in request.headers and declared.isdecimal()
-        wanted = min(int(declared[:20]), bytes_max) if plain else bytes_max
-        if self._body_bytes + wanted > BODIES_BYTES_MAX:
-            raise StoreUnavailableError("too many large bodies at one time")
-        self._body_bytes += wanted
-        return wanted
-
-    def give_room(self, taken: int) -> None:
-        """The counterpart of `take_room`."""
-        self._body_bytes -= taken
-
-    def spend(self, request: AnyRequest, workspace: str, brain_id: str, *, beat: bool = False) -> Response | None:
-        """As `charge`; the 429 if the budget is spent."""
-        try:
-            self.charge(request, workspace, brain_id, beat=beat)
-        except SpentError as error:
-            return response(error.answer)
-        return None
-
-    def charge(self, request: AnyRequest, workspace: str, brain_id: str, *, beat: bool = False) -> None:
-        """Count a request against its brain's rate limit in this process. Raises SpentError if it is exceeded.
-
-        `commit` counts it again if several servers share the limit.
-        """
-        limiter = self._beats if beat else self._requests
-        if limiter.rate is None:
-            return
-        name = f"{workspace}\n{brain_id}"
-        verdict = limiter.admit(name)
-        assert verdict is not None
-        if not beat:
-            request.state.verdict = verdict
-        if not verdict.passed:
-            raise SpentError(verdict)
-        request.state.claim = Claim(f"beat\n{name}", limiter.rate) if beat else Claim(name, limiter.rate, request.state)
+        limiter = self._requests if beat_of is None else self._beats
+        if limiter.rate is not None:
+            of_key = self._of_keys.admit(principal.prefix)
+            if of_key is not None and not of_key.passed:
+                raise SpentError(of_key, "the key's request budget is spent")
+            name = f"{principal.workspace}\n{brain_id}"
+            name = name if beat_of is None else f"{name}\n{beat_of}\n{log_id}"
+            verdict = limiter.admit(name)
+            assert verdict is not None
+            if beat_of is None:
+                request.state.verdict = verdict
+            if not verdict.passed:
+                raise SpentError(verdict)
+            told = request.state if beat_of is None else None
+            request.state.claim = Claim(name if beat_of is None else f"beat\n{name}", limiter.rate, told)
+        await self.names.admit(principal, brain_id, log_id)
 
     async def commit(self, asked: AnyRequest, request: requests.Request) -> Decision:
         """Commit the request; returns when it is durable.

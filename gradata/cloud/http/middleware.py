@@ -8,7 +8,7 @@ event.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -16,7 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gradata.cloud.domain.rate_limit import Rate, Verdict, policy_field, state_field
-from gradata.cloud.http.raw_request import PlainRoute, RawRequest
+from gradata.cloud.http.openapi import BASE
+from gradata.cloud.http.raw_request import BODY_IS_THERE, PlainRoute, RawRequest
 from gradata.cloud.http.request_log import REQUEST_ID, request_id_of
 from gradata.cloud.http.responses import CODES, ERRORS, Answered, answer_to, bug, busy, response, send_answer
 from gradata.cloud.protocol.answers import Answer, problem
@@ -24,6 +25,8 @@ from replicator.model import Limits
 from replicator.wire import title_of
 
 REQUESTS_AT_WORK_MAX = 512
+ALWAYS_ANSWERED = frozenset(f"{base}/{name}" for base in ("", BASE) for name in ("health", "ready"))
+"""Whoever watches the server must hear that it lives when it is busiest."""
 
 
 class RequestMiddleware:
@@ -37,13 +40,15 @@ class RequestMiddleware:
         limits: Limits,
         rate: Rate | None,
         answered: Answered,
+        over: Callable[[Scope], None] = lambda _: None,
         requests_max: int = REQUESTS_AT_WORK_MAX,
     ) -> None:
-        """`plain_routes`: routes for POST that need no framework, by path."""
+        """`plain_routes`: routes for POST that need no framework, by path. `over` is told when a request is."""
         self._app = app
         self._plain_routes = plain_routes
         self._limits = limits
         self._answered = answered
+        self._over = over
         self._rate = rate
         self._fixed = [] if rate is None else [(b"ratelimit-policy", policy_field(rate).encode())]
         self._requests_max = requests_max
@@ -64,7 +69,8 @@ class RequestMiddleware:
         REQUEST_ID.set(name)  # each request is a task of its own, with a context of its own
         is_feed = scope["path"].endswith("/feed")  # it stays for hours, and has its own bound
         refused: Answer | None = None
-        if not is_feed and self._at_work >= self._requests_max:
+        exempt = is_feed or scope["path"] in ALWAYS_ANSWERED
+        if not exempt and self._at_work >= self._requests_max:
             refused = busy()
         elif b"%00" in scope["query_string"] or "\0" in scope["path"]:  # no store's texts can hold it
             refused = problem(400, "malformed", "a NUL in the address")
@@ -73,7 +79,9 @@ class RequestMiddleware:
             self._answered(scope, refused.status, 0.0)
             return
         route = self._plain_routes.get(scope["path"]) if scope["method"] == "POST" else None
-        self._at_work += not is_feed
+        if not exempt and BODY_IS_THERE not in scope:
+            receive = self._off_slot(receive)
+        self._at_work += not exempt
         try:
             if route is None:
                 await self._framework(name, scope, receive, send, is_feed=is_feed)
@@ -81,7 +89,26 @@ class RequestMiddleware:
                 scope["endpoint"] = route
                 await self._plain(name, route, RawRequest(scope, receive), send)
         finally:
-            self._at_work -= not is_feed
+            self._at_work -= not exempt
+            self._over(scope)
+
+    def _off_slot(self, receive: Receive) -> Receive:
+        """Waiting for a body takes no slot: a body may never come, and whoever sends none needs no key."""
+        complete = False
+
+        async def receive_off_slot() -> Message:
+            nonlocal complete
+            if complete:  # what is awaited now is the client's going away
+                return await receive()
+            self._at_work -= 1
+            try:
+                message = await receive()
+            finally:
+                self._at_work += 1
+            complete = not message.get("more_body", False)
+            return message
+
+        return receive_off_slot
 
     async def _plain(self, name: str, route: PlainRoute, request: RawRequest, send: Send) -> None:
         """A route that is called as it is."""

@@ -45,7 +45,10 @@ class SignIn:
         """Whose session the request's cookie is; None if there is none. The key must still work, and read."""
         session = await self.session(request)
         found = None if session is None else await asyncio.to_thread(self._bearer, session)
-        return found if found is not None and found.may("read") else None
+        if found is None or not found.may("read"):
+            return None
+        self._context.reads.enter(request.scope, found.prefix)
+        return found
 
     def _bearer(self, session: Session) -> Principal | None:
         found = self._context.keys.bearer(session.prefix)

@@ -27,9 +27,8 @@ async def _store(context: AppContext, asked: RawRequest, principal: Principal, m
     """Read, interpret, commit and answer one request that brings records."""
     limits = context.limits
     bytes_max = limits.record_bytes if media_type == JSON_TYPE else limits.body_bytes
-    taken = context.take_room(asked, bytes_max)
-    try:
-        body = await context.body(asked, bytes_max)
+    with context.bodies.held(principal.prefix) as held:
+        body = await context.body(asked, bytes_max, held)
 
         def read() -> Append | Loose:
             if media_type == BATCH_TYPE:
@@ -38,11 +37,11 @@ async def _store(context: AppContext, asked: RawRequest, principal: Principal, m
                 return parse.read_loose(principal, asked.query_params.get("brain"), body, limits)
             return parse.read_correction(principal, body)
 
-        work = read() if len(body) <= INLINE_BYTES else await asyncio.to_thread(read)
-        context.charge(asked, work.workspace, work.brain_id)
+        inline = len(body) <= INLINE_BYTES
+        work = read() if inline else await asyncio.get_running_loop().run_in_executor(context.pool, read)
+        log_id = work.log_id if isinstance(work, Append) else None
+        await context.admit(asked, principal, work.brain_id, log_id)
         decision = await context.commit(asked, work)
-    finally:
-        context.give_room(taken)
     cloud_id = context.store.cloud_id
     if isinstance(work, Append):
         return answers.answer_batch(work, decision, cloud_id, limits)
@@ -64,7 +63,7 @@ def add_ingest(app: FastAPI, context: AppContext) -> dict[str, PlainRoute]:
     async def heartbeat(asked: RawRequest) -> Answer:
         principal = await context.principal(asked, "ingest")
         beat = parse.read_beat(principal, await context.body(asked, HEARTBEAT_BYTES_MAX))
-        context.charge(asked, beat.workspace, f"{beat.brain_id}\n{beat.device_id}\n{beat.log_id}", beat=True)
+        await context.admit(asked, principal, beat.brain_id, beat.log_id, beat_of=beat.device_id)
         decision = await context.commit(asked, beat)
         return answers.answer_beat(beat, decision, context.store.cloud_id)
 

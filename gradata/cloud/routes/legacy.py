@@ -20,7 +20,7 @@ from gradata.cloud.domain.principal import Principal
 from gradata.cloud.domain.timestamps import iso
 from gradata.cloud.http.context import AppContext
 from gradata.cloud.http.openapi import BASE, json_body, problems
-from gradata.cloud.http.responses import response, unavailable
+from gradata.cloud.http.responses import response
 from gradata.cloud.protocol import legacy
 from gradata.cloud.protocol.answers import Answer, brain_forbidden, require_brain
 from gradata.cloud.service import legacy_pages
@@ -47,21 +47,14 @@ async def _store_old(context: AppContext, request: Request, form: int, answer: O
     principal = await context.principal(request, "ingest")
     _require_json(request)
     limits = context.limits
-    taken = context.take_room(request, limits.body_bytes)
-    try:
-        body = await context.body(request, limits.body_bytes)
+    with context.bodies.held(principal.prefix) as held:
+        body = await context.body(request, limits.body_bytes, held)
         now = datetime.now(UTC)
         batch = await asyncio.to_thread(legacy.read_old, principal, body, limits, form=form, now=now)
         if form == legacy.SYNC:
             batch = await asyncio.to_thread(_of_its_brain, context.store, principal, batch)
-        spent = context.spend(request, batch.work.workspace, batch.work.brain_id)
-        if spent is not None:
-            return spent
+        await context.admit(request, principal, batch.work.brain_id, None)
         decision = await context.commit(request, batch.work)
-    except ClientDisconnect:
-        return response(unavailable("the client went away"))
-    finally:
-        context.give_room(taken)
     return response(answer(batch, decision, limits))
 
 
