@@ -55,6 +55,7 @@ def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
         description="Keeps logs byte for byte and proves it.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would name the Host that the client sent, over plain HTTP
         openapi_url=f"{BASE}/openapi.json",
         lifespan=lifespan,
     )

@@ -197,3 +197,42 @@ def test_f105_guesses_lock_nobody_out_who_has_a_key(start_cloud: StartCloud) -> 
         pass
     assert tried(wrong, "10.0.0.2") == 403
     assert tried(cloud.key, "10.0.0.1") == 303
+
+
+# ---------------------------------------------------------------- requests of an odd form
+
+
+def answered(cloud: LiveCloud, request: bytes) -> bytes:
+    """What comes back first."""
+    with socket.create_connection(("127.0.0.1", cloud.port), timeout=20) as connection:
+        connection.sendall(request)
+        return connection.recv(65_536)
+
+
+def test_f109_nobody_is_sent_to_the_host_that_a_client_names(shared_cloud: LiveCloud) -> None:
+    """A path with one slash too many is not found; there is no redirect."""
+    answer = answered(shared_cloud, b"GET /api/v1/health/ HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert b"evil.example" not in answer
+
+
+def test_f109_a_head_above_the_bound_in_one_piece_is_refused(shared_cloud: LiveCloud) -> None:
+    """However it comes: 400, and nothing is done."""
+    head = b"GET /api/v1/health HTTP/1.1\r\nHost: cloud\r\nX-Large: " + b"x" * 70_000 + b"\r\n\r\n"
+    assert answered(shared_cloud, head).startswith(b"HTTP/1.1 400 ")
+
+
+def test_f109_an_upgrade_with_a_body_is_refused_and_loses_nothing(shared_cloud: LiveCloud) -> None:
+    """400 instead of a body that is dropped; without a body the request is answered, and the connection ends."""
+    agent = Agent(shared_cloud)
+    upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n"
+    content = agent.body([event("a")])
+    head = (
+        f"POST /api/v1/ingest HTTP/1.1\r\nHost: cloud\r\nAuthorization: Bearer {shared_cloud.key}\r\n{upgrade}"
+        f"Content-Type: application/vnd.gradata.batch\r\nContent-Length: {len(content)}\r\n\r\n"
+    )
+    assert answered(shared_cloud, head.encode() + content).startswith(b"HTTP/1.1 400 ")
+    with socket.create_connection(("127.0.0.1", shared_cloud.port), timeout=20) as connection:
+        connection.sendall(f"GET /api/v1/health HTTP/1.1\r\nHost: cloud\r\n{upgrade}\r\n".encode())
+        heard, _ = read_until_its_end(connection)
+    assert heard.startswith(b"HTTP/1.1 200 ")

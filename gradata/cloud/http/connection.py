@@ -27,6 +27,7 @@ UNWANTED_S = 30.0
 UNWANTED_BYTES_MAX = 64 * 1024 * 1024
 _ANNOUNCED = b"\r\ncontent-length: "
 _CONTINUE = b"HTTP/1.1 100"
+_OF_A_BODY = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class Outbox:
@@ -131,9 +132,16 @@ class BoundedHttp(HttpToolsProtocol):
             self._await_head()
 
     def on_headers_complete(self) -> None:
-        """The head is there."""
+        """The head is there. What is raised here is answered 400 by uvicorn, and ends the connection."""
         self._head_is_there()
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEAD_BYTES_MAX:
+            raise ValueError("the head of the request is too long")
+        upgrade = self.parser.should_upgrade()
+        if upgrade and any(name in _OF_A_BODY for name, _ in self.headers):
+            raise ValueError("an upgrade with a body, which would be lost")
         super().on_headers_complete()
+        if upgrade:
+            self.cycle.keep_alive = False  # nobody knows what the client will speak from here on
         cast("dict[str, object]", self.scope)[CONNECTION] = self.transport
         if self.scope["method"] != "HEAD":  # nothing would follow the head
             self.cycle.transport = cast("asyncio.Transport", JoiningTransport(self.transport, self._outbox))
