@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import sys
 import time
+import weakref
 from urllib.parse import quote
 
 from replicator.companions import companion_path
@@ -176,6 +177,21 @@ class only_one:  # noqa: N801  (used as a function)
     def __exit__(self, *_: object) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
+
+
+def close_with(owner: object, connection: sqlite3.Connection) -> weakref.finalize[..., object]:
+    """Close it with its owner, at the latest when the interpreter ends. Detach the result once it is closed.
+
+    From Python 3.13 on a connection that nobody closed is a ResourceWarning. In a forked child it is never closed.
+    """
+    return weakref.finalize(owner, _close_own, connection, os.getpid())
+
+
+def _close_own(connection: sqlite3.Connection, pid: int) -> None:
+    if pid == os.getpid():
+        connection.close()
+    else:
+        leak(connection)
 
 
 def leak(connection: sqlite3.Connection) -> None:

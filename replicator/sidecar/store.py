@@ -18,6 +18,7 @@ from replicator.sidecar.file import (
     BUSY_S,
     CORRUPT,
     PARTS,
+    close_with,
     connect,
     create,
     free_name,
@@ -96,6 +97,8 @@ class SidecarView:
         self.path = path
         self._connection = connection
         self._pid = os.getpid()
+        if connection is not None:
+            close_with(self, connection)
 
     def load(self) -> Standing | None:
         """Where replication stands; None before the first checkpoint."""
@@ -344,6 +347,7 @@ class Sidecar(SidecarView):
                 raise
             return None  # what was wrong was wrong with the file that was moved, or with none being there
         self._connection = connection
+        self._at_end = close_with(self, connection)
         if self._file == identity(self.path):
             return connection
         self._disconnect()
@@ -353,6 +357,7 @@ class Sidecar(SidecarView):
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        self._at_end.detach()
         try:
             still_there = self._file == identity(self.path)
         except OSError:

@@ -27,6 +27,7 @@ from replicator.errors import LogError
 from replicator.log import POSIX, LogReader
 from replicator.log.disk import READ
 from replicator.model import Batch, Hole
+from replicator.sidecar.file import close_with
 
 BATCH_BYTES = 1024 * 1024
 """What one transaction takes in; other writers of system.db get their turn in between."""
@@ -238,10 +239,12 @@ class _Open:
                 connection.close()
                 raise
             self._connection, self._file = connection, _identity(path)
+            self._at_end = close_with(self, connection)
         return self._connection
 
     def close(self) -> None:
         if self._connection is not None:
+            self._at_end.detach()
             self._connection.close()
             self._connection = None
 
