@@ -302,7 +302,13 @@ def weather(fate: str, chance: float) -> Callable[[World, Directory], None]:
 
     def inject(world: World, directory: Directory) -> None:
         world.network.weather[fate] = chance * world.rng.uniform(0.2, 1.0)
-        world.episode(lambda: world.network.weather.pop(fate, None), *MINUTES)
+
+        def ends() -> None:
+            world.network.weather.pop(fate, None)
+            if world.outages_alone:  # somebody writes, who does not know how long the cloud was away
+                world.clock.after(world.rng.uniform(0.0, 5.0), world.write)
+
+        world.episode(ends, *MINUTES)
 
     return inject
 

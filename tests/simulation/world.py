@@ -151,13 +151,14 @@ class World:
             gap_s = self.rng.choice((0.0, 0.05, 1.0, 20.0) if count <= 20 else (0.0, 0.01, 0.05))
             place_s = 0.0
             for _ in range(count):
-                self.clock.after(place_s, self._write)
+                self.clock.after(place_s, self.write)
                 place_s += self.rng.uniform(0, 2 * gap_s)
             self._plan_burst()
 
         self.clock.after(self.rng.expovariate(self.bursts_per_hour / 3_600.0), burst)
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Somebody appends a record, to the log of any directory."""
         directory = self.rng.choice(self.directories)
         if self.healing or directory.name in self.away:
             return
