@@ -17,7 +17,7 @@ import pytest
 from gradata.cloud.service.api_keys import revoke_key
 from gradata.cloud.store.open import open_store
 from replicator.testing.chaos import NONE, Chaos, ProxyFault, black_hole, cut_answer, drip, finish, garbage, reset
-from replicator.wire import problem_body
+from replicator.wire import PROBLEM_TYPE, problem_body
 from tests.acceptance.conftest import MakeWorld
 from tests.acceptance.front import PASS, Front
 from tests.acceptance.world import ROOT, World, eventually, line, shorter, status_of, trouble_of
@@ -243,7 +243,8 @@ def refusing(front: Front, *, naming: bool) -> list[tuple[int, bool]]:
         if not batches[-1][1]:
             return PASS
         number = envelope["first"] + records[: records.index(b"poison")].count(b"\n")
-        return answer(422, problem_body(422, "refused", "bad", **({"record": number} if naming else {})))
+        body = problem_body(422, "invalid_field", "bad", **({"record": number} if naming else {}))
+        return answer(422, body, Content_Type=PROBLEM_TYPE)
 
     front.rule = rule
     return batches
@@ -305,7 +306,7 @@ def test_f35b_a_proxy_that_refuses_everything_makes_no_dead_letters(
 def test_f35b_a_release_that_refuses_all_records_pauses_at_the_third(world: World, front: Front) -> None:
     """422 to all records but not to places without bytes: two dead letters, then a pause; healed, both are retried."""
     front.rule = lambda seen: (
-        answer(422, problem_body(422, "refused", "a broken release"))
+        answer(422, problem_body(422, "invalid_field", "a broken release"), Content_Type=PROBLEM_TYPE)
         if seen.path.endswith("/ingest") and b'"hole"' not in seen.body.partition(b"\n")[0]
         else PASS
     )
