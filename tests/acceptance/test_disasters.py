@@ -351,7 +351,7 @@ def test_a_reset_says_what_it_costs(world: World) -> None:
         assert (answer["again_records"], answer["dropped"], answer["cloud_records"]) == (again, again, 6)
     done = world.run("cursor", "reset", "--to", "0", "--yes")
     assert "6 records" in done.stdout
-    assert "the cloud has 6 of them and drops these as duplicates" in done.stdout
+    assert "the cloud has 6 of them and drops those as duplicates" in done.stdout
     with world.brain() as brain:
         eventually(lambda: status_of(brain).duplicates == 6)
         world.settle()
