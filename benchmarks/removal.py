@@ -16,6 +16,7 @@ from gradata.cloud.protocol.interpret import read_lines
 from gradata.cloud.service import deletion, legacy_pages
 from gradata.cloud.store.open import open_store
 from gradata.cloud.store.port import Store
+from gradata.cloud.store.reading import mark_of
 from replicator.framing import split
 from replicator.proof import CompactRange, extend
 
@@ -57,7 +58,7 @@ def pull_all(store: Store) -> None:
         page = legacy_pages.page(store, "default", BRAIN, place, 1_000)
         if not page.events:
             return
-        place = store.mark("default", BRAIN, page.events[-1].event_id)
+        place = mark_of(store, "default", BRAIN, page.events[-1].event_id)
 
 
 def main() -> None:

@@ -135,7 +135,7 @@ def _list(store: Store, options: Options, terminal: Terminal) -> int:
 
     brains = [
         standing_json(brain) | {"workspace": workspace}
-        for workspace in store.all_workspaces()
+        for workspace in store.workspaces()
         for brain in store.standings(workspace)
     ]
     if options.json:
@@ -150,8 +150,9 @@ def _list(store: Store, options: Options, terminal: Terminal) -> int:
 
 def _workspace(store: Store, options: Options) -> str:
     from gradata.cloud.service.deletion import UnknownError
+    from gradata.cloud.store.reading import owner_of
 
-    workspace = store.owner(options.brain)
+    workspace = owner_of(store, options.brain)
     if workspace is None:
         raise UnknownError(f"there is no brain {options.brain}", hint="gradata brains list")
     return workspace

@@ -187,7 +187,7 @@ def _revoke(store: Store, options: Options, terminal: Terminal) -> int:
     from gradata.cloud.service import api_keys
 
     prefix = _prefix(options)
-    found = store.key(prefix)
+    found = next(iter(store.keys(prefix=prefix)), None)
     if not options.json and found is not None:
         terminal.out(f"from {prefix} ({found.name}) working → to revoked: requests with it are rejected at once")
     if not options.dry_run:

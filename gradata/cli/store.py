@@ -167,6 +167,7 @@ def _check(options: Options, url: str, terminal: Terminal) -> int:
         from gradata.cloud.service import integrity
         from gradata.cloud.store.backup import fault_of_files
         from gradata.cloud.store.open import open_store
+        from gradata.cloud.store.reading import living_brains
     fault = fault_of_files(url)
     reports: list[LogReport] = []
     restored = 0
@@ -174,7 +175,7 @@ def _check(options: Options, url: str, terminal: Terminal) -> int:
         store = open_store(url)
         try:
             for workspace in store.workspaces():
-                for brain_id in store.brains(workspace):
+                for brain_id in living_brains(store, workspace):
                     found = integrity.check_brain(store, workspace, brain_id)
                     if options.repair and any(report.events for report in found):
                         restored += integrity.rebuild(store, workspace, brain_id, now=now_us())

@@ -83,7 +83,7 @@ def made_anew(cloud: LiveCloud) -> None:
             connection.execute("DROP SCHEMA gradata CASCADE")
     new = open_store(cloud.store_url)
     for key in keys:
-        new.add_key(key)
+        new.put_key(key)
     new.close()
 
 

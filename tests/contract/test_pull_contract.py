@@ -10,6 +10,7 @@ from gradata.cloud.domain.requests import Loose
 from gradata.cloud.service import deletion, legacy_pages
 from gradata.cloud.service.deletion import Target
 from gradata.cloud.store.port import Store
+from gradata.cloud.store.reading import mark_of
 from gradata.cloud.store.values import EventQuery
 from tests.support.cloud_batches import LOG, OTHER_LOG, append, event, lines
 
@@ -21,7 +22,7 @@ def pulled(store: Store, limit: int, after: str | None = None) -> list[str]:
     """All ids behind `after`, by pages of `limit`, each page behind the last id of the one before."""
     found: list[str] = []
     while True:
-        place = None if after is None else store.mark("default", "brain", after)
+        place = None if after is None else mark_of(store, "default", "brain", after)
         page = legacy_pages.page(store, "default", "brain", place, limit)
         found += [item.event_id for item in page.events]
         assert len(page.events) <= limit
@@ -74,7 +75,7 @@ def test_a_large_commit_and_large_events_are_pulled_whole(store: Store) -> None:
     assert pulled(store, 1000) == sorted(item.event_id for item in _all(store))
     large = [event(f"large{number}", "x" * 1_000_000) for number in range(8)]
     store.ingest([append(large, log_id=OTHER_LOG)], now=NOW + 1)
-    place = store.mark("default", "brain", pulled(store, 1000)[2_499])
+    place = mark_of(store, "default", "brain", pulled(store, 1000)[2_499])
     page = legacy_pages.page(store, "default", "brain", place, 1000)
     assert 1 <= len(page.events) < 8
     assert not page.ended

@@ -16,7 +16,8 @@ from gradata.cloud.service import deletion
 from gradata.cloud.service.deletion import Target, UnknownError
 from gradata.cloud.service.integrity import check
 from gradata.cloud.store.port import Store
-from gradata.cloud.store.values import EventQuery, StoreError
+from gradata.cloud.store.reading import each_row, last_holes, living_brains, mark_of, recent
+from gradata.cloud.store.values import Erasure, EventQuery, StoreError
 from replicator.framing import split
 from replicator.proof import leaf_hash
 from tests.support.cloud_batches import LOG, OTHER_LOG, append, event, lines, tree
@@ -46,7 +47,7 @@ def flags(store: Store, log_id: str = LOG) -> list[str | None]:
     """The flag of each row without bytes, None for a row with bytes."""
     log = store.log("default", log_id)
     assert log is not None
-    return [row.flag if row.record is None else None for row in store.rows(log, 0, log.tree.size)]
+    return [row.flag if row.record is None else None for row in each_row(store, log, 0, log.tree.size)]
 
 
 def names(store: Store) -> list[str]:
@@ -80,14 +81,14 @@ def test_an_erased_record_is_gone_and_its_place_stays(store: Store) -> None:
     assert lines_now[1].startswith(b'{"gradata_erased":{"record":1,"length":')
     assert len(lines_now[1]) == len(log[1])
     assert names(store) == ["a", "c"]
-    assert [item.event_id for item in store.recent("default", "brain")] == ["c", "a"]
-    assert sum(count for _, count in store.days("default", "brain", "")) == 2
+    assert [item.event_id for item in recent(store, "default", "brain")] == ["c", "a"]
+    assert sum(count for _, _, count in store.days("default", "", "brain")) == 2
     assert [brain.events for brain in store.fleet("default")] == [2]
     assert flags(store) == [None, ERASED, None]
     everything(store, log)
     stored = store.log("default", LOG)
     assert stored is not None
-    assert (stored.holes, store.holes(stored)) == (0, [])
+    assert (stored.holes, last_holes(store, stored)) == (0, [])
 
 
 def test_what_was_erased_does_not_come_back(store: Store) -> None:
@@ -104,9 +105,9 @@ def test_what_was_erased_does_not_come_back(store: Store) -> None:
     assert ingest(store, append(other, log_id="33333333-3333-4333-8333-333333333333")) == [(1, 0, ["erased"])]
     assert ingest(store, Loose("default", "brain", lines(event("secret", "three")))) == [(0, 0, ["erased"])]
     assert names(store) == ["a", "c", "d", "e"]
-    assert store.loose_holding("default", "brain", b"secret") == []
+    assert store.holding("default", "brain", b"secret") == []
     for stored in store.logs("default", "brain"):
-        assert store.holding(stored, b"secret") == []
+        assert store.holding("default", "brain", b"secret", stored.key) == []
     everything(store, [*log, event("d")])
 
 
@@ -145,7 +146,7 @@ def test_every_copy_of_an_erased_event_goes(store: Store) -> None:
     assert sorted(done.places) == [(LOG, 0), (LOG, 2), (LOG, 3), (LOG, 4), (OTHER_LOG, 0)]
     assert done.loose == 1
     assert flags(store) == [ERASED, None, ERASED, ERASED, ERASED, None]
-    assert store.loose_holding("default", "brain", b"secret") == []
+    assert store.holding("default", "brain", b"secret") == []
     assert names(store) == ["a", "x"]
     everything(store, log)
 
@@ -184,7 +185,7 @@ def test_an_interrupted_erasure_is_finished_by_another(store: Store) -> None:
     log = [event("a"), event("secret")]
     ingest(store, append(log))
     content = lines(log[1]).contents[0]
-    assert store.bar("default", "brain", "secret", {content}, now=NOW)
+    assert store.erase("default", "brain", Erasure("secret", frozenset({content})), now=NOW) == 1
     assert ingest(store, append(log, log_id=OTHER_LOG)) == [(0, 2, [])]
     assert names(store) == ["a"]
     assert erase(store, Target("secret")).places == ((LOG, 1),)
@@ -222,11 +223,18 @@ def test_a_deleted_brain_takes_and_gives_nothing(open_again: Open) -> None:
     assert other.ingest(requests, now=NOW) == [Deleted()] * 3
     assert other.ingest([append(log, workspace="thief")], now=NOW) == [Forbidden()]
     assert names(other) == []
-    assert (other.brains("default"), other.logs("default", "brain"), other.log("default", LOG)) == (["other"], [], None)
+    assert (living_brains(other, "default"), other.logs("default", "brain"), other.log("default", LOG)) == (
+        ["other"],
+        [],
+        None,
+    )
     assert [brain.brain_id for brain in other.fleet("default")] == ["other"]
-    assert (other.recent("default", "brain"), other.days("default", "brain", "")) == ([], [])
-    assert other.deleted_log("default", LOG) == "brain"
-    assert (other.deleted_log("default", OTHER_LOG), other.deleted_log("thief", LOG)) == (None, None)
+    assert (recent(other, "default", "brain"), other.days("default", "", "brain")) == ([], [])
+    deleted = other.log("default", LOG, deleted=True)
+    assert deleted is not None
+    assert deleted.brain_id == "brain"
+    assert other.log("default", OTHER_LOG, deleted=True) is None
+    assert other.log("thief", LOG, deleted=True) is None
     assert [(at.brain_id, at.deleted_at) for at in other.standings("default")] == [("brain", NOW + 5), ("other", None)]
     assert ingest(other, append([*log, event("c")], 2, brain_id="other", log_id=OTHER_LOG)) == [(1, 0, [])]
 
@@ -270,7 +278,7 @@ def test_a_deleted_brain_may_be_readmitted(store: Store) -> None:
     assert store.standings("default", "brain") == []
     assert ingest(store, append(log), now=NOW + 7) == [(2, 0, [])]
     assert names(store) == ["a", "b"]
-    store.readmit("default", "brain")
+    store.purge("default", "brain", 10, readmit=True)
     assert names(store) == ["a", "b"]
     everything(store, log)
 
@@ -299,7 +307,7 @@ def test_bytes_expire_by_the_time_of_their_storing(store: Store) -> None:
     assert flags(store) == [EXPIRED] * 8 + [None] * 8
     assert replica(store)[8:] == log[8:]
     assert replica(store)[0].startswith(b'{"gradata_expired":')
-    assert store.loose_holding("default", "brain", b"old") == []
+    assert store.holding("default", "brain", b"old") == []
     everything(store, log)
     stored = store.log("default", LOG)
     assert stored is not None
@@ -311,7 +319,7 @@ def test_what_expired_stays_known(store: Store) -> None:
     """A resend, also in another generation, is a duplicate of which nothing is kept; its storing time is the first."""
     log = grown(store, 2)
     deletion.expire(store, "default", "brain", NOW + HOUR)
-    mark = store.mark("default", "brain", "0a")
+    mark = mark_of(store, "default", "brain", "0a")
     assert mark is not None
     assert (mark.stored_at, mark.gone) == (NOW, EXPIRED)
     assert ingest(store, append(log), now=NOW + 5 * HOUR) == [(0, 8, [])]
@@ -320,7 +328,7 @@ def test_what_expired_stays_known(store: Store) -> None:
     assert flags(store) == [EXPIRED] * 4 + [None] * 4
     assert flags(store, OTHER_LOG) == [EXPIRED, None, None, EXPIRED, None, None, None, None]
     assert names(store) == ["1a", "1b", "old"]
-    assert store.mark("default", "brain", "0a") == mark
+    assert mark_of(store, "default", "brain", "0a") == mark
     everything(store, log)
 
 

@@ -12,6 +12,7 @@ from gradata.cloud.domain.requests import Claim
 from gradata.cloud.service import scrub
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.postgres.store import PostgresStore
+from gradata.cloud.store.reading import each_row
 from gradata.cloud.store.sqlite.store import SqliteStore
 from gradata.cloud.store.values import EventQuery, StoredLog
 from replicator.proof import leaf_hash
@@ -131,7 +132,7 @@ def test_long_records_between_short_ones_are_read_in_runs_of_bounded_size(store:
     records = [event(str(number), "x" * (600_000 if 300 <= number < 310 else 20)) for number in range(700)]
     store.ingest([append(records)], now=NOW)
     log = stored(store)
-    runs = [[row[4] or b"" for row in run] for run in store.row_runs(log, 0, 700)]
+    runs = [[row[4] or b"" for row in run] for run in store.rows(log, 0, 700)]
     assert [record for run in runs for record in run] == records
     if isinstance(store, SqliteStore):
         assert max(sum(map(len, run)) for run in runs) < 2 << 20
@@ -198,7 +199,7 @@ def test_f14_a_row_of_another_type_is_damaged_and_mended(text: str, read: bytes)
     assert store._connection.execute("SELECT count(*) FROM records WHERE typeof(record) = 'text'").fetchone() == (1,)
     assert scrub.scrub_deep(store, stored(store), 0, 10).damaged == (4,)
     seen = [RECORDS[number] if number != 4 else read for number in range(10)]
-    assert [row.record for row in store.rows(stored(store), 0, 10)] == seen
+    assert [row.record for row in each_row(store, stored(store), 0, 10)] == seen
     assert [found.record for found in store.events("default", EventQuery("brain"))] == seen
     store.ingest([append(RECORDS, 4, 5)], now=NOW)
     assert scrub.scrub_deep(store, stored(store), 0, 10).damaged == ()

@@ -19,6 +19,7 @@ from gradata.cloud.service.api_keys import create_key, list_keys, revoke_key, ro
 from gradata.cloud.service.group_commit import GroupWriter, Outcome
 from gradata.cloud.service.integrity import check
 from gradata.cloud.store.port import Store
+from gradata.cloud.store.reading import key_of, last_holes, living_brains, owner_of, recent
 from gradata.cloud.store.values import EventQuery, StoreError, StoreUnavailableError
 from replicator.proof import leaf_hash, leaf_hashes
 from tests.support.cloud_batches import LOG, OTHER_LOG, append, event, lines, tree
@@ -179,8 +180,12 @@ def test_a_group_is_decided_one_by_one(store: Store) -> None:
     assert [type(decision) for decision in decisions] == [Gap, Forbidden, Forbidden, Done]
     assert [log.log_id for log in store.logs("default", "brain")] == [LOG]
     assert store.logs("default", "foreign") == []
-    assert (store.owner("foreign"), store.owner("brain"), store.owner("none")) == ("others", "default", None)
-    assert (store.brains("default"), store.brains("others")) == (["brain"], ["foreign"])
+    assert (owner_of(store, "foreign"), owner_of(store, "brain"), owner_of(store, "none")) == (
+        "others",
+        "default",
+        None,
+    )
+    assert (living_brains(store, "default"), living_brains(store, "others")) == (["brain"], ["foreign"])
 
 
 def test_f58_reads_are_bound_to_the_workspace(store: Store) -> None:
@@ -241,13 +246,13 @@ def test_keys_are_kept_without_what_makes_them_usable(store: Store) -> None:
     assert key not in repr(kept)
     assert key.encode() not in kept.sha256
     rotated = rotate_key(store, prefix, grace_s=60.0, now=NOW)
-    old, new = store.key(prefix), store.key(rotated[:16])
+    old, new = key_of(store, prefix), key_of(store, rotated[:16])
     assert old is not None
     assert new is not None
     assert (works(old, NOW + 59_000_000), works(old, NOW + 60_000_000)) == (True, False)
     assert (new.brains, new.scopes, works(new, NOW + 10**12)) == (kept.brains, kept.scopes, True)
     revoke_key(store, rotated[:16], now=NOW + 1)
-    revoked = store.key(rotated[:16])
+    revoked = key_of(store, rotated[:16])
     assert revoked is not None
     assert not works(revoked, NOW + 1)
     for wrong in (lambda: revoke_key(store, "gk_live_nobody00"), lambda: rotate_key(store, rotated[:16], now=NOW + 2)):
@@ -365,14 +370,14 @@ def test_days_are_counted_once(store: Store) -> None:
     ingest(store, append(log), now=NOW + DAY)
     ingest(store, append(log, log_id=OTHER_LOG), now=NOW + DAY)
     ingest(store, append([*log, event("d")], 3), now=NOW + DAY)
-    counted = store.days("default", "brain", "2025-01-01")
+    counted = [(kind, count) for _, kind, count in store.days("default", "2025-01-01", "brain")]
     assert [(kind.day, kind.type, kind.category, kind.severity, count) for kind, count in counted] == [
         ("2025-11-24", "CORRECTION", "TONE", "minor", 2),
         ("2025-11-24", "NOTE", "TONE", "minor", 1),
         ("2025-11-25", "CORRECTION", "TONE", "minor", 1),
     ]
-    assert store.active_days("default", "2025-11-25") == {"brain": ["2025-11-25"]}
-    assert (store.days("elsewhere", "brain", ""), store.active_days("elsewhere", "")) == ([], {})
+    assert {(name, kind.day) for name, kind, _ in store.days("default", "2025-11-25")} == {("brain", "2025-11-25")}
+    assert (store.days("elsewhere", "", "brain"), store.days("elsewhere", "")) == ([], [])
 
 
 def test_the_fresh_events_of_several_feeds_are_those_of_their_pages(store: Store) -> None:
@@ -399,18 +404,18 @@ def test_recent_events_are_the_newest_first(store: Store) -> None:
     """Of one type if asked for, with their bytes; none for another workspace."""
     log = [event(str(number), kind="NOTE" if number % 2 else "CORRECTION") for number in range(6)]
     ingest(store, append(log))
-    assert [found.event_id for found in store.recent("default", "brain", limit=2)] == ["5", "4"]
-    newest, *_ = found = store.recent("default", "brain", kind="CORRECTION")
+    assert [found.event_id for found in recent(store, "default", "brain", limit=2)] == ["5", "4"]
+    newest, *_ = found = recent(store, "default", "brain", kind="CORRECTION")
     assert ([each.event_id for each in found], newest.record, newest.cursor) == (["4", "2", "0"], log[4], 5)
-    assert store.recent("elsewhere", "brain") == store.recent("default", "nobody") == []
-    assert [each.cursor for each in store.recent("default", "brain", before=4, limit=2)] == [3, 2]
-    assert [each.cursor for each in store.recent("default", "brain", kind="CORRECTION", before=5)] == [3, 1]
-    assert store.recent("default", "brain", before=1) == []
+    assert recent(store, "elsewhere", "brain") == recent(store, "default", "nobody") == []
+    assert [each.cursor for each in recent(store, "default", "brain", before=4, limit=2)] == [3, 2]
+    assert [each.cursor for each in recent(store, "default", "brain", kind="CORRECTION", before=5)] == [3, 1]
+    assert recent(store, "default", "brain", before=1) == []
 
 
 def test_older_pages_reach_every_event_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever their type and however few there are among others: no page is the last before the beginning."""
-    for module in ("store.sqlite.monitoring", "store.postgres.monitoring", "routes.replica"):
+    for module in ("store.sqlite.reads", "store.postgres.reads", "routes.replica"):
         monkeypatch.setattr(f"gradata.cloud.{module}.RECENT_SCANNED_MAX", 7)
     log = [event(str(number), kind="NOTE" if number % 10 else "CORRECTION") for number in range(40)]
     ingest(store, append(log))
@@ -449,8 +454,8 @@ def test_holes_are_listed_last_first(store: Store) -> None:
         ingest(store, append(records, number, number + 1, load=load))
     log = store.log("default", LOG)
     assert log is not None
-    assert [(row.number, row.length, row.record) for row in store.holes(log)] == [(3, 50, None), (1, 100, None)]
-    assert [row.number for row in store.holes(log, 1)] == [3]
+    assert [(row.number, row.length, row.record) for row in last_holes(store, log)] == [(3, 50, None), (1, 100, None)]
+    assert [row.number for row in last_holes(store, log, 1)] == [3]
 
 
 def test_a_secret_is_made_once(open_again: Open) -> None:
@@ -478,10 +483,13 @@ def test_an_alert_is_raised_and_cleared_by_exactly_one(open_again: Open) -> None
     said = {"subject": b"{}", "now": NOW}
     states = ["silent", "silent", "paused", "paused"]
     places = [one, two, one, two]
-    raised = [at.raise_alert("n", to, body=to.encode(), **said) for at, to in zip(places, states, strict=True)]
+    raised = [at.set_alert("n", to, body=to.encode(), **said) for at, to in zip(places, states, strict=True)]
     assert raised == [True, False, True, False]
     assert [(alert.name, alert.state, alert.opened_at) for alert in two.alerts()] == [("n", "paused", NOW)]
-    assert [one.clear_alert("n", body=b"clear", now=NOW), two.clear_alert("n", body=b"clear", now=NOW)] == [True, False]
+    assert [one.set_alert("n", None, body=b"clear", now=NOW), two.set_alert("n", None, body=b"clear", now=NOW)] == [
+        True,
+        False,
+    ]
     assert one.alerts() == []
     bodies = []
     for _ in range(4):
@@ -495,7 +503,7 @@ def test_a_notice_is_taken_by_one_and_comes_again(open_again: Open) -> None:
     """Nobody else gets it before its time; a later one of the same alert waits behind it, others do not."""
     one, two = open_again(), open_again()
     for name, state in (("a", "silent"), ("a", "paused"), ("b", "silent")):
-        one.raise_alert(name, state, subject=b"{}", body=f"{name} {state}".encode(), now=NOW)
+        one.set_alert(name, state, subject=b"{}", body=f"{name} {state}".encode(), now=NOW)
     first, other = one.take_notices(now=NOW, until=NOW + 10)
     assert (first.body, other.body, first.attempts, first.created_at) == (b"a silent", b"b silent", 1, NOW)
     assert two.take_notices(now=NOW + 9, until=NOW + 19) == []

@@ -12,6 +12,7 @@ import pytest
 
 from gradata.cloud.service import deletion
 from gradata.cloud.store.open import open_store
+from gradata.cloud.store.reading import each_row, living_brains, mark_of
 from gradata.cloud.store.values import EventQuery
 from gradata.legacy_rows import legacy_id
 from replicator.framing import event_id_of
@@ -145,7 +146,7 @@ def test_pulling_what_has_expired_is_410(app: App) -> None:
     push(app, push_event("01A"), push_event("01B"))
     early = pull(app).json()["events"][0]["server_stored_at"]
     push(app, push_event("01C"))
-    last = app.store.mark("default", BRAIN, "01C")
+    last = mark_of(app.store, "default", BRAIN, "01C")
     assert last is not None
     deletion.expire(app.store, "default", BRAIN, last.stored_at)
     for asked in ({"rebuild_from": "01A"}, {"rebuild_from": early}, {"cursor": "01A"}, {"rebuild_from": "01NEVER"}):
@@ -169,10 +170,10 @@ def test_one_event_is_one_whoever_sends_it(app: App) -> None:
     answer = app.ask("POST", "/ingest", queue).json()
     assert (answer["deduplicated"], answer["event_id"], answer.get("rejected")) == (True, name, None)
     assert (list(stored(app)), stored(app)[name].stored_at) == ([name], first)
-    assert app.store.loose_holding("default", BRAIN, b"event_conflict") == []
+    assert app.store.holding("default", BRAIN, b"event_conflict") == []
     log = app.store.log("default", append([]).log_id)
     assert log is not None
-    assert [row.record for row in app.store.rows(log, 0, 1)] == [line]
+    assert [row.record for row in each_row(app.store, log, 0, 1)] == [line]
     other = app.ask("POST", "/ingest", body([line, event(name, "other")], 1, brain_id=BRAIN), kind=batch).json()
     assert other["duplicates"] == 1, "two forms are not compared"
 
@@ -246,7 +247,7 @@ def test_sync_finds_the_brain_that_has_the_events(app: App) -> None:
     told = [sync_event(json.loads(line)["event_id"]) for line in log]
     answer = sync(app, *told, sync_event("01KAR0000000000000000009NEW"))
     assert answer.json()["ingested_count"] == 41
-    assert app.store.brains("default") == ["7e1c-uuid"]
+    assert living_brains(app.store, "default") == ["7e1c-uuid"]
     ids = [item.event_id for item in app.store.events("default", EventQuery("7e1c-uuid", limit=1000))]
     assert (len(ids), ids[-1]) == (41, "01KAR0000000000000000009NEW")
 
@@ -257,13 +258,13 @@ def test_sync_makes_no_second_brain_under_a_directory_s_name(app: App) -> None:
     app.ask("POST", "/ingest", body([event("a")], brain_id="7e1c-uuid"), kind=batch)
     assert problem(sync(app, sync_event("b"))) == (409, "brain_unknown")
     assert problem(sync(app)) == (409, "brain_unknown")
-    assert app.store.brains("default") == ["7e1c-uuid"]
+    assert living_brains(app.store, "default") == ["7e1c-uuid"]
     only = app.make_key("ingest", brains=("7e1c-uuid",))
     assert problem(sync(app, sync_event("b"), key=only)) == (403, "brain_forbidden")
     assert sync(app, sync_event("a"), key=only).json()["ingested_count"] == 1, "it is of the key's brain"
     bound = app.make_key("ingest", brains=(BRAIN,))
     assert sync(app, sync_event("b"), key=bound).json()["ingested_count"] == 1
-    assert app.store.brains("default") == sorted(["7e1c-uuid", BRAIN])
+    assert living_brains(app.store, "default") == sorted(["7e1c-uuid", BRAIN])
     assert sync(app, sync_event("c")).json()["ingested_count"] == 1, "it exists now"
     assert list(stored(app)) == ["b", "c"]
 
@@ -293,7 +294,7 @@ def test_clients_of_0_4_to_0_6_get_an_answer(app: App) -> None:
         assert problem(app.ask("POST", path, counts, key=None)) == (401, "key_unknown")
     assert problem(app.ask("POST", "/brains/sync", b"{}")) == (422, "invalid_field")
     assert problem(app.ask("POST", "/brains/sync", manifest, key=None)) == (401, "key_unknown")
-    assert app.store.brains("default") == []
+    assert living_brains(app.store, "default") == []
 
 
 ROWS_OF_0_6 = (Path(__file__).parents[2] / "fixtures" / "brains" / "events-0.6.0.jsonl").read_bytes().splitlines(True)
@@ -319,7 +320,7 @@ def test_a_row_without_an_id_is_one_event_by_every_road(app: App, order: str) ->
         road()
     assert sorted(stored(app)) == sorted({event_id_of(row) for row in rows})
     assert sorted(item["event_id"] for item in pull(app).json()["events"]) == sorted(set(map(legacy_id, said)))
-    assert app.store.brains("default") == [BRAIN]
+    assert living_brains(app.store, "default") == [BRAIN]
 
 
 def test_an_id_of_that_form_which_is_no_legacy_id_stays(app: App) -> None:

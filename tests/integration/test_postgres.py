@@ -25,6 +25,7 @@ from gradata.cloud.store.open import open_store, shown
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.postgres.facts import gather
 from gradata.cloud.store.postgres.migrate import migrate_url, newest
+from gradata.cloud.store.reading import owner_of
 from gradata.cloud.store.values import EventQuery, StoreError, StoreUnavailableError
 from tests.support.cloud_batches import LOG, append, body, counted, event, lines, tree
 from tests.support.patience import PATIENCE_S
@@ -157,9 +158,9 @@ def test_nothing_outlives_a_transaction(stores: list[Store], postgres_url: str) 
 def test_a_brain_that_was_refused_leaves_no_trace(stores: list[Store]) -> None:
     """A gap does not make the brain its sender's: the next workspace that really writes has it."""
     stores[0].ingest([append([event("a"), event("b")], 1)], now=NOW)
-    assert stores[0].owner("brain") is None
+    assert owner_of(stores[0], "brain") is None
     assert counts(stores[1], append([event("a")], workspace="others")) == [(1, 0)]
-    assert stores[0].owner("brain") == "others"
+    assert owner_of(stores[0], "brain") == "others"
 
 
 def test_a_budget_is_shared_by_all_processes(stores: list[Store]) -> None:

@@ -16,6 +16,7 @@ import pytest
 from gradata.cloud.service.integrity import check
 from gradata.cloud.store.open import open_store
 from gradata.cloud.store.port import Store
+from gradata.cloud.store.reading import living_brains
 from gradata.cloud.store.values import EventQuery
 from tests.support.cli_runner import CommandLine
 from tests.support.cloud_batches import append, counted, event
@@ -111,7 +112,7 @@ def test_a_copy_is_never_written_over(cli: CommandLine, opened: Open, store_url:
     assert (refused.code, copy.read_text()) == (1, "mine")
     assert "hint:" in refused.err
     store = opened()
-    assert store.brains("default") == []
+    assert living_brains(store, "default") == []
 
 
 def test_f90_a_store_that_is_restored_by_the_command_is_sound(cli: CommandLine, tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_f96_events_that_the_projection_lost_are_found_and_given_back(
     assert (found["wrong"], found["events_restored"]) == ([], 4)
     events = store.events("default", EventQuery("brain", limit=100))
     assert sorted(item.event_id for item in events) == [f"{number:03d}" for number in range(60)]
-    assert sum(count for _, count in store.days("default", "brain", "2020-01-01")) == 60
+    assert sum(count for _, _, count in store.days("default", "2020-01-01", "brain")) == 60
     (brain,) = store.fleet("default")
     assert brain.events == 60
     assert counted(store.ingest([append(LOG_RECORDS, 0, 60)], now=NOW + 2)) == [(0, 60)]

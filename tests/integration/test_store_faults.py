@@ -19,7 +19,7 @@ from gradata.cloud.store.port import Store
 from gradata.cloud.store.postgres.connection import Connection
 from gradata.cloud.store.postgres.store import PostgresStore
 from gradata.cloud.store.sqlite.store import SqliteStore
-from gradata.cloud.store.values import StoreError, StoreUnavailableError
+from gradata.cloud.store.values import Erasure, StoreError, StoreUnavailableError
 from tests.support.cloud_batches import BATCH, append, body, counted, event
 from tests.support.cloud_fixture import LiveCloud
 from tests.support.postgres_fixture import Postgres
@@ -56,7 +56,7 @@ def test_f87_a_mute_connection_is_dropped_and_a_new_one_works(behind_relay: Post
     (decision,) = counts(behind_relay, append([event("x")], brain_id="the general way"))
     assert decision == (1, 0)
     relay.mute()
-    behind_relay.check_writable()
+    behind_relay.ingest([], now=NOW)
     relay.mute()
     behind_relay.rest()
     assert counts(behind_relay, append(RECORDS, 0, 5)) == [(1, 4)]
@@ -288,7 +288,9 @@ def test_f93_an_erase_waits_for_no_reader(tmp_path: Path, monkeypatch: pytest.Mo
     reader = sqlite3.connect(tmp_path / "cloud.db", isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM records").fetchone()
-    store.forget_traces()
+    (log,) = store.logs("default", "brain")
+    assert store.erase("default", "brain", Erasure(places={log.key: [1]}), now=NOW) == 1
+    store.rest()
     assert counts(store, append(RECORDS, 5, 6)) == [(1, 0)]
     assert (tmp_path / "cloud.db-wal").stat().st_size > 0
     reader.execute("COMMIT")

@@ -15,6 +15,7 @@ from gradata.cloud.service.integrity import check
 from gradata.cloud.store.open import open_store
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.postgres.migrate import migrate_url, newest
+from gradata.cloud.store.reading import living_brains
 from gradata.cloud.store.values import EventQuery, StoreError
 from tests.support.cloud_batches import append, event
 
@@ -76,7 +77,7 @@ def looks(store: Store, count: int) -> None:
     assert found is not None
     assert [item.event_id for item in found] == [f"e{count - 1}"]
     (log,) = store.logs("default", "brain")
-    assert (log.tree.size, store.brains("default")) == (count, ["brain"])
+    assert (log.tree.size, living_brains(store, "default")) == (count, ["brain"])
     (verdict,) = store.admit(["brain"], Rate(600, burst=10)) or ()
     assert verdict.passed
     assert all(report.sound for report in check(store))

@@ -314,15 +314,15 @@ class CloudProcess:
             prefix, f"key {number}", WORKSPACE, frozenset({"ingest", "read"}), hashlib.sha256(secret.encode()).digest()
         )
         self._keys[secret] = key
-        self.store.add_key(key)
+        self.store.put_key(key)
         return secret
 
     def revoke(self, secret: str) -> None:
         """From now on the key is worth nothing."""
         key = self._keys[secret] = replace(self._keys[secret], revoked_at=0)
-        self.store.end_key(key.prefix, revoked_at=0)
+        self.store.put_key(replace(key, revoked_at=0))
 
     def _put_keys(self) -> None:
         self.store._connection.execute("DELETE FROM keys")
         for key in self._keys.values():
-            self.store.add_key(key)
+            self.store.put_key(key)

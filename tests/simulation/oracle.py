@@ -31,6 +31,7 @@ from gradata.cloud.protocol.interpret import meaning_of
 from gradata.cloud.protocol.log_bytes import Span, log_bytes
 from gradata.cloud.service.api_keys import WORKSPACE
 from gradata.cloud.service.integrity import check
+from gradata.cloud.store.reading import each_row, living_brains
 from gradata.cloud.store.values import StoredLog
 from replicator import actions as act
 from replicator.model import Batch, Hole, Standing
@@ -417,7 +418,7 @@ class Oracle:
         same = log.tree.root == _root([_leaf(record) for record in records])
         self._check(same, f"{name}: the root is not that of the file", "lost")
         holes = set()
-        for row in store.rows(log, 0, log.tree.size):
+        for row in each_row(store, log, 0, log.tree.size):
             lost = (directory.cloud.name, log.log_id, row.number) in self._rows_lost
             if row.record is None and not lost:
                 holes.add(row.number)
@@ -453,7 +454,9 @@ class Oracle:
         miscounted = [(brain, said, there) for brain, said, there in counted if said != there]
         self._check(not miscounted, f"{cloud.name}: events said and there: {miscounted}", "twice")
         if not any(name == cloud.name for name, _, _ in self._rows_lost):
-            ids = {_event_id(row.record) for log in _logs(cloud) for row in cloud.store.rows(log, 0, log.tree.size)}
+            ids = {
+                _event_id(row.record) for log in _logs(cloud) for row in each_row(cloud.store, log, 0, log.tree.size)
+            }
             backed = {event_id for _, event_id in events} - ids
             self._check(not backed, f"{cloud.name}: events that no record holds: {sorted(backed)[:3]}", "twice")
 
@@ -470,7 +473,7 @@ def _durable(directory: Directory, action: act.Send) -> bool:
 
 
 def _logs(cloud: CloudProcess) -> list[StoredLog]:
-    return [log for brain in cloud.store.brains(WORKSPACE) for log in cloud.store.logs(WORKSPACE, brain)]
+    return [log for brain in living_brains(cloud.store, WORKSPACE) for log in cloud.store.logs(WORKSPACE, brain)]
 
 
 def _leaves(cloud: CloudProcess, log: StoredLog) -> list[bytes]:

@@ -32,6 +32,7 @@ from gradata.cloud.routes.monitoring import CORRECTION
 from gradata.cloud.routes.replica import older_page
 from gradata.cloud.service.fleet_reader import FleetReader
 from gradata.cloud.service.fleet_state import STATES, Brain
+from gradata.cloud.store.reading import last_holes, recent
 from gradata.cloud.store.values import CURSOR_END, StoredEvent, StoredRow, StoreUnavailableError
 from replicator.errors import WireError
 
@@ -122,7 +123,7 @@ class Pages:
             (device.device_id, row)
             for device in brain.devices
             if device.log.holes
-            for row in self.fleets.store.holes(device.log, HOLES_SHOWN)
+            for row in last_holes(self.fleets.store, device.log, HOLES_SHOWN)
         ][:HOLES_SHOWN]
 
 
@@ -235,8 +236,8 @@ def _add_brain(app: FastAPI, pages: Pages) -> None:
             if part:
                 return pages.html("brain_part.html", **values)
             # The newest event first: what is stored between the two reads comes twice, and the script knows it by id.
-            recent = functools.partial(pages.fleets.store.recent, principal.workspace, name)
-            newest = await asyncio.to_thread(recent, limit=1)
+            events = functools.partial(recent, pages.fleets.store, principal.workspace, name)
+            newest = await asyncio.to_thread(events, limit=1)
             older = await asyncio.to_thread(
                 older_page, pages.fleets.store, principal.workspace, name,
                 kind=CORRECTION, before=before or CURSOR_END, limit=CORRECTIONS_SHOWN,

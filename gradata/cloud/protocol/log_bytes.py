@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from gradata.cloud.domain.tombstones import GONE
 from gradata.cloud.store.port import Store
+from gradata.cloud.store.reading import each_row, rows_at
 from gradata.cloud.store.values import StoredLog, StoredRow
 
 CHUNK_BYTES = 256 * 1024
@@ -62,7 +63,7 @@ def log_bytes(store: Store, log: StoredLog, span: Span) -> Iterator[bytes]:
 def _pieces(store: Store, log: StoredLog, span: Span) -> Iterator[bytes]:
     at = span.start
     place = None
-    for row in store.rows_at(log, span.start, span.end):
+    for row in rows_at(store, log, span.start, span.end):
         if row.offset > at:
             part = Span(at, min(row.offset, span.end))
             yield from _lost(store, log, place, (row.number, row.offset), part)
@@ -92,7 +93,7 @@ def _end_before(store: Store, log: StoredLog, end_number: int) -> tuple[int, int
     while True:
         first = max(end_number - step, 0)
         last: StoredRow | None = None
-        for row in store.rows(log, first, end_number):
+        for row in each_row(store, log, first, end_number):
             last = row
         if last is not None:
             return last.number + 1, last.offset + last.length

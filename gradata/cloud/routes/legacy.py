@@ -26,6 +26,7 @@ from gradata.cloud.protocol.answers import Answer, brain_forbidden, require_brai
 from gradata.cloud.service import legacy_pages
 from gradata.cloud.service.guards import require_living
 from gradata.cloud.store.port import Store
+from gradata.cloud.store.reading import living_brains, mark_of, owner_of
 from gradata.cloud.store.values import EVENTS_MAX, EventMark, Standing
 from replicator.errors import WireError
 from replicator.model import Limits
@@ -61,10 +62,11 @@ async def _store_old(context: AppContext, request: Request, form: int, answer: O
 def _of_its_brain(store: Store, principal: Principal, batch: legacy.OldBatch) -> legacy.OldBatch:
     """The batch, of the brain that it is of. Raises WireError 409, DeniedError."""
     workspace, name = principal.workspace, batch.work.brain_id
-    owner = store.owner(name)
+    owner = owner_of(store, name)
     if owner not in (None, workspace):
         raise brain_forbidden()
-    brains = [*store.brains(workspace), *([name] if owner == workspace else [])]  # a deleted one answers for itself
+    own = [name] if owner == workspace else []  # a deleted one answers for itself
+    brains = [*living_brains(store, workspace), *own]
     holding = store.brains_with(workspace, legacy.naming_ids(batch))
     brain_id = legacy.brain_of_sync(principal, name, brains, holding)
     return replace(batch, work=replace(batch.work, brain_id=brain_id))
@@ -109,7 +111,8 @@ def _add_connect(app: FastAPI, context: AppContext) -> None:
         principal, body = await asked(request)
         brain_id = legacy.named_brain(body, field)
         await require_living(context.store, principal, brain_id)
-        if await asyncio.to_thread(context.store.owner, brain_id) not in (None, principal.workspace):
+        owner = await asyncio.to_thread(owner_of, context.store, brain_id)
+        if owner not in (None, principal.workspace):
             raise brain_forbidden()
         return brain_id
 
@@ -182,7 +185,7 @@ def _place(context: AppContext, workspace: str, brain: Standing, wanted: str) ->
 
     An id that was never here says nothing of what its client has: everything is given, each event's id tells it.
     """
-    place = context.store.mark(workspace, brain.brain_id, wanted)
+    place = mark_of(context.store, workspace, brain.brain_id, wanted)
     if place is None:
         try:
             at = datetime.fromisoformat(wanted)

@@ -33,6 +33,7 @@ from gradata.cloud.routes.replica import BrainName, event_json
 from gradata.cloud.service.fleet_reader import FleetReader
 from gradata.cloud.service.fleet_state import STATES, Brain, Device, Verdict
 from gradata.cloud.service.live_feed import CLIENTS_MAX, CLIENTS_OF_KEY_MAX
+from gradata.cloud.store.reading import recent
 from gradata.cloud.store.values import EventQuery, StoredEvent
 from replicator.errors import WireError
 
@@ -110,7 +111,7 @@ def _add_feed(app: FastAPI, fleets: FleetReader, visitors: SignIn, rendered: Ren
         await fleets.brain(principal, brain)  # or 403
         start = _last_event_id(request, after)
         if start is None:
-            newest = await asyncio.to_thread(fleets.store.recent, principal.workspace, brain, limit=1)
+            newest = await asyncio.to_thread(recent, fleets.store, principal.workspace, brain, limit=1)
             start = newest[0].cursor if newest else 0
         query = EventQuery(brain, kind, start)
         content = brain_feed(fleets.hub, principal, query, rendered if form == "page" else _as_json)
@@ -145,11 +146,11 @@ def _add_charts(app: FastAPI, fleets: FleetReader, visitors: SignIn) -> None:
         await fleets.brain(principal, brain)  # or 403
         today = datetime.now(UTC).date()
         days = [(today - timedelta(days=back)).isoformat() for back in range(CHART_DAYS - 1, -1, -1)]
-        counts = await asyncio.to_thread(fleets.store.days, principal.workspace, brain, days[0])
+        counts = await asyncio.to_thread(fleets.store.days, principal.workspace, days[0], brain)
         newest = await asyncio.to_thread(
-            fleets.store.recent, principal.workspace, brain, kind=CORRECTION, limit=LAG_POINTS_MAX
+            recent, fleets.store, principal.workspace, brain, kind=CORRECTION, limit=LAG_POINTS_MAX
         )
-        document = chart_json(days, counts) | {"lags": lag_json(newest)}
+        document = chart_json(days, [(kind, count) for _, kind, count in counts]) | {"lags": lag_json(newest)}
         return response(Answer(200, orjson.dumps(document), headers={"Cache-Control": "no-store"}))
 
 

@@ -21,6 +21,7 @@ from gradata.cloud.protocol.log_bytes import log_bytes, wanted_span
 from gradata.cloud.service.guards import find_log, refuse_deleted_log, require_living
 from gradata.cloud.service.scrub import scrub_deep, scrub_shallow
 from gradata.cloud.store.port import Store
+from gradata.cloud.store.reading import living_brains, recent
 from gradata.cloud.store.values import (
     CURSOR_END,
     EVENTS_MAX,
@@ -189,7 +190,7 @@ def _add_events(app: FastAPI, context: AppContext) -> None:
     async def brains(request: Request) -> Response:
         """The brains that the key can read."""
         principal = await context.principal(request, "read")
-        found = await asyncio.to_thread(context.store.brains, principal.workspace)
+        found = await asyncio.to_thread(living_brains, context.store, principal.workspace)
         names = [{"brain_id": name} for name in found if principal.reaches(name)]
         return response(Answer(200, orjson.dumps({"brains": names, "cloud_id": context.store.cloud_id})))
 
@@ -251,11 +252,11 @@ class Older:
 
 def older_page(store: Store, workspace: str, brain_id: str, *, kind: str | None, before: int, limit: int) -> Older:
     """The events below `before`, as far as one read looks: a page may be empty and not the last."""
-    newest = store.recent(workspace, brain_id, limit=1, before=before)
+    newest = recent(store, workspace, brain_id, limit=1, before=before)
     if not newest:
         return Older([], None)
     top = newest[0].cursor + 1
-    found = store.recent(workspace, brain_id, kind=kind, limit=limit, before=top)
+    found = recent(store, workspace, brain_id, kind=kind, limit=limit, before=top)
     scanned_to = max(top - RECENT_SCANNED_MAX, 1)
     reached = found[-1].cursor if len(found) == min(limit, EVENTS_MAX) else scanned_to
     return Older(found, reached if reached > 1 else None)

@@ -189,10 +189,10 @@ class Alerts:
         for finding in changed.begun:
             subject = finding.subject()
             body = body_of("firing", subject, finding.verdict, opened.get(finding.name, now))
-            self._store.raise_alert(finding.name, finding.verdict.state, subject=subject, body=body, now=now)
+            self._store.set_alert(finding.name, finding.verdict.state, subject=subject, body=body, now=now)
         for alert in changed.over:
             body = body_of("cleared", alert.subject, None, alert.opened_at)
-            self._store.clear_alert(alert.name, body=body, now=now)
+            self._store.set_alert(alert.name, None, body=body, now=now)
 
     async def _deliver(self, notice: Notice) -> None:
         secret = await asyncio.to_thread(self._store.secret, "webhook")

@@ -11,10 +11,12 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from gradata.cloud.clock import now_us
 from gradata.cloud.domain.principal import Principal, Unknown
 from gradata.cloud.store.port import Store
+from gradata.cloud.store.reading import key_of
 from gradata.cloud.store.values import Key, StoreError
 
 SCOPES = frozenset({"ingest", "read", "admin"})
@@ -46,7 +48,7 @@ def create_key(
     prefix = "gk_live_" + "".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(8))
     key = f"{prefix}_{secrets.token_urlsafe(32)}"
     made = now_us() if now is None else now
-    store.add_key(Key(prefix, name, workspace, wanted, _digest(key), frozenset(brains), made))
+    store.put_key(Key(prefix, name, workspace, wanted, _digest(key), frozenset(brains), made))
     return key
 
 
@@ -56,19 +58,21 @@ def rotate_key(store: Store, prefix: str, *, grace_s: float = GRACE_S, now: int 
     Raises StoreError if there is no such key, or it is not valid any more.
     """
     at = now_us() if now is None else now
-    old = store.key(prefix)
+    old = key_of(store, prefix)
     if old is None or not works(old, at):
         raise StoreError(f"no working key {prefix}", hint="gradata keys list")
     key = create_key(store, old.name, old.scopes, brains=old.brains, workspace=old.workspace, now=at)
     ends = at + int(grace_s * 1e6)
-    store.end_key(prefix, expires_at=ends if old.expires_at is None else min(ends, old.expires_at))
+    store.put_key(replace(old, expires_at=ends if old.expires_at is None else min(ends, old.expires_at)))
     return key
 
 
 def revoke_key(store: Store, prefix: str, *, now: int | None = None) -> None:
     """Revoke a key. Raises StoreError if there is none."""
-    if not store.end_key(prefix, revoked_at=now_us() if now is None else now):
+    key = key_of(store, prefix)
+    if key is None:
         raise StoreError(f"no key {prefix}", hint="gradata keys list")
+    store.put_key(replace(key, revoked_at=now_us() if now is None else now))
 
 
 def list_keys(store: Store, workspace: str | None = None) -> list[Key]:
@@ -133,7 +137,7 @@ class Authenticator:
         cached = self._cache.get(prefix)
         if cached is not None and now - cached[0] < CACHE_S:
             return cached[1]
-        key = self._store.key(prefix)
+        key = key_of(self._store, prefix)
         if key is None:
             self._cache.pop(prefix, None)
         else:

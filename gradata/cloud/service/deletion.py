@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gradata.cloud.domain.tiles import hashes_of
-from gradata.cloud.domain.tombstones import ERASED, FOREIGN
+from gradata.cloud.domain.tombstones import FOREIGN
 from gradata.cloud.protocol.interpret import meaning_of, read_lines
 from gradata.cloud.store.port import Store
-from gradata.cloud.store.values import Standing, StoredLog, StoreError, StoreUnavailableError
+from gradata.cloud.store.reading import each_row, mark_of
+from gradata.cloud.store.values import Erasure, EventQuery, Standing, StoredLog, StoreError, StoreUnavailableError
 from replicator.proof import TILE_HASHES
 
 STEP_ROWS = 2_000
@@ -68,14 +69,14 @@ def purge(store: Store, workspace: str, brain_id: str, stopped: Callable[[], boo
     removed = 0
     while not stopped() and (step := store.purge(workspace, brain_id, PURGE_ROWS)):
         removed += step
-    store.forget_traces()
+    store.rest()
     return removed
 
 
 def readmit(store: Store, workspace: str, brain_id: str) -> None:
     """Readmit a deleted brain: remove its tombstone and all remaining rows. The first client that sends it owns it."""
     purge(store, workspace, brain_id)
-    store.readmit(workspace, brain_id)
+    store.purge(workspace, brain_id, PURGE_ROWS, readmit=True)
 
 
 def erase(store: Store, workspace: str, brain_id: str, target: Target, *, now: int, dry_run: bool = False) -> Erased:
@@ -87,22 +88,24 @@ def erase(store: Store, workspace: str, brain_id: str, target: Target, *, now: i
         raise UnknownError(f"the brain {brain_id} was deleted", hint="nothing of it is left to erase")
     wanted = _wanted(store, workspace, brain_id, target)
     if not dry_run and (wanted.event_id or wanted.contents):
-        store.bar(workspace, brain_id, wanted.event_id, wanted.contents, now=now)
+        store.erase(workspace, brain_id, Erasure(wanted.event_id, wanted.contents), now=now)
     places: list[tuple[str, int]] = []
+    numbers_of: dict[int, list[int]] = {}
     for log in store.logs(workspace, brain_id):
         numbers = _places(store, log, wanted)
         places += [(log.log_id, number) for number in numbers]
-        if numbers and not dry_run:
-            store.blank(log, numbers, ERASED)
+        numbers_of[log.key] = numbers
     loose = {
         content
         for needle in wanted.needles
-        for content, record in store.loose_holding(workspace, brain_id, needle)
-        if content in wanted.contents or wanted.is_it(record) or _names(record, wanted.event_id)
+        for _, content, record in store.holding(workspace, brain_id, needle)
+        if content is not None
+        and (content in wanted.contents or wanted.is_it(record) or _names(record, wanted.event_id))
     }
     if not dry_run:
-        store.drop_loose(workspace, brain_id, loose | wanted.contents)
-        store.forget_traces()
+        erasure = Erasure(wanted.event_id, wanted.contents, numbers_of, wanted.contents.union(loose))
+        store.erase(workspace, brain_id, erasure, now=now)
+        store.rest()
     return Erased(wanted.event_id, tuple(places), len(loose))
 
 
@@ -135,7 +138,7 @@ def sweep(
     raised.
     """
     done = 0
-    for workspace in store.all_workspaces():
+    for workspace in store.workspaces():
         for brain in store.standings(workspace):
             try:
                 done += _sweep_brain(store, workspace, brain, now, stopped)
@@ -178,7 +181,7 @@ def _wanted(store: Store, workspace: str, brain_id: str, target: Target) -> _Wan
         log = None if target.log_id is None else store.log(workspace, target.log_id, brain_id)
         if log is None or target.record is None:
             raise UnknownError(f"the brain has no log {target.log_id}", hint="gradata brains list shows what there is")
-        rows = list(store.rows(log, target.record, target.record + 1))
+        rows = list(each_row(store, log, target.record, target.record + 1))
         if not rows:
             raise UnknownError(f"the log has no record {target.record}", hint="records are counted from 0")
         record = rows[0].record
@@ -186,12 +189,12 @@ def _wanted(store: Store, workspace: str, brain_id: str, target: Target) -> _Wan
             return _Wanted(None, frozenset(), ())
         meaning = meaning_of(record)
         event_id = None if isinstance(meaning, str) else meaning.event_id
-    mark = None if event_id is None else store.mark(workspace, brain_id, event_id)
+    mark = None if event_id is None else mark_of(store, workspace, brain_id, event_id)
     if target.event_id is not None and mark is None:
         raise UnknownError(f"the brain has no event {event_id}", hint="its event_id stands in the log's line")
     if mark is not None:
         contents.add(mark.content)
-        event = store.events_at(workspace, brain_id, [mark.cursor])
+        event = store.events(workspace, EventQuery(brain_id, cursors=(mark.cursor,)))
         record = record or (event[0].record if event else None)
     needles = [] if event_id is None else [event_id.encode()]
     if record is not None:
@@ -212,8 +215,9 @@ def _places(store: Store, log: StoredLog, wanted: _Wanted) -> list[int]:
             if leaf[:16] in plain:
                 candidates.add(index * TILE_HASHES + slot)
     for needle in wanted.needles:
-        candidates.update(store.holding(log, needle))
-    rows = (row for number in sorted(candidates) for row in store.rows(log, number, number + 1))
+        found = store.holding(log.workspace, log.brain_id, needle, log.key)
+        candidates.update(number for number, _, _ in found if number is not None)
+    rows = (row for number in sorted(candidates) for row in each_row(store, log, number, number + 1))
     return [row.number for row in rows if row.record is not None and wanted.is_it(row.record)]
 
 

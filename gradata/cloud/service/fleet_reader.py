@@ -82,7 +82,11 @@ class FleetReader:
     def _read_habits(self, workspace: str) -> dict[str, float]:
         today = datetime.now(UTC).date()
         first = (today - timedelta(days=HABIT_DAYS)).isoformat()
-        days = self.store.active_days(workspace, first)
+        days: dict[str, list[str]] = {}
+        for name, kind, _ in self.store.days(workspace, first):
+            active = days.setdefault(name, [])
+            if kind.day not in active[-1:]:
+                active.append(kind.day)
         found = {name: habit_s(active, today.isoformat()) for name, active in days.items()}
         return {name: habit for name, habit in found.items() if habit is not None}
 

@@ -113,8 +113,8 @@ class GroupWriter:
                 self._commit(group)
                 rest_due = rest_due or rested + REST_S
             while not self._checks.empty():
-                failure = self._tried(self._store.check_writable)
-                self._checks.get()(failure)
+                found = self._tried(lambda: self._store.ingest([], now=self._now()))
+                self._checks.get()(found if isinstance(found, StoreUnavailableError | Failed) else None)
             if rest_due is not None and (time.monotonic() >= rest_due or self._stopping):
                 self._tried(self._store.rest)  # what it could not do now, it does the next time
                 rest_due, rested = None, time.monotonic()

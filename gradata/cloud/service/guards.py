@@ -30,8 +30,8 @@ async def require_living(store: Store, principal: Principal, brain_id: str) -> S
 
 async def refuse_deleted_log(store: Store, principal: Principal, log_id: str, brain_id: str | None) -> None:
     """Raises WireError 410 if this was a log of a deleted brain that the key reaches, of this one if it is named."""
-    deleted = await asyncio.to_thread(store.deleted_log, principal.workspace, log_id)
-    if deleted is not None and principal.reaches(deleted) and brain_id in (None, deleted):
+    log = await asyncio.to_thread(store.log, principal.workspace, log_id, brain_id, deleted=True)
+    if log is not None and principal.reaches(log.brain_id):
         raise brain_deleted()
 
 

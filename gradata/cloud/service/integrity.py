@@ -14,6 +14,7 @@ from gradata.cloud.domain.requests import Append
 from gradata.cloud.domain.tiles import TileLostError, leaves_at, tree_at
 from gradata.cloud.protocol.interpret import meaning_of, read_lines
 from gradata.cloud.store.port import Store
+from gradata.cloud.store.reading import each_row, living_brains
 from gradata.cloud.store.values import StoredLog, StoredRow
 from replicator.proof import CompactRange, leaf_hash
 
@@ -42,7 +43,9 @@ class LogReport:
 
 def check(store: Store, workspace: str = "default") -> list[LogReport]:
     """One report for each log of the workspace's brains."""
-    return [report for brain_id in store.brains(workspace) for report in check_brain(store, workspace, brain_id)]
+    return [
+        report for brain_id in living_brains(store, workspace) for report in check_brain(store, workspace, brain_id)
+    ]
 
 
 def check_brain(store: Store, workspace: str, brain_id: str) -> list[LogReport]:
@@ -67,7 +70,7 @@ def check_log(store: Store, log: StoredLog, events: frozenset[str]) -> LogReport
         for first in range(0, log.tree.size, LEAVES_A_STEP):
             end = min(first + LEAVES_A_STEP, log.tree.size)
             leaves = leaves_at(first, end, tile)
-            rows = {row.number: row for row in store.rows(log, first, end)}
+            rows = {row.number: row for row in each_row(store, log, first, end)}
             for number in range(first, end):
                 row = rows.get(number)
                 if row is None:
@@ -103,7 +106,7 @@ def rebuild(store: Store, workspace: str, brain_id: str, *, now: int) -> int:
     restored = 0
     for log in store.logs(workspace, brain_id):
         for first in range(0, log.tree.size, ROWS_A_STEP):
-            rows = list(store.rows(log, first, min(first + ROWS_A_STEP, log.tree.size)))
+            rows = list(each_row(store, log, first, min(first + ROWS_A_STEP, log.tree.size)))
             # Runs of consecutive records that all have their bytes, or none.
             for _, run in groupby(enumerate(rows), key=lambda row: (row[1].record is None, row[1].number - row[0])):
                 restored += _projected(store, log, [row for _, row in run], now)
@@ -128,4 +131,4 @@ def _projected(store: Store, log: StoredLog, rows: Sequence[StoredRow], now: int
 
 def _event_ids(store: Store, workspace: str, brain_id: str) -> frozenset[str]:
     """Of all events that the brain has, or had before they were taken away on purpose."""
-    return frozenset(mark.event_id for mark in store.marks(workspace, brain_id, 0))
+    return frozenset(mark.event_id for mark in store.marks(workspace, brain_id))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from gradata.cloud.store.port import Store
-from gradata.cloud.store.values import EVENTS_BYTES_MAX, EventMark, StoredEvent
+from gradata.cloud.store.values import EVENTS_BYTES_MAX, EventMark, EventQuery, StoredEvent
 
 READ_EVENTS = 50
 
@@ -81,7 +81,10 @@ def _events(store: Store, workspace: str, brain_id: str, marks: Sequence[EventMa
         missing = [mark.cursor for mark in part]
         found: dict[int, StoredEvent] = {}
         while missing:  # a read gives fewer where records are large
-            read = {event.cursor: event for event in store.events_at(workspace, brain_id, missing)}
+            read = {
+                event.cursor: event
+                for event in store.events(workspace, EventQuery(brain_id, cursors=tuple(missing), limit=READ_EVENTS))
+            }
             found |= read
             missing = [cursor for cursor in missing if cursor not in read] if read else []
         yield from (found[mark.cursor] for mark in part if mark.cursor in found)

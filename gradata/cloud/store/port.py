@@ -1,106 +1,129 @@
-"""The store's port: everything that the cloud keeps.
+"""The store's port: what a store has to do, in four protocols.
 
-One contract suite covers every implementation. A store does not decide what a transaction commits: `domain.plan.plan`
-does. `service.group_commit.GroupWriter` gathers requests into one transaction; `Store.ingest` commits exactly the
-requests that it is given.
+The tests in `tests/contract` hold for every implementation. The values that cross the port are in `values`, what
+monitoring needs is in `port_monitoring`, deletion in `port_deletion`; reads made of the port's are in `reading`.
 
-Times are microseconds since 1970 (UTC), as integers: exact, sortable, the same in every database.
+A store does not decide: what a transaction commits is said by `domain.plan.plan`. Gathering many requests into one
+transaction is the work of `service.group_commit.GroupWriter`; `Store.ingest` commits exactly what it is given.
+
+For every method of these protocols:
+
+- Times are microseconds since 1970 (UTC), as integers: exact, sortable, the same in every database. Days are ISO 8601
+  dates (UTC). Sizes are bytes.
+- A workspace is what a key belongs to. A brain is looked up in its workspace; another workspace's brain is treated as
+  one that does not exist. So is a deleted one, but where the method says otherwise.
+- Methods may be called from several threads at the same time.
+- StoreUnavailableError: the store cannot answer now. Nothing was changed, and the call may be repeated. Anything else
+  that is raised is a programmer's error.
+- What changes the store is durable when the method returns, in one transaction, and safe to repeat.
+- Iterators hold no transaction between two items; what is stored meanwhile may or may not be in them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gradata.cloud.domain.plan import Decision
 from gradata.cloud.domain.rate_limit import Rate, Verdict
 from gradata.cloud.domain.requests import Request
 from gradata.cloud.store.port_deletion import Removing
 from gradata.cloud.store.port_monitoring import Watched
-from gradata.cloud.store.values import EventQuery, Key, PlainRow, StoredEvent, StoredLog, StoredRow
+from gradata.cloud.store.values import EventMark, EventQuery, Key, PlainRow, StoredEvent, StoredLog
+
+WantedRows = Literal["rows", "places", "holes"]
 
 
-class Store(Watched, Removing, Protocol):
-    """The port. Reads for monitoring are in `port_monitoring`, deletion in `port_deletion`.
+class StoredKeys(Protocol):
+    """API keys, and what was refused to them."""
 
-    Thread-safe. Every method may raise StoreUnavailableError; nothing was then written.
-    """
+    def put_key(self, key: Key) -> None:
+        """Keep a key, or what changed of the one with its prefix: when it expires; a first revocation stands."""
 
-    @property
-    def cloud_id(self) -> str:
-        """The cloud's uuid; a new one after its data was lost."""
+    def keys(self, workspace: str | None = None, *, prefix: str | None = None) -> list[Key]:
+        """The keys, oldest first; of a workspace, or the one with this public prefix. Revoked ones, too."""
 
-    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
-        """Commit the requests in one durable transaction and return one decision each. No log may occur twice.
+    def note_refusal(self, prefix: str, brain_id: str, code: str, *, now: int) -> None:
+        """Count a request with this key's prefix and brain that was refused with `code`. Each call counts."""
 
-        If this raises, nothing was written.
-        """
+    def refusals(self) -> list[tuple[str, str, str, int, int]]:
+        """(prefix, brain_id, code, how often, last time), the latest first; at most 1,000."""
 
-    def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
-        """Count one request per name against a rate that all servers of the store share; returns their verdicts.
 
-        None: there is only one server, whose own `RateLimiter` is sufficient.
-        """
-
-    def check_writable(self) -> None:
-        """Commit a transaction that changes nothing, as durably as any other. Raises StoreUnavailableError."""
-
-    def rest(self) -> None:
-        """Called while no request is waiting, for maintenance such as checkpoints."""
+class StoredLogs(Protocol):
+    """What was stored, as its clients sent it."""
 
     def logs(self, workspace: str, brain_id: str, device_id: str | None = None) -> list[StoredLog]:
-        """The brain's logs, newest first; empty if the brain is unknown or belongs to another workspace."""
+        """The brain's logs, or the device's, newest first."""
 
-    def log(self, workspace: str, log_id: str, brain_id: str | None = None) -> StoredLog | None:
-        """One log of the workspace, of this brain if one is named.
+    def log(
+        self, workspace: str, log_id: str, brain_id: str | None = None, *, deleted: bool = False
+    ) -> StoredLog | None:
+        """One log of the workspace, of this brain if one is named. `deleted`: of a deleted brain, and only of such.
 
         If several of its brains have a log of this name, the one that had it first: who claims it later gets nothing.
         """
 
-    def brains(self, workspace: str) -> list[str]:
-        """The workspace's brains, sorted."""
-
-    def owner(self, brain_id: str) -> str | None:
-        """The workspace that owns the brain; None if nothing was written to it."""
-
     def brains_with(self, workspace: str, event_ids: Sequence[str]) -> dict[str, int]:
-        """The workspace's brains that have events with these ids, and how many. For a few dozen ids."""
+        """The workspace's brains that have events of these ids, and how many of them. For some tens of ids."""
 
-    def rows(self, log: StoredLog, first: int, end: int) -> Iterator[StoredRow]:
-        """The stored rows of records [first, end), in order; lost rows are absent."""
+    def rows(self, log: StoredLog, first: int, end: int, what: WantedRows = "rows") -> Iterator[Sequence[PlainRow]]:
+        """The stored rows of records [first, end) in their order, in runs of a few megabytes at most.
 
-    def row_runs(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[PlainRow]]:
-        """As `rows`, as plain tuples in runs of a few megabytes: for reading millions of rows."""
-
-    def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
-        """The numbers of the stored rows of records [first, end), in order and in runs, without their bytes."""
-
-    def rows_at(self, log: StoredLog, offset: int, end: int) -> Iterator[StoredRow]:
-        """The stored rows that contain bytes of [offset, end), in order."""
+        A record that storage lost has no row. "places": with None for the bytes, for who only counts. "holes": only
+        places without bytes that the client may still fill.
+        """
 
     def tile(self, log: StoredLog, level: int, index: int) -> bytes:
-        """The concatenated hashes of a tile; empty if it is not stored."""
+        """The hashes of a tile (`replicator.tiles`), one behind the other; empty if it is not there.
+
+        A tile that lost some has zeros in their place, or ends early.
+        """
 
     def events(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
-        """One page: at least one event if there is any, otherwise bounded by `limit` and `bytes_max`."""
+        """One page of the projection; at least one event if there is any, else bounded by `limit` and `bytes_max`.
 
-    def add_key(self, key: Key) -> None:
-        """Store a key; its hash, never the key itself."""
+        `limit` is at most EVENTS_MAX. Events that were taken away are left out.
+        """
 
-    def key(self, prefix: str) -> Key | None:
-        """The key with this public prefix."""
+    def fresh(self, wanted: Sequence[tuple[str, EventQuery]]) -> list[list[StoredEvent] | None]:
+        """All that is behind the cursors of several feeds (workspace, query), in one read.
 
-    def keys(self, workspace: str | None = None) -> list[Key]:
-        """All keys, oldest first, without their secrets."""
+        None where that is more than FRESH_EVENTS_MAX events, or a record is longer than FRESH_RECORD_BYTES_MAX:
+        `events` gives those page by page.
+        """
 
-    def end_key(self, prefix: str, *, expires_at: int | None = None, revoked_at: int | None = None) -> bool:
-        """Set a key's expiry or revoke it; False if there is none."""
+    def marks(
+        self, workspace: str, brain_id: str, after: int = 0, *, backwards: bool = False, event_id: str | None = None
+    ) -> Iterator[EventMark]:
+        """The events behind (or, backwards, before) a cursor in the order of cursors, those that are gone included.
 
-    def note_refusal(self, prefix: str, brain_id: str, code: str, *, now: int) -> None:
-        """Note that a request with this key prefix and brain was rejected; shown in the fleet."""
+        `event_id`: this one event, wherever it stands.
+        """
 
-    def refusals(self) -> list[tuple[str, str, str, int, int]]:
-        """(prefix, brain_id, code, how often, last time)."""
+
+class Store(StoredLogs, StoredKeys, Watched, Removing, Protocol):
+    """Everything that the cloud keeps."""
+
+    @property
+    def cloud_id(self) -> str:
+        """The uuid of this cloud, made with the store: another one after everything was lost."""
+
+    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
+        """Commit the requests in one transaction; one decision each. No log twice among them.
+
+        `now` is the time of storing. Without requests a transaction is committed none the less, as durably as any
+        other: so one may ask whether the store takes writes.
+        """
+
+    def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
+        """Count one request of each name against a rate that all servers of the store share. Each call counts.
+
+        A verdict for each, in their order. None: there is only one server, whose own `RateLimiter` is enough.
+        """
+
+    def rest(self) -> None:
+        """Called when nobody waits: the store may fold its journal, overwrite what was taken away, notify others."""
 
     def close(self) -> None:
-        """Close the store. Safe to repeat."""
+        """Close the store; what is called afterwards raises StoreUnavailableError."""

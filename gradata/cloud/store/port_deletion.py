@@ -1,84 +1,52 @@
-"""The part of the store's port for deletion, erasure and retention, and for reading events in the order of storing.
+"""The part of the store's port for deletion, erasure and retention. Included in `port.Store`.
 
-Partners: `port`, whose `Store` includes it; `service.deletion`, which orders these steps; `service.legacy_pages`. Every
-step is one durable transaction and safe to repeat, so an interrupted operation is finished by repeating it. Times are
-microseconds since 1970 (UTC).
+What `port` says of times, workspaces, threads, errors and repetition holds here, too: whatever was interrupted is
+finished by doing it again. `service.deletion` puts these steps together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from gradata.cloud.store.values import EventMark, Standing
-
-if TYPE_CHECKING:
-    from gradata.cloud.store.values import StoredEvent, StoredLog
+from gradata.cloud.store.values import Erasure, Holding, Standing
 
 
 class Removing(Protocol):
-    """Deletion, erasure, retention. A brain is looked up in its workspace; a foreign one counts as missing."""
+    """Deleting, erasing, expiring."""
 
-    def standings(self, workspace: str, brain_id: str | None = None) -> list[Standing]:
-        """The workspace's brains, or the named one, sorted by name; including deleted ones."""
+    def workspaces(self) -> list[str]:
+        """Every workspace, also those that have only deleted brains; sorted."""
 
-    def all_workspaces(self) -> list[str]:
-        """All workspaces, sorted, including those with only deleted brains."""
-
-    def deleted_log(self, workspace: str, log_id: str) -> str | None:
-        """The deleted brain that had this log, if any."""
+    def standings(self, workspace: str | None, brain_id: str | None = None) -> list[Standing]:
+        """The workspace's brains, or the one, by name; deleted ones, too. `workspace` None: whoever's they are."""
 
     def delete_brain(self, workspace: str, brain_id: str, *, now: int) -> bool:
-        """Store the tombstone of a brain: from now on nothing of it is stored or served. False if there is no such
-        brain.
+        """Leave a tombstone: nothing of the brain is taken or given from now on. False if there is no such brain."""
+
+    def purge(self, workspace: str, brain_id: str, limit: int, *, readmit: bool = False) -> int:
+        """Remove up to about `limit` rows of a brain that was deleted; how many. 0: nothing is left of it.
+
+        `readmit`: then the tombstone goes, too, and the brain may be written anew.
         """
 
-    def purge(self, workspace: str, brain_id: str, limit: int) -> int:
-        """Remove about `limit` rows of a deleted brain. Returns how many; 0: nothing is left."""
+    def erase(self, workspace: str, brain_id: str, erasure: Erasure, *, now: int) -> int:
+        """Take records away for good; how many of them had bytes, and whether the event was there, in one sum.
 
-    def readmit(self, workspace: str, brain_id: str) -> None:
-        """Remove the tombstone of a deleted brain that has no rows left."""
-
-    def bar(
-        self, workspace: str, brain_id: str, event_id: str | None, contents: Collection[bytes], *, now: int
-    ) -> bool:
-        """Store tombstones for the event and these contents; the event leaves the projection.
-
-        Returns whether the event was in it.
+        The event leaves the projection and the counts; neither it nor the contents are taken again. The places keep
+        offset, length and leaf, without bytes, with the flag ERASED. Of a deleted brain only loose records go.
         """
 
-    def holding(self, log: StoredLog, needle: bytes) -> list[int]:
-        """The records whose bytes contain `needle`: candidates for an erasure."""
-
-    def loose_holding(self, workspace: str, brain_id: str, needle: bytes) -> list[tuple[bytes, bytes]]:
-        """(content, record) of the loose events that contain `needle`."""
-
-    def blank(self, log: StoredLog, numbers: Sequence[int], flag: str) -> int:
-        """Erase the bytes of these records with the reason `flag`. Returns how many had any."""
-
-    def drop_loose(self, workspace: str, brain_id: str, contents: Collection[bytes]) -> int:
-        """Remove loose records. Returns how many there were."""
-
-    def forget_traces(self) -> None:
-        """Remove erased bytes from the store's own journal, as far as that is possible now."""
+    def holding(self, workspace: str, brain_id: str, needle: bytes, log_key: int | None = None) -> list[Holding]:
+        """The records whose bytes contain `needle`: of a log, by number; None: the loose ones."""
 
     def retain(self, workspace: str, brain_id: str, retain_us: int | None) -> bool:
-        """Set the retention period; False if there is no such brain."""
+        """Set how long the brain keeps bytes, None for ever; False if there is no such brain."""
 
     def expire(self, workspace: str, brain_id: str, before: int, limit: int) -> int:
-        """Erase about `limit` events or records stored before `before`, oldest first.
+        """Take away the bytes that were stored before `before`, from the oldest on: of about `limit` records.
 
-        Returns how many; 0: nothing is left to do.
+        How many; 0: nothing is left to do. Their places get the flag EXPIRED, their events stay known by id.
         """
 
     def recount(self, workspace: str, brain_id: str) -> None:
-        """Recompute the brain's event counts, by day and in total."""
-
-    def mark(self, workspace: str, brain_id: str, event_id: str) -> EventMark | None:
-        """The position of this event, even if it is gone; None if it was never stored."""
-
-    def marks(self, workspace: str, brain_id: str, after: int, *, backwards: bool = False) -> Iterator[EventMark]:
-        """The positions after (or, backwards, before) a cursor, including gone events, in short reads."""
-
-    def events_at(self, workspace: str, brain_id: str, cursors: Sequence[int]) -> list[StoredEvent]:
-        """The events at these cursors, in the order of cursors; at most 1,000."""
+        """Count the brain's events anew, by day and in all, from those that are there."""

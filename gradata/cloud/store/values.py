@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -110,6 +110,10 @@ class EventQuery:
     limit: int = 100
     bytes_max: int = EVENTS_BYTES_MAX
     """Of the records together, unless the first one is longer."""
+    before: int | None = None
+    """Instead of `after`: the newest first, below this cursor, of the RECENT_SCANNED_MAX places below it."""
+    cursors: tuple[int, ...] | None = None
+    """Instead of a page: the events at these cursors, in their order; at most EVENTS_MAX."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,7 @@ class Standing:
     `offset`: total bytes of its logs. `retain_us`: the retention period, None: no limit.
     """
 
+    workspace: str
     brain_id: str
     created_at: int
     events: int
@@ -160,6 +165,27 @@ class Standing:
     deleted_at: int | None
     retain_us: int | None
     expired: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What is to be taken away from a brain, for ever. `event_id` and `contents`: also whenever they come again.
+
+    `places`: records of logs, by StoredLog.key. `loose`: contents of records that are part of no log.
+    """
+
+    event_id: str | None = None
+    contents: frozenset[bytes] = frozenset()
+    places: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    loose: frozenset[bytes] = frozenset()
+
+
+class Holding(NamedTuple):
+    """A record whose bytes contain what was looked for: at `number` of a log, or loose, found by its `content`."""
+
+    number: int | None
+    content: bytes | None
+    record: bytes
 
 
 class EventMark(NamedTuple):

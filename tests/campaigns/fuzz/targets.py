@@ -17,6 +17,7 @@ from gradata.cloud.domain.plan import Append, Done
 from gradata.cloud.domain.principal import Principal
 from gradata.cloud.protocol import answers, parse
 from gradata.cloud.protocol.interpret import meaning_of
+from gradata.cloud.store.reading import each_row
 from gradata.cloud.store.sqlite.store import SqliteStore
 from replicator import actions as act
 from replicator import framing, wire
@@ -121,7 +122,7 @@ def records_target(data: bytes) -> None:
     assert counted == len(records)
     log = store.log("default", log_id)
     assert log is not None
-    kept = [row.record for row in store.rows(log, 0, len(records))]
+    kept = [row.record for row in each_row(store, log, 0, len(records))]
     assert kept == [record if len(record) <= LIMITS.record_bytes else None for record in records]
     assert log.tree.root == _root([hashlib.sha256(b"\0" + record).digest() for record in records])
 

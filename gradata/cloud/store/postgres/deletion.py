@@ -6,7 +6,7 @@ Every step locks the brain's row first, as the writers do (`facts`), so nothing 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from gradata.cloud.domain.daily_counts import day_counts, recounted
@@ -15,8 +15,7 @@ from gradata.cloud.domain.tombstones import ERASED, EXPIRED
 from gradata.cloud.store.postgres.connection import LONG_ANSWER_S, Connection
 from gradata.cloud.store.postgres.facts import LOG_BITS
 from gradata.cloud.store.postgres.monitoring import PostgresWatching
-from gradata.cloud.store.postgres.reads import EVENT_COLUMNS, EVENT_JOINS, stored_events
-from gradata.cloud.store.values import EventMark, Standing, StoredEvent, StoredLog
+from gradata.cloud.store.values import Erasure, EventMark, Holding, Standing
 
 MARKS_A_READ = 1_000
 LOCK_S = 8
@@ -31,10 +30,11 @@ SELECT brain_key, deleted_at IS NOT NULL, expired FROM gradata.brains
 _NULLED = ", ".join(f"{name} = NULL" for name in (*PROJECTED, "session_text") if name != "type")
 _BLANK = f"gone = %s, type = '', {_NULLED}"
 _STANDINGS = """
-SELECT b.brain_id, b.created_at, b.events - b.gone, count(l.log_key), least(coalesce(sum(l."offset"), 0), 9e18)::bigint,
+SELECT b.workspace, b.brain_id, b.created_at, b.events - b.gone, count(l.log_key),
+       least(coalesce(sum(l."offset"), 0), 9e18)::bigint,
        max(l.stored_at), b.deleted_at, b.retain_us, b.expired
   FROM gradata.brains b LEFT JOIN gradata.logs l USING (brain_key)
- WHERE b.workspace = %s AND (%s::text IS NULL OR b.brain_id = %s) AND b.created_at > 0
+ WHERE (%s::text IS NULL OR b.workspace = %s) AND (%s::text IS NULL OR b.brain_id = %s) AND b.created_at > 0
  GROUP BY b.brain_key ORDER BY b.brain_id
 """
 _MARK = "SELECT e.cursor, e.stored_at, e.event_id, e.content, e.gone FROM gradata.events e"
@@ -46,23 +46,14 @@ class PostgresRemoving(PostgresWatching):
     def _write(self, work: Callable[[Connection], Result]) -> Result:
         raise NotImplementedError
 
-    def standings(self, workspace: str, brain_id: str | None = None) -> list[Standing]:
+    def standings(self, workspace: str | None, brain_id: str | None = None) -> list[Standing]:
         """See `store.port_deletion.Removing`."""
-        return [Standing(*row) for row in self._fetch(_STANDINGS, (workspace, brain_id, brain_id))]
+        return [Standing(*row) for row in self._fetch(_STANDINGS, (workspace, workspace, brain_id, brain_id))]
 
-    def all_workspaces(self) -> list[str]:
+    def workspaces(self) -> list[str]:
         """See `store.port_deletion.Removing`."""
         rows = self._fetch("SELECT DISTINCT workspace FROM gradata.brains WHERE created_at > 0 ORDER BY 1")
         return [row[0] for row in rows]
-
-    def deleted_log(self, workspace: str, log_id: str) -> str | None:
-        """See `store.port_deletion.Removing`."""
-        rows = self._fetch(
-            "SELECT b.brain_id FROM gradata.logs l JOIN gradata.brains b USING (brain_key)"
-            " WHERE b.workspace = %s AND l.log_id = %s AND b.deleted_at IS NOT NULL LIMIT 1",
-            (workspace, log_id),
-        )
-        return str(rows[0][0]) if rows else None
 
     def delete_brain(self, workspace: str, brain_id: str, *, now: int) -> bool:
         """See `store.port_deletion.Removing`."""
@@ -81,7 +72,7 @@ class PostgresRemoving(PostgresWatching):
         self._listening.tell({brain_id})
         return done
 
-    def purge(self, workspace: str, brain_id: str, limit: int) -> int:
+    def purge(self, workspace: str, brain_id: str, limit: int, *, readmit: bool = False) -> int:
         """See `store.port_deletion.Removing`."""
 
         def work(connection: Connection, key: int, _: int) -> int:
@@ -96,6 +87,10 @@ class PostgresRemoving(PostgresWatching):
                 removed += connection.execute(f"DELETE FROM gradata.{table} WHERE brain_key = %s", (key,)).rowcount
             if removed:
                 return removed
+            if readmit:
+                connection.execute("DELETE FROM gradata.logs WHERE brain_key = %s", (key,))
+                connection.execute("DELETE FROM gradata.brains WHERE brain_key = %s", (key,))
+                return 0
             connection.execute(
                 "UPDATE gradata.logs SET size = 0, \"offset\" = 0, nodes = '' WHERE brain_key = %s", (key,)
             )
@@ -106,92 +101,48 @@ class PostgresRemoving(PostgresWatching):
 
         return self._locked(workspace, brain_id, work, 0, deleted=True)
 
-    def readmit(self, workspace: str, brain_id: str) -> None:
+    def erase(self, workspace: str, brain_id: str, erasure: Erasure, *, now: int) -> int:
         """See `store.port_deletion.Removing`."""
 
-        def work(connection: Connection, key: int, _: int) -> None:
-            connection.execute("DELETE FROM gradata.logs WHERE brain_key = %s", (key,))
-            connection.execute("DELETE FROM gradata.brains WHERE brain_key = %s", (key,))
+        def work(connection: Connection, key: int, _: int) -> int:
+            erased = _erase_event(connection, key, erasure, now)
+            for log_key, numbers in erasure.places.items():
+                erased += connection.execute(
+                    "UPDATE gradata.records SET record = NULL, flag = %s WHERE brain_key = %s AND log_key = %s"
+                    " AND number = ANY(%b::bigint[]) AND record IS NOT NULL",
+                    (ERASED, key, log_key, list(numbers)),
+                ).rowcount
+            return erased
 
-        self._locked(workspace, brain_id, work, None, deleted=True)
+        def drop(connection: Connection, key: int, _: int) -> int:
+            return connection.execute(
+                "DELETE FROM gradata.loose WHERE brain_key = %s AND content = ANY(%b::bytea[])",
+                (key, sorted(erasure.loose)),
+            ).rowcount
 
-    def bar(
-        self, workspace: str, brain_id: str, event_id: str | None, contents: Collection[bytes], *, now: int
-    ) -> bool:
-        """See `store.port_deletion.Removing`."""
-
-        def work(connection: Connection, key: int, _: int) -> bool:
-            connection.execute(
-                "INSERT INTO gradata.erased SELECT %s, c, %s FROM unnest(%b::bytea[]) AS u(c) ON CONFLICT DO NOTHING",
-                (key, now, sorted(contents)),
-            )
-            row = connection.execute(
-                "SELECT cursor, gone, stored_at, type, category, severity, ts FROM gradata.events"
-                " WHERE brain_key = %s AND event_id = %s",
-                (key, event_id),
-            ).fetchone()
-            was_there = row is not None and row[1] is None
-            if row is not None:
-                connection.execute(
-                    f"UPDATE gradata.events SET {_BLANK} WHERE brain_key = %s AND cursor = %s", (ERASED, key, row[0])
-                )
-                if row[1] is None:
-                    _uncount(connection, key, row[2:])
-            connection.execute(
-                "UPDATE gradata.brains SET gone = gone + %s,"
-                " erased = (SELECT count(*) FROM gradata.erased WHERE brain_key = %s) WHERE brain_key = %s",
-                (int(was_there), key, key),
-            )
-            return was_there
-
-        done = self._locked(workspace, brain_id, work, False, deleted=False)
+        erased = self._locked(workspace, brain_id, work, 0, deleted=False)
+        if erasure.loose:
+            erased += self._locked(workspace, brain_id, drop, 0, deleted=None)
         self._listening.tell({brain_id})
-        return done
+        return erased
 
-    def holding(self, log: StoredLog, needle: bytes) -> list[int]:
+    def holding(self, workspace: str, brain_id: str, needle: bytes, log_key: int | None = None) -> list[Holding]:
         """See `store.port_deletion.Removing`."""
-        rows = self._fetch(
-            "SELECT number FROM gradata.records WHERE brain_key = %s AND log_key = %s AND position(%s in record) > 0"
-            " ORDER BY number",
-            (log.key >> LOG_BITS, log.key, needle),
-            LONG_ANSWER_S,
-        )
-        return [row[0] for row in rows]
-
-    def loose_holding(self, workspace: str, brain_id: str, needle: bytes) -> list[tuple[bytes, bytes]]:
-        """See `store.port_deletion.Removing`."""
-        rows = self._fetch(
-            f"SELECT content, record FROM gradata.loose WHERE brain_key = {_BRAIN}"
-            " AND position(%(needle)s in record) > 0",
-            {"space": workspace, "brain": brain_id, "needle": needle},
-            LONG_ANSWER_S,
-        )
-        return [(content, record) for content, record in rows]
-
-    def blank(self, log: StoredLog, numbers: Sequence[int], flag: str) -> int:
-        """See `store.port_deletion.Removing`."""
-
-        def work(connection: Connection, key: int, _: int) -> int:
-            return connection.execute(
-                "UPDATE gradata.records SET record = NULL, flag = %s WHERE brain_key = %s AND log_key = %s"
-                " AND number = ANY(%b::bigint[]) AND record IS NOT NULL",
-                (flag, key, log.key, list(numbers)),
-            ).rowcount
-
-        return self._locked(log.workspace, log.brain_id, work, 0, deleted=False)
-
-    def drop_loose(self, workspace: str, brain_id: str, contents: Collection[bytes]) -> int:
-        """See `store.port_deletion.Removing`."""
-
-        def work(connection: Connection, key: int, _: int) -> int:
-            return connection.execute(
-                "DELETE FROM gradata.loose WHERE brain_key = %s AND content = ANY(%b::bytea[])", (key, sorted(contents))
-            ).rowcount
-
-        return self._locked(workspace, brain_id, work, 0, deleted=None)
-
-    def forget_traces(self) -> None:
-        """See `store.port_deletion.Removing`: PostgreSQL's own VACUUM does that, in its time."""
+        if log_key is None:
+            query = (
+                "SELECT NULL::bigint, content, record FROM gradata.loose WHERE brain_key ="
+                " (SELECT brain_key FROM gradata.brains WHERE workspace = %(space)s AND brain_id = %(brain)s)"
+                " AND position(%(needle)s in record) > 0"
+            )
+        else:
+            query = (
+                "SELECT number, NULL::bytea, record FROM gradata.records"
+                " WHERE brain_key = %(key)s AND log_key = %(log)s AND position(%(needle)s in record) > 0"
+                " ORDER BY number"
+            )
+        key = 0 if log_key is None else log_key >> LOG_BITS
+        wanted = {"space": workspace, "brain": brain_id, "needle": needle, "key": key, "log": log_key}
+        return [Holding(*row) for row in self._fetch(query, wanted, LONG_ANSWER_S)]
 
     def retain(self, workspace: str, brain_id: str, retain_us: int | None) -> bool:
         """See `store.port_deletion.Removing`."""
@@ -235,39 +186,22 @@ class PostgresRemoving(PostgresWatching):
 
         self._locked(workspace, brain_id, work, None, deleted=False)
 
-    def mark(self, workspace: str, brain_id: str, event_id: str) -> EventMark | None:
-        """See `store.port_deletion.Removing`."""
-        if "\0" in event_id:  # which no text here can hold
-            return None
-        rows = self._fetch(
-            f"{_MARK} WHERE e.brain_key = {_BRAIN} AND e.event_id = %(event)s",
-            {"space": workspace, "brain": brain_id, "event": event_id},
-        )
-        return EventMark(*rows[0]) if rows else None
-
-    def marks(self, workspace: str, brain_id: str, after: int, *, backwards: bool = False) -> Iterator[EventMark]:
-        """See `store.port_deletion.Removing`."""
+    def marks(
+        self, workspace: str, brain_id: str, after: int = 0, *, backwards: bool = False, event_id: str | None = None
+    ) -> Iterator[EventMark]:
+        """See `store.port.StoredLogs`."""
+        if "\0" in (event_id or ""):  # which no text here can hold
+            return
         way, order = ("<", "DESC") if backwards else (">", "ASC")
-        query = (
-            f"{_MARK} WHERE e.brain_key = {_BRAIN} AND e.cursor {way} %(after)s"
-            f" ORDER BY e.cursor {order} LIMIT {MARKS_A_READ}"
-        )
+        place = f"e.cursor {way} %(after)s" if event_id is None else "e.event_id = %(event)s"
+        query = f"{_MARK} WHERE e.brain_key = {_BRAIN} AND {place} ORDER BY e.cursor {order} LIMIT {MARKS_A_READ}"
         while True:
-            rows = self._fetch(query, {"space": workspace, "brain": brain_id, "after": after})
+            rows = self._fetch(query, {"space": workspace, "brain": brain_id, "after": after, "event": event_id})
             for row in rows:
                 yield EventMark(*row)
             if len(rows) < MARKS_A_READ:
                 return
             after = rows[-1][0]
-
-    def events_at(self, workspace: str, brain_id: str, cursors: Sequence[int]) -> list[StoredEvent]:
-        """See `store.port_deletion.Removing`."""
-        query = (
-            f"SELECT {EVENT_COLUMNS} FROM (SELECT * FROM gradata.events WHERE brain_key = {_BRAIN}"
-            f" AND cursor = ANY(%(cursors)s::bigint[])) e {EVENT_JOINS} ORDER BY e.cursor"
-        )
-        wanted = {"space": workspace, "brain": brain_id, "cursors": list(cursors)}
-        return stored_events(self._fetch(query, wanted))
 
     def _locked(
         self,
@@ -290,6 +224,32 @@ class PostgresRemoving(PostgresWatching):
                 return work(connection, row[0], row[2])
 
         return self._write(do)
+
+
+def _erase_event(connection: Connection, key: int, erasure: Erasure, now: int) -> int:
+    """Keep event and contents away from now on; whether the event was in the projection."""
+    connection.execute(
+        "INSERT INTO gradata.erased SELECT %s, c, %s FROM unnest(%b::bytea[]) AS u(c) ON CONFLICT DO NOTHING",
+        (key, now, sorted(erasure.contents)),
+    )
+    row = connection.execute(
+        "SELECT cursor, gone, stored_at, type, category, severity, ts FROM gradata.events"
+        " WHERE brain_key = %s AND event_id = %s",
+        (key, erasure.event_id),
+    ).fetchone()
+    was_there = row is not None and row[1] is None
+    if row is not None:
+        connection.execute(
+            f"UPDATE gradata.events SET {_BLANK} WHERE brain_key = %s AND cursor = %s", (ERASED, key, row[0])
+        )
+        if row[1] is None:
+            _uncount(connection, key, row[2:])
+    connection.execute(
+        "UPDATE gradata.brains SET gone = gone + %s,"
+        " erased = (SELECT count(*) FROM gradata.erased WHERE brain_key = %s) WHERE brain_key = %s",
+        (int(was_there), key, key),
+    )
+    return int(was_there)
 
 
 def _uncount(connection: Connection, key: int, event: Sequence[Any]) -> None:

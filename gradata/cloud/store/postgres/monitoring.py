@@ -8,29 +8,21 @@ from itertools import groupby
 
 from gradata.cloud.domain.daily_counts import DayKind
 from gradata.cloud.store.postgres.connection import Connection
-from gradata.cloud.store.postgres.facts import LOG_BITS
 from gradata.cloud.store.postgres.notifications import Listening
 from gradata.cloud.store.postgres.reads import EVENT_COLUMNS, EVENT_JOINS, LOG, PostgresReads, stored_events, stored_log
 from gradata.cloud.store.values import (
-    CURSOR_END,
-    EVENTS_MAX,
     FRESH_EVENTS_MAX,
     FRESH_RECORD_BYTES_MAX,
-    RECENT_SCANNED_MAX,
     SESSION_US_MAX,
     EventQuery,
     Notice,
     StoredAlert,
     StoredBrain,
     StoredEvent,
-    StoredLog,
-    StoredRow,
     Told,
 )
 
 SECRET_BYTES = 32
-_BRAIN = """(SELECT brain_key FROM gradata.brains
-              WHERE brain_id = %(brain)s AND workspace = %(space)s AND deleted_at IS NULL)"""
 _TAKE = """
 UPDATE gradata.notices SET due_at = %s, attempts = attempts + 1 WHERE number IN (
     SELECT number FROM gradata.notices n
@@ -61,11 +53,6 @@ class PostgresWatching(PostgresReads):
     def __init__(self, url: str) -> None:
         self._listening = Listening(url)
 
-    def workspaces(self) -> list[str]:
-        """See `store.port_monitoring.Watched`."""
-        query = "SELECT DISTINCT workspace FROM gradata.brains WHERE deleted_at IS NULL ORDER BY workspace"
-        return [row[0] for row in self._fetch(query)]
-
     def fleet(self, workspace: str, brain_id: str | None = None) -> list[StoredBrain]:
         """See `store.port_monitoring.Watched`."""
         wanted = (workspace, brain_id, brain_id)
@@ -89,38 +76,16 @@ class PostgresWatching(PostgresReads):
             StoredBrain(name, created, events, stored, logs.get(name, ())) for name, created, events, stored in brains
         ]
 
-    def days(self, workspace: str, brain_id: str, first: str) -> list[tuple[DayKind, int]]:
+    def days(self, workspace: str, first: str, brain_id: str | None = None) -> list[tuple[str, DayKind, int]]:
         """See `store.port_monitoring.Watched`."""
         rows = self._fetch(
-            f"SELECT day, type, category, severity, events FROM gradata.days WHERE day >= %(first)s"
-            f" AND brain_key = {_BRAIN} ORDER BY 1, 2, 3, 4",
-            {"first": first, "brain": brain_id, "space": workspace},
+            "SELECT b.brain_id, d.day, d.type, d.category, d.severity, d.events"
+            " FROM gradata.brains b JOIN gradata.days d USING (brain_key)"
+            " WHERE b.workspace = %s AND (%s::text IS NULL OR b.brain_id = %s) AND d.day >= %s AND b.deleted_at IS NULL"
+            " ORDER BY 1, 2, 3, 4, 5",
+            (workspace, brain_id, brain_id, first),
         )
-        return [(DayKind(*row[:4]), row[4]) for row in rows]
-
-    def active_days(self, workspace: str, first: str) -> dict[str, list[str]]:
-        """See `store.port_monitoring.Watched`."""
-        rows = self._fetch(
-            "SELECT DISTINCT b.brain_id, d.day FROM gradata.days d JOIN gradata.brains b USING (brain_key)"
-            " WHERE b.workspace = %s AND d.day >= %s AND b.deleted_at IS NULL ORDER BY b.brain_id, d.day",
-            (workspace, first),
-        )
-        return {name: [day for _, day in found] for name, found in groupby(rows, key=lambda row: str(row[0]))}
-
-    def recent(
-        self, workspace: str, brain_id: str, *, kind: str | None = None, limit: int = 50, before: int = CURSOR_END
-    ) -> list[StoredEvent]:
-        """See `store.port_monitoring.Watched`."""
-        query = (
-            f"SELECT {EVENT_COLUMNS} FROM (SELECT e.* FROM gradata.brains b JOIN gradata.events e USING (brain_key)"
-            " WHERE b.brain_id = %(brain)s AND b.workspace = %(space)s AND b.deleted_at IS NULL"
-            " AND e.cursor < %(before)s AND e.cursor > least(b.events, %(before)s - 1) - %(scanned)s AND e.gone IS NULL"
-            " AND (%(kind)s::text IS NULL OR e.type = %(kind)s) ORDER BY e.cursor DESC LIMIT %(limit)s) e"
-        )
-        bounds = {"scanned": RECENT_SCANNED_MAX, "before": before}
-        wanted = {"brain": brain_id, "space": workspace, "kind": kind, **bounds}
-        with self._paging(query, "DESC", wanted | {"limit": min(limit, EVENTS_MAX)}) as rows:
-            return stored_events(rows)
+        return [(name, DayKind(*kind), count) for name, *kind, count in rows]
 
     def fresh(self, wanted: Sequence[tuple[str, EventQuery]]) -> list[list[StoredEvent] | None]:
         """See `store.port_monitoring.Watched`."""
@@ -134,16 +99,6 @@ class PostgresWatching(PostgresReads):
             few = len(events) <= FRESH_EVENTS_MAX and not any(row[1] for row in events)
             found[place - 1] = stored_events(row[2:] for row in events) if few else None
         return found
-
-    def holes(self, log: StoredLog, limit: int = 50) -> list[StoredRow]:
-        """See `store.port_monitoring.Watched`."""
-        rows = self._fetch(
-            'SELECT number, "offset", length, flag, NULL FROM gradata.records'
-            " WHERE record IS NULL AND flag IS NULL AND brain_key = %s AND log_key = %s AND number < %s"
-            " ORDER BY number DESC LIMIT %s",
-            (log.key >> LOG_BITS, log.key, log.tree.size, limit),
-        )
-        return [StoredRow(*row) for row in rows]
 
     def secret(self, name: str) -> bytes:
         """See `store.port_monitoring.Watched`."""
@@ -178,20 +133,17 @@ class PostgresWatching(PostgresReads):
         rows = self._fetch("SELECT name, state, opened_at, subject FROM gradata.alerts ORDER BY opened_at, name")
         return [StoredAlert(*row) for row in rows]
 
-    def raise_alert(self, name: str, state: str, *, subject: bytes, body: bytes, now: int) -> bool:
+    def set_alert(self, name: str, state: str | None, *, body: bytes, now: int, subject: bytes = b"") -> bool:
         """See `store.port_monitoring.Watched`."""
         with self._reading() as connection, connection.transaction():
-            changed = connection.execute(
-                "INSERT INTO gradata.alerts AS a VALUES (%s, %s, %s, %s) ON CONFLICT (name) DO UPDATE"
-                " SET state = excluded.state, subject = excluded.subject WHERE a.state <> excluded.state",
-                (name, state, now, subject),
-            ).rowcount
-            return _with_notice(connection, changed, name, body, now)
-
-    def clear_alert(self, name: str, *, body: bytes, now: int) -> bool:
-        """See `store.port_monitoring.Watched`."""
-        with self._reading() as connection, connection.transaction():
-            changed = connection.execute("DELETE FROM gradata.alerts WHERE name = %s", (name,)).rowcount
+            if state is None:
+                changed = connection.execute("DELETE FROM gradata.alerts WHERE name = %s", (name,)).rowcount
+            else:
+                changed = connection.execute(
+                    "INSERT INTO gradata.alerts AS a VALUES (%s, %s, %s, %s) ON CONFLICT (name) DO UPDATE"
+                    " SET state = excluded.state, subject = excluded.subject WHERE a.state <> excluded.state",
+                    (name, state, now, subject),
+                ).rowcount
             return _with_notice(connection, changed, name, body, now)
 
     def take_notices(self, *, now: int, until: int, limit: int = 20) -> list[Notice]:

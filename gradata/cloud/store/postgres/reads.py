@@ -11,22 +11,23 @@ from typing import Any
 
 from gradata.cloud.domain.requests import PROJECTED
 from gradata.cloud.domain.tiles import hashes_of
+from gradata.cloud.store.port import WantedRows
 from gradata.cloud.store.postgres.connection import Connection
 from gradata.cloud.store.postgres.facts import LOG_BITS, tile_reader
 from gradata.cloud.store.values import (
     EVENTS_BYTES_MAX,
     EVENTS_MAX,
+    RECENT_SCANNED_MAX,
     EventQuery,
     Key,
     PlainRow,
     StoredEvent,
     StoredLog,
-    StoredRow,
 )
 from replicator.proof import CompactRange
 
 ROWS_A_READ = 1_024
-NUMBERS_A_READ = 8_192
+PLACES_A_READ = 8_192
 PAGE_ROWS = 50
 READ_BYTES_WANTED = 1 << 20
 
@@ -37,18 +38,17 @@ SELECT l.log_key, b.workspace, b.brain_id, l.device_id, l.log_id, l.parent, l.si
          WHERE r.record IS NULL AND r.flag IS NULL AND r.brain_key = l.brain_key AND r.log_key = l.log_key)
   FROM gradata.logs l JOIN gradata.brains b ON b.brain_key = l.brain_key AND b.deleted_at IS NULL
 """
-_ROWS = """
+LOG_OF_DELETED = LOG.replace("b.deleted_at IS NULL", "b.deleted_at IS NOT NULL")
+_IN_ORDER = """
 SELECT number, "offset", length, flag, record FROM gradata.records
  WHERE brain_key = %s AND log_key = %s AND number >= %s AND number < %s ORDER BY number LIMIT %s
 """
-_NUMBERS = """
-SELECT number FROM gradata.records
- WHERE brain_key = %s AND log_key = %s AND number >= %s AND number < %s ORDER BY number LIMIT %s
-"""
-_END_AT = """
-SELECT number, "offset" + length FROM gradata.records
- WHERE brain_key = %s AND log_key = %s AND number >= %s AND number < %s ORDER BY number LIMIT 1
-"""
+_PLACES = _IN_ORDER.replace("flag, record", "flag, NULL::bytea")
+_ROWS = {
+    "rows": _IN_ORDER,
+    "places": _PLACES,
+    "holes": _PLACES.replace("ORDER BY", "AND record IS NULL AND flag IS NULL ORDER BY"),
+}
 EVENT_COLUMNS = """
        e.cursor, e.event_id, e.stored_at, e.number, g.log_id, coalesce(r.record, x.record), e.session_text,
        {columns}
@@ -64,6 +64,19 @@ _PAGE = f"""SELECT {EVENT_COLUMNS}
                                WHERE brain_id = %(brain)s AND workspace = %(space)s AND deleted_at IS NULL)
            AND e.cursor > %(after)s AND e.gone IS NULL AND (%(kind)s::text IS NULL OR e.type = %(kind)s)
          ORDER BY e.cursor LIMIT %(limit)s) e
+"""
+_BRAIN = """(SELECT brain_key FROM gradata.brains
+              WHERE brain_id = %(brain)s AND workspace = %(space)s AND deleted_at IS NULL)"""
+_NEWEST = f"""SELECT {EVENT_COLUMNS}
+  FROM (SELECT e.* FROM gradata.brains b JOIN gradata.events e USING (brain_key)
+         WHERE b.brain_id = %(brain)s AND b.workspace = %(space)s AND b.deleted_at IS NULL
+           AND e.cursor < %(before)s AND e.cursor > least(b.events, %(before)s - 1) - %(scanned)s AND e.gone IS NULL
+           AND (%(kind)s::text IS NULL OR e.type = %(kind)s)
+         ORDER BY e.cursor DESC LIMIT %(limit)s) e
+"""
+_AMONG = f"""SELECT {EVENT_COLUMNS}
+  FROM (SELECT * FROM gradata.events WHERE brain_key = {_BRAIN} AND cursor = ANY(%(cursors)s::bigint[])
+         ORDER BY cursor LIMIT %(limit)s) e
 """
 _KEY = "SELECT prefix, name, workspace, scopes, brains, sha256, created_at, expires_at, revoked_at FROM gradata.keys"
 
@@ -88,23 +101,15 @@ class PostgresReads:
         )
         return [stored_log(row) for row in rows]
 
-    def log(self, workspace: str, log_id: str, brain_id: str | None = None) -> StoredLog | None:
-        """See `store.Store`."""
-        query = f"{LOG} WHERE b.workspace = %s AND l.log_id = %s AND (%s::text IS NULL OR b.brain_id = %s)"
+    def log(
+        self, workspace: str, log_id: str, brain_id: str | None = None, *, deleted: bool = False
+    ) -> StoredLog | None:
+        """See `store.port.StoredLogs`."""
+        query = LOG_OF_DELETED if deleted else LOG
+        query = f"{query} WHERE b.workspace = %s AND l.log_id = %s AND (%s::text IS NULL OR b.brain_id = %s)"
         order = "ORDER BY l.created_at, l.log_key LIMIT 1"
         rows = self._fetch(f"{query} {order}", (workspace, log_id, brain_id, brain_id))
         return stored_log(rows[0]) if rows else None
-
-    def brains(self, workspace: str) -> list[str]:
-        """See `store.Store`."""
-        query = "SELECT brain_id FROM gradata.brains WHERE workspace = %s AND deleted_at IS NULL ORDER BY brain_id"
-        rows = self._fetch(query, (workspace,))
-        return [row[0] for row in rows]
-
-    def owner(self, brain_id: str) -> str | None:
-        """See `store.Store`."""
-        rows = self._fetch("SELECT workspace FROM gradata.brains WHERE brain_id = %s", (brain_id,))
-        return str(rows[0][0]) if rows else None
 
     def brains_with(self, workspace: str, event_ids: Sequence[str]) -> dict[str, int]:
         """See `store.Store`."""
@@ -115,53 +120,19 @@ class PostgresReads:
         )
         return dict(self._fetch(query, (list(event_ids), workspace)))
 
-    def rows(self, log: StoredLog, first: int, end: int) -> Iterator[StoredRow]:
-        """See `store.Store`."""
-        for run in self.row_runs(log, first, end):
-            for row in run:
-                yield StoredRow(*row)
-
-    def row_runs(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[PlainRow]]:
-        """See `store.Store`."""
-        limit = 8
+    def rows(self, log: StoredLog, first: int, end: int, what: WantedRows = "rows") -> Iterator[Sequence[PlainRow]]:
+        """See `store.port.StoredLogs`."""
+        query, limit = _ROWS[what], 8 if what == "rows" else PLACES_A_READ
         while first < end:
-            rows: list[PlainRow] = self._fetch(_ROWS, (log.key >> LOG_BITS, log.key, first, end, limit))
+            rows: list[PlainRow] = self._fetch(query, (log.key >> LOG_BITS, log.key, first, end, limit))
             if rows:
                 yield rows
             if len(rows) < limit:
                 return
             first = rows[-1][0] + 1
-            longest = max(row[2] for row in rows)
-            limit = max(1, min(ROWS_A_READ, 2 * limit, READ_BYTES_WANTED // max(longest, 1)))
-
-    def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
-        """See `store.Store`."""
-        while first < end:
-            rows = self._fetch(_NUMBERS, (log.key >> LOG_BITS, log.key, first, end, NUMBERS_A_READ))
-            if rows:
-                yield [number for (number,) in rows]
-            if len(rows) < NUMBERS_A_READ:
-                return
-            first = rows[-1][0] + 1
-
-    def rows_at(self, log: StoredLog, offset: int, end: int) -> Iterator[StoredRow]:
-        """See `store.Store`."""
-        for row in self.rows(log, self._number_at(log, offset), log.tree.size):
-            if row.offset >= end:
-                return
-            yield row
-
-    def _number_at(self, log: StoredLog, offset: int) -> int:
-        """A number from which on the first stored row is the first that ends behind `offset`."""
-        low, high = 0, log.tree.size
-        while low < high and offset > 0:
-            middle = (low + high) // 2
-            rows = self._fetch(_END_AT, (log.key >> LOG_BITS, log.key, middle, high))
-            if not rows or rows[0][1] > offset:
-                high = middle
-            else:
-                low = rows[0][0] + 1
-        return low
+            if what == "rows":
+                longest = max(row[2] for row in rows)
+                limit = max(1, min(ROWS_A_READ, 2 * limit, READ_BYTES_WANTED // max(longest, 1)))
 
     def tile(self, log: StoredLog, level: int, index: int) -> bytes:
         """See `store.Store`."""
@@ -169,10 +140,19 @@ class PostgresReads:
             return tile_reader(connection, log.key)(level, index)
 
     def events(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
-        """See `store.Store`."""
+        """See `store.port.StoredLogs`."""
         limit = min(query.limit, EVENTS_MAX)
-        wanted = {"brain": query.brain_id, "space": workspace, "after": query.after, "kind": query.type, "limit": limit}
-        with self._paging(_PAGE, "ASC", wanted) as rows:
+        wanted: dict[str, object] = {"brain": query.brain_id, "space": workspace, "kind": query.type, "limit": limit}
+        if query.cursors is not None:
+            page, order = _AMONG, "ASC"
+            wanted["cursors"] = list(query.cursors)
+        elif query.before is not None:
+            page, order = _NEWEST, "DESC"
+            wanted |= {"before": query.before, "scanned": RECENT_SCANNED_MAX}
+        else:
+            page, order = _PAGE, "ASC"
+            wanted["after"] = query.after
+        with self._paging(page, order, wanted) as rows:
             return stored_events(rows, query.bytes_max)
 
     @contextmanager
@@ -183,15 +163,12 @@ class PostgresReads:
             page.execute(f"{query}{EVENT_JOINS} ORDER BY e.cursor {order}", wanted)
             yield page
 
-    def key(self, prefix: str) -> Key | None:
-        """See `store.Store`."""
-        rows = self._fetch(f"{_KEY} WHERE prefix = %s", (prefix,))
-        return _stored_key(rows[0]) if rows else None
-
-    def keys(self, workspace: str | None = None) -> list[Key]:
-        """See `store.Store`."""
+    def keys(self, workspace: str | None = None, *, prefix: str | None = None) -> list[Key]:
+        """See `store.port.StoredKeys`."""
         rows = self._fetch(
-            f"{_KEY} WHERE %s::text IS NULL OR workspace = %s ORDER BY created_at, prefix", (workspace, workspace)
+            f"{_KEY} WHERE (%s::text IS NULL OR workspace = %s) AND (%s::text IS NULL OR prefix = %s)"
+            " ORDER BY created_at, prefix",
+            (workspace, workspace, prefix, prefix),
         )
         return [_stored_key(row) for row in rows]
 

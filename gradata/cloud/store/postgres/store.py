@@ -98,6 +98,9 @@ class PostgresStore(PostgresRemoving):
 
     def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
         """See `store.Store`: one round trip if every batch continues its log as it was left, else two."""
+        if not requests:
+            self._write(lambda connection: connection.execute(_TOUCH))
+            return []
         with self._writing:
             decisions = self._commit_foreseen(requests, now) or self._commit(requests, now)
         self._tell(requests)
@@ -147,10 +150,6 @@ class PostgresStore(PostgresRemoving):
         """See `store.Store`."""
         return self._write(lambda connection: spend(connection, Counter(names), names, rate))
 
-    def check_writable(self) -> None:
-        """See `store.Store`."""
-        self._write(lambda connection: connection.execute(_TOUCH))
-
     def rest(self) -> None:
         """See `store.Store`: tell the other processes what changed. Only a hint: no failure of it matters."""
         changed, self._changed = self._changed, set()
@@ -169,7 +168,7 @@ class PostgresStore(PostgresRemoving):
         with contextlib.suppress(StoreUnavailableError):  # the next commit will tell whoever is to know
             self._write(tell)
 
-    def add_key(self, key: Key) -> None:
+    def put_key(self, key: Key) -> None:
         """See `store.Store`."""
         values = (
             key.prefix,
@@ -183,17 +182,12 @@ class PostgresStore(PostgresRemoving):
             key.revoked_at,
         )
         with self._reading() as connection:
-            connection.execute("INSERT INTO gradata.keys VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)", values)
-
-    def end_key(self, prefix: str, *, expires_at: int | None = None, revoked_at: int | None = None) -> bool:
-        """See `store.Store`."""
-        with self._reading() as connection:
-            changed = connection.execute(
-                "UPDATE gradata.keys SET expires_at = coalesce(%s, expires_at),"
-                " revoked_at = coalesce(revoked_at, %s) WHERE prefix = %s",
-                (expires_at, revoked_at, prefix),
+            connection.execute(
+                "INSERT INTO gradata.keys AS k VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+                " ON CONFLICT (prefix) DO UPDATE"
+                " SET expires_at = excluded.expires_at, revoked_at = coalesce(k.revoked_at, excluded.revoked_at)",
+                values,
             )
-            return changed.rowcount == 1
 
     def note_refusal(self, prefix: str, brain_id: str, code: str, *, now: int) -> None:
         """See `store.Store`."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from gradata.cloud.domain.daily_counts import day_counts, recounted
@@ -13,45 +12,38 @@ from gradata.cloud.domain.requests import PROJECTED, Columns
 from gradata.cloud.domain.tombstones import ERASED, EXPIRED
 from gradata.cloud.store.sqlite.facts import NUMBER_BITS
 from gradata.cloud.store.sqlite.monitoring import Watching
-from gradata.cloud.store.sqlite.reads import EVENT_COLUMNS, stored_events
-from gradata.cloud.store.values import EventMark, Standing, StoredEvent, StoredLog
+from gradata.cloud.store.values import Erasure, EventMark, Holding, Standing
 
 MARKS_A_READ = 1_000
 _MASK = (1 << NUMBER_BITS) - 1
 _NULLED = ", ".join(f"{name} = NULL" for name in PROJECTED if name != "type")
 _BLANK = f"gone = ?, type = '', {_NULLED}"
 _STANDINGS = """
-SELECT b.brain_id, b.created_at, b.events - b.gone, count(l.log_key), CAST(min(total(l."offset"), 9e18) AS INTEGER),
+SELECT b.workspace, b.brain_id, b.created_at, b.events - b.gone, count(l.log_key),
+       CAST(min(total(l."offset"), 9e18) AS INTEGER),
        max(l.stored_at), b.deleted_at, b.retain_us, b.expired
   FROM brains b LEFT JOIN logs l USING (brain_key)
- WHERE b.workspace = ? AND (? IS NULL OR b.brain_id = ?) GROUP BY b.brain_key ORDER BY b.brain_id
+ WHERE (? IS NULL OR b.workspace = ?) AND (? IS NULL OR b.brain_id = ?) GROUP BY b.brain_key ORDER BY b.brain_id
 """
 
 
 class SqliteRemoving(Watching):
     """The deletion part of SqliteStore, which provides the connections."""
 
-    def standings(self, workspace: str, brain_id: str | None = None) -> list[Standing]:
+    _traces = False
+    """Bytes that were taken away may be in the WAL still."""
+
+    def standings(self, workspace: str | None, brain_id: str | None = None) -> list[Standing]:
         """See `store.port_deletion.Removing`."""
         with self._reading() as connection:
-            rows = connection.execute(_STANDINGS, (workspace, brain_id, brain_id)).fetchall()
+            rows = connection.execute(_STANDINGS, (workspace, workspace, brain_id, brain_id)).fetchall()
         return [Standing(*row) for row in rows]
 
-    def all_workspaces(self) -> list[str]:
+    def workspaces(self) -> list[str]:
         """See `store.port_deletion.Removing`."""
         with self._reading() as connection:
             rows = connection.execute("SELECT DISTINCT workspace FROM brains ORDER BY workspace").fetchall()
         return [row[0] for row in rows]
-
-    def deleted_log(self, workspace: str, log_id: str) -> str | None:
-        """See `store.port_deletion.Removing`."""
-        with self._reading() as connection:
-            row = connection.execute(
-                "SELECT b.brain_id FROM logs l JOIN brains b USING (brain_key)"
-                " WHERE b.workspace = ? AND l.log_id = ? AND b.deleted_at IS NOT NULL LIMIT 1",
-                (workspace, log_id),
-            ).fetchone()
-        return None if row is None else str(row[0])
 
     def delete_brain(self, workspace: str, brain_id: str, *, now: int) -> bool:
         """See `store.port_deletion.Removing`."""
@@ -68,7 +60,7 @@ class SqliteRemoving(Watching):
         self._tell({brain_id})
         return True
 
-    def purge(self, workspace: str, brain_id: str, limit: int) -> int:
+    def purge(self, workspace: str, brain_id: str, limit: int, *, readmit: bool = False) -> int:
         """See `store.port_deletion.Removing`."""
         with self._removing() as connection:
             key = _key(connection, workspace, brain_id, deleted=True)
@@ -85,90 +77,53 @@ class SqliteRemoving(Watching):
                     removed += connection.execute("DELETE FROM tiles WHERE log_key = ?", (log,)).rowcount
             if removed:
                 return removed
+            if readmit:
+                connection.execute("DELETE FROM logs WHERE brain_key = ?", (key,))
+                connection.execute("DELETE FROM brains WHERE brain_key = ?", (key,))
+                return 0
             connection.execute(
                 "UPDATE logs SET size = 0, \"offset\" = 0, nodes = x'', tail = x'' WHERE brain_key = ?", (key,)
             )
             connection.execute("UPDATE brains SET events = 0, gone = 0, erased = 0 WHERE brain_key = ?", (key,))
             return 0
 
-    def readmit(self, workspace: str, brain_id: str) -> None:
-        """See `store.port_deletion.Removing`."""
-        with self._transaction() as connection:
-            key = _key(connection, workspace, brain_id, deleted=True)
-            connection.execute("DELETE FROM logs WHERE brain_key = ?", (key,))
-            connection.execute("DELETE FROM brains WHERE brain_key = ?", (key,))
-
-    def bar(
-        self, workspace: str, brain_id: str, event_id: str | None, contents: Collection[bytes], *, now: int
-    ) -> bool:
-        """See `store.port_deletion.Removing`."""
-        with self._removing() as connection:
-            key = _key(connection, workspace, brain_id, deleted=False)
-            if key is None:
-                return False
-            connection.executemany(
-                "INSERT OR IGNORE INTO erased VALUES (?, ?, ?)", [(key, content, now) for content in contents]
-            )
-            row = connection.execute(
-                "SELECT cursor, gone, stored_at, type, category, severity, ts FROM events"
-                " WHERE brain_key = ? AND event_id = ?",
-                (key, event_id),
-            ).fetchone()
-            was_there = row is not None and row[1] is None
-            if row is not None:
-                connection.execute(f"UPDATE events SET {_BLANK} WHERE cursor = ?", (ERASED, row[0]))  # noqa: S608
-            if was_there:
-                _, _, stored_at, kind, category, severity, ts = row
-                for day in day_counts(Columns((kind,), (category,), (severity,), (None,), (ts,)), stored_at):
-                    connection.execute(
-                        "UPDATE days SET events = events - 1 WHERE brain_key = ? AND day = ? AND type = ?"
-                        " AND category = ? AND severity = ?",
-                        (key, *day),
-                    )
-                connection.execute("DELETE FROM days WHERE brain_key = ? AND events <= 0", (key,))
-            connection.execute(
-                "UPDATE brains SET gone = gone + ?,"
-                " erased = (SELECT count(*) FROM erased e WHERE e.brain_key = brains.brain_key) WHERE brain_key = ?",
-                (was_there, key),
-            )
-        self._tell({brain_id})
-        return was_there
-
-    def holding(self, log: StoredLog, needle: bytes) -> list[int]:
-        """See `store.port_deletion.Removing`."""
-        base = log.key << NUMBER_BITS
-        with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT place - ? FROM records WHERE place >= ? AND place < ? AND instr(record, ?) > 0 ORDER BY place",
-                (base, base, base + log.tree.size, needle),
-            ).fetchall()
-        return [row[0] for row in rows]
-
-    def loose_holding(self, workspace: str, brain_id: str, needle: bytes) -> list[tuple[bytes, bytes]]:
-        """See `store.port_deletion.Removing`."""
-        with self._reading() as connection:
-            return connection.execute(
-                "SELECT x.content, x.record FROM loose x JOIN brains b USING (brain_key)"
-                " WHERE b.workspace = ? AND b.brain_id = ? AND instr(x.record, ?) > 0",
-                (workspace, brain_id, needle),
-            ).fetchall()
-
-    def blank(self, log: StoredLog, numbers: Sequence[int], flag: str) -> int:
-        """See `store.port_deletion.Removing`."""
-        base = log.key << NUMBER_BITS
-        with self._removing() as connection:
-            return connection.executemany(
-                "UPDATE records SET record = NULL, flag = ? WHERE place = ? AND record IS NOT NULL",
-                [(flag, base + number) for number in numbers],
-            ).rowcount
-
-    def drop_loose(self, workspace: str, brain_id: str, contents: Collection[bytes]) -> int:
+    def erase(self, workspace: str, brain_id: str, erasure: Erasure, *, now: int) -> int:
         """See `store.port_deletion.Removing`."""
         with self._removing() as connection:
             key = _key(connection, workspace, brain_id, deleted=None)
-            return connection.executemany(
-                "DELETE FROM loose WHERE brain_key = ? AND content = ?", [(key, content) for content in contents]
-            ).rowcount
+            loose = [(key, content) for content in erasure.loose]
+            erased = _each(connection, "DELETE FROM loose WHERE brain_key = ? AND content = ?", loose)
+            key = _key(connection, workspace, brain_id, deleted=False)
+            if key is None:
+                return erased
+            erased += _erase_event(connection, key, erasure, now)
+            for log_key, numbers in erasure.places.items():
+                places = [(ERASED, (log_key << NUMBER_BITS) + number) for number in numbers]
+                erased += _each(
+                    connection,
+                    "UPDATE records SET record = NULL, flag = ? WHERE place = ? AND record IS NOT NULL",
+                    places,
+                )
+        self._tell({brain_id})
+        return erased
+
+    def holding(self, workspace: str, brain_id: str, needle: bytes, log_key: int | None = None) -> list[Holding]:
+        """See `store.port_deletion.Removing`."""
+        with self._reading() as connection:
+            key = _key(connection, workspace, brain_id, deleted=None)
+            if log_key is None:
+                rows = connection.execute(
+                    "SELECT NULL, content, record FROM loose WHERE brain_key = ? AND instr(record, ?) > 0",
+                    (key, needle),
+                ).fetchall()
+            else:
+                base = log_key << NUMBER_BITS
+                rows = connection.execute(
+                    "SELECT place - ?, NULL, CAST(record AS BLOB) FROM records"
+                    " WHERE place >= ? AND place < ? AND instr(record, ?) > 0 ORDER BY place",
+                    (base, base, base + _MASK, needle),
+                ).fetchall()
+        return [Holding(*row) for row in rows]
 
     def retain(self, workspace: str, brain_id: str, retain_us: int | None) -> bool:
         """See `store.port_deletion.Removing`."""
@@ -213,23 +168,18 @@ class SqliteRemoving(Watching):
             )
             connection.execute("UPDATE brains SET gone = events - ? WHERE brain_key = ?", (len(rows), key))
 
-    def mark(self, workspace: str, brain_id: str, event_id: str) -> EventMark | None:
-        """See `store.port_deletion.Removing`."""
-        with self._reading() as connection:
-            row = connection.execute(
-                f"SELECT e.cursor & {_MASK}, e.stored_at, e.event_id, e.content, e.gone"  # noqa: S608 - a constant
-                " FROM events e JOIN brains b USING (brain_key)"
-                " WHERE b.workspace = ? AND b.brain_id = ? AND b.deleted_at IS NULL AND e.event_id = ?",
-                (workspace, brain_id, event_id),
-            ).fetchone()
-        return None if row is None else EventMark(*row)
-
-    def marks(self, workspace: str, brain_id: str, after: int, *, backwards: bool = False) -> Iterator[EventMark]:
-        """See `store.port_deletion.Removing`."""
+    def marks(
+        self, workspace: str, brain_id: str, after: int = 0, *, backwards: bool = False, event_id: str | None = None
+    ) -> Iterator[EventMark]:
+        """See `store.port.StoredLogs`."""
         way, order = ("<", "DESC") if backwards else (">", "ASC")
         query = (
             f"SELECT cursor & {_MASK}, stored_at, event_id, content, gone FROM events"  # noqa: S608 - constants
             f" WHERE cursor {way} ? AND cursor >= ? AND cursor < ? ORDER BY cursor {order} LIMIT {MARKS_A_READ}"
+        )
+        one = (
+            f"SELECT cursor & {_MASK}, stored_at, event_id, content, gone FROM events"  # noqa: S608 - a constant
+            " WHERE brain_key = ? AND event_id = ?"
         )
         while True:
             with self._reading() as connection:
@@ -237,33 +187,61 @@ class SqliteRemoving(Watching):
                 if key is None:
                     return
                 base = key << NUMBER_BITS
-                rows = connection.execute(query, (base + after, base, base + _MASK)).fetchall()
+                if event_id is None:
+                    rows = connection.execute(query, (base + after, base, base + _MASK)).fetchall()
+                else:
+                    rows = connection.execute(one, (key, event_id)).fetchall()
             for row in rows:
                 yield EventMark(*row)
             if len(rows) < MARKS_A_READ:
                 return
             after = rows[-1][0]
 
-    def events_at(self, workspace: str, brain_id: str, cursors: Sequence[int]) -> list[StoredEvent]:
-        """See `store.port_deletion.Removing`."""
-        with self._reading() as connection:
-            key = _key(connection, workspace, brain_id, deleted=False)
-            if key is None:
-                return []
-            wanted = json.dumps([(key << NUMBER_BITS) + cursor for cursor in cursors])
-            where = "WHERE e.cursor IN (SELECT value FROM json_each(?)) ORDER BY e.cursor"
-            rows = connection.execute(f"{EVENT_COLUMNS} {where}", (wanted,))
-            return stored_events(rows)
-
     @contextmanager
     def _removing(self) -> Iterator[sqlite3.Connection]:
         """A transaction that overwrites what it frees in the file."""
+        self._traces = True
         with self._transaction() as connection:
             connection.execute("PRAGMA secure_delete = ON").fetchall()
             try:
                 yield connection
             finally:
                 connection.execute("PRAGMA secure_delete = OFF").fetchall()
+
+
+def _each(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]]) -> int:
+    return connection.executemany(statement, rows).rowcount if rows else 0
+
+
+def _erase_event(connection: sqlite3.Connection, key: int, erasure: Erasure, now: int) -> int:
+    """Keep event and contents away from now on; whether the event was in the projection."""
+    _each(
+        connection,
+        "INSERT OR IGNORE INTO erased VALUES (?, ?, ?)",
+        [(key, content, now) for content in erasure.contents],
+    )
+    row = connection.execute(
+        "SELECT cursor, gone, stored_at, type, category, severity, ts FROM events WHERE brain_key = ? AND event_id = ?",
+        (key, erasure.event_id),
+    ).fetchone()
+    was_there = row is not None and row[1] is None
+    if row is not None:
+        connection.execute(f"UPDATE events SET {_BLANK} WHERE cursor = ?", (ERASED, row[0]))  # noqa: S608
+    if was_there:
+        _, _, stored_at, kind, category, severity, ts = row
+        for day in day_counts(Columns((kind,), (category,), (severity,), (None,), (ts,)), stored_at):
+            connection.execute(
+                "UPDATE days SET events = events - 1 WHERE brain_key = ? AND day = ? AND type = ?"
+                " AND category = ? AND severity = ?",
+                (key, *day),
+            )
+        connection.execute("DELETE FROM days WHERE brain_key = ? AND events <= 0", (key,))
+    connection.execute(
+        "UPDATE brains SET gone = gone + ?,"
+        " erased = (SELECT count(*) FROM erased e WHERE e.brain_key = brains.brain_key) WHERE brain_key = ?",
+        (was_there, key),
+    )
+    return int(was_there)
 
 
 def _key(connection: sqlite3.Connection, workspace: str, brain_id: str, *, deleted: bool | None) -> int | None:

@@ -12,22 +12,16 @@ from itertools import groupby
 from typing import Any
 
 from gradata.cloud.domain.daily_counts import DayKind
-from gradata.cloud.store.sqlite.facts import NUMBER_BITS
-from gradata.cloud.store.sqlite.reads import EVENT_COLUMNS, LOG, Reads, stored_events, stored_log
+from gradata.cloud.store.sqlite.reads import LOG, Reads, stored_log
 from gradata.cloud.store.values import (
-    CURSOR_END,
-    EVENTS_MAX,
     FRESH_EVENTS_MAX,
     FRESH_RECORD_BYTES_MAX,
-    RECENT_SCANNED_MAX,
     SESSION_US_MAX,
     EventQuery,
     Notice,
     StoredAlert,
     StoredBrain,
     StoredEvent,
-    StoredLog,
-    StoredRow,
     Told,
 )
 
@@ -43,14 +37,6 @@ class Watching(Reads):
 
     def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         raise NotImplementedError
-
-    def workspaces(self) -> list[str]:
-        """See `store.port_monitoring.Watched`."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT DISTINCT workspace FROM brains WHERE deleted_at IS NULL ORDER BY workspace"
-            ).fetchall()
-        return [row[0] for row in rows]
 
     def fleet(self, workspace: str, brain_id: str | None = None) -> list[StoredBrain]:
         """See `store.port_monitoring.Watched`."""
@@ -72,46 +58,17 @@ class Watching(Reads):
             StoredBrain(name, created, events, stored, logs.get(name, ())) for name, created, events, stored in brains
         ]
 
-    def days(self, workspace: str, brain_id: str, first: str) -> list[tuple[DayKind, int]]:
+    def days(self, workspace: str, first: str, brain_id: str | None = None) -> list[tuple[str, DayKind, int]]:
         """See `store.port_monitoring.Watched`."""
         with self._reading() as connection:
             rows = connection.execute(
-                "SELECT d.day, d.type, d.category, d.severity, d.events FROM days d JOIN brains b USING (brain_key)"
-                " WHERE b.workspace = ? AND b.brain_id = ? AND d.day >= ? AND b.deleted_at IS NULL"
-                " ORDER BY d.day, d.type, d.category, d.severity",
-                (workspace, brain_id, first),
+                "SELECT b.brain_id, d.day, d.type, d.category, d.severity, d.events"
+                " FROM days d JOIN brains b USING (brain_key)"
+                " WHERE b.workspace = ? AND (? IS NULL OR b.brain_id = ?) AND d.day >= ? AND b.deleted_at IS NULL"
+                " ORDER BY b.brain_id, d.day, d.type, d.category, d.severity",
+                (workspace, brain_id, brain_id, first),
             ).fetchall()
-        return [(DayKind(*row[:4]), row[4]) for row in rows]
-
-    def active_days(self, workspace: str, first: str) -> dict[str, list[str]]:
-        """See `store.port_monitoring.Watched`."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT DISTINCT b.brain_id, d.day FROM days d JOIN brains b USING (brain_key)"
-                " WHERE b.workspace = ? AND d.day >= ? AND b.deleted_at IS NULL ORDER BY b.brain_id, d.day",
-                (workspace, first),
-            ).fetchall()
-        return {name: [day for _, day in found] for name, found in groupby(rows, key=lambda row: str(row[0]))}
-
-    def recent(
-        self, workspace: str, brain_id: str, *, kind: str | None = None, limit: int = 50, before: int = CURSOR_END
-    ) -> list[StoredEvent]:
-        """See `store.port_monitoring.Watched`."""
-        with self._reading() as connection:
-            brain = connection.execute(
-                "SELECT brain_key << ?, events FROM brains WHERE brain_id = ? AND workspace = ? AND deleted_at IS NULL",
-                (NUMBER_BITS, brain_id, workspace),
-            ).fetchone()
-            if brain is None:
-                return []
-            base, events = brain
-            last = min(events, before - 1)
-            rows = connection.execute(
-                f"{EVENT_COLUMNS} WHERE e.cursor > ? AND e.cursor <= ? AND e.gone IS NULL AND (? IS NULL OR e.type = ?)"
-                " ORDER BY e.cursor DESC LIMIT ?",
-                (base + max(last - RECENT_SCANNED_MAX, 0), base + last, kind, kind, min(limit, EVENTS_MAX)),
-            )
-            return stored_events(rows)
+        return [(name, DayKind(*kind), count) for name, *kind, count in rows]
 
     def fresh(self, wanted: Sequence[tuple[str, EventQuery]]) -> list[list[StoredEvent] | None]:
         """See `store.port_monitoring.Watched`."""
@@ -121,17 +78,6 @@ class Watching(Reads):
             large = any(len(event.record or b"") > FRESH_RECORD_BYTES_MAX for event in events)
             found.append(None if large or len(events) > FRESH_EVENTS_MAX else events)
         return found
-
-    def holes(self, log: StoredLog, limit: int = 50) -> list[StoredRow]:
-        """See `store.port_monitoring.Watched`."""
-        base = log.key << NUMBER_BITS
-        with self._reading() as connection:
-            rows = connection.execute(
-                'SELECT place - ?, "offset", length, flag, NULL FROM records INDEXED BY holes'
-                " WHERE record IS NULL AND flag IS NULL AND place >= ? AND place < ? ORDER BY place DESC LIMIT ?",
-                (base, base, base + log.tree.size, limit),
-            ).fetchall()
-        return [StoredRow(*row) for row in rows]
 
     def secret(self, name: str) -> bytes:
         """See `store.port_monitoring.Watched`."""
@@ -178,20 +124,17 @@ class Watching(Reads):
             rows = connection.execute("SELECT name, state, opened_at, subject FROM alerts ORDER BY opened_at, name")
             return [StoredAlert(*row) for row in rows]
 
-    def raise_alert(self, name: str, state: str, *, subject: bytes, body: bytes, now: int) -> bool:
+    def set_alert(self, name: str, state: str | None, *, body: bytes, now: int, subject: bytes = b"") -> bool:
         """See `store.port_monitoring.Watched`."""
         with self._transaction() as connection:
-            changed = connection.execute(
-                "INSERT INTO alerts VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
-                " SET state = excluded.state, subject = excluded.subject WHERE state <> excluded.state",
-                (name, state, now, subject),
-            ).rowcount
-            return _with_notice(connection, changed, name, body, now)
-
-    def clear_alert(self, name: str, *, body: bytes, now: int) -> bool:
-        """See `store.port_monitoring.Watched`."""
-        with self._transaction() as connection:
-            changed = connection.execute("DELETE FROM alerts WHERE name = ?", (name,)).rowcount
+            if state is None:
+                changed = connection.execute("DELETE FROM alerts WHERE name = ?", (name,)).rowcount
+            else:
+                changed = connection.execute(
+                    "INSERT INTO alerts VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE"
+                    " SET state = excluded.state, subject = excluded.subject WHERE state <> excluded.state",
+                    (name, state, now, subject),
+                ).rowcount
             return _with_notice(connection, changed, name, body, now)
 
     def take_notices(self, *, now: int, until: int, limit: int = 20) -> list[Notice]:

@@ -13,22 +13,23 @@ from typing import Any
 
 from gradata.cloud.domain.requests import PROJECTED
 from gradata.cloud.domain.tiles import hashes_of
+from gradata.cloud.store.port import WantedRows
 from gradata.cloud.store.sqlite.facts import NUMBER_BITS, tile_reader
 from gradata.cloud.store.values import (
     EVENTS_BYTES_MAX,
     EVENTS_MAX,
     READ_BYTES,
+    RECENT_SCANNED_MAX,
     EventQuery,
     Key,
     PlainRow,
     StoredEvent,
     StoredLog,
-    StoredRow,
 )
 from replicator.proof import CompactRange
 
 ROWS_A_READ = 1_024
-NUMBERS_A_READ = 8_192
+PLACES_A_READ = 8_192
 _NUMBER_MASK = (1 << NUMBER_BITS) - 1
 
 LOG = """
@@ -38,6 +39,15 @@ SELECT l.log_key, b.workspace, b.brain_id, l.device_id, l.log_id, l.parent, l.si
          WHERE record IS NULL AND flag IS NULL AND place >= l.log_key << 40 AND place < (l.log_key + 1) << 40)
   FROM logs l JOIN brains b ON b.brain_key = l.brain_key AND b.deleted_at IS NULL
 """
+LOG_OF_DELETED = LOG.replace("b.deleted_at IS NULL", "b.deleted_at IS NOT NULL")
+
+_PLACES = 'SELECT place - ?, "offset", length, flag, NULL FROM records'
+_IN_ORDER = " WHERE place >= ? AND place < ? ORDER BY place LIMIT ?"
+_ROWS = {
+    "rows": _PLACES.replace("NULL", "CAST(record AS BLOB)") + _IN_ORDER,
+    "places": _PLACES + _IN_ORDER,
+    "holes": f"{_PLACES} INDEXED BY holes{_IN_ORDER.replace('ORDER', 'AND record IS NULL AND flag IS NULL ORDER')}",
+}
 
 EVENT_COLUMNS = """
 SELECT e.cursor & ((1 << 40) - 1), e.event_id, e.stored_at, e.place, g.log_id,
@@ -63,28 +73,17 @@ class Reads:
             ).fetchall()
         return [stored_log(row) for row in rows]
 
-    def log(self, workspace: str, log_id: str, brain_id: str | None = None) -> StoredLog | None:
-        """See `store.Store`."""
-        query = f"{LOG} WHERE b.workspace = ? AND l.log_id = ? AND (? IS NULL OR b.brain_id = ?)"
+    def log(
+        self, workspace: str, log_id: str, brain_id: str | None = None, *, deleted: bool = False
+    ) -> StoredLog | None:
+        """See `store.port.StoredLogs`."""
+        query = LOG_OF_DELETED if deleted else LOG
+        query = f"{query} WHERE b.workspace = ? AND l.log_id = ? AND (? IS NULL OR b.brain_id = ?)"
         with self._reading() as connection:
             row = connection.execute(
                 f"{query} ORDER BY l.created_at, l.log_key LIMIT 1", (workspace, log_id, brain_id, brain_id)
             ).fetchone()
         return None if row is None else stored_log(row)
-
-    def brains(self, workspace: str) -> list[str]:
-        """See `store.Store`."""
-        with self._reading() as connection:
-            rows = connection.execute(
-                "SELECT brain_id FROM brains WHERE workspace = ? AND deleted_at IS NULL ORDER BY brain_id", (workspace,)
-            ).fetchall()
-        return [row[0] for row in rows]
-
-    def owner(self, brain_id: str) -> str | None:
-        """See `store.Store`."""
-        with self._reading() as connection:
-            row = connection.execute("SELECT workspace FROM brains WHERE brain_id = ?", (brain_id,)).fetchone()
-        return None if row is None else str(row[0])
 
     def brains_with(self, workspace: str, event_ids: Sequence[str]) -> dict[str, int]:
         """See `store.Store`."""
@@ -96,24 +95,15 @@ class Reads:
         with self._reading() as connection:
             return dict(connection.execute(query, (json.dumps(list(event_ids)), workspace)).fetchall())
 
-    def rows(self, log: StoredLog, first: int, end: int) -> Iterator[StoredRow]:
-        """See `store.Store`."""
-        for run in self.row_runs(log, first, end):
-            for row in run:
-                yield StoredRow(*row)
-
-    def row_runs(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[PlainRow]]:
-        """See `store.Store`."""
+    def rows(self, log: StoredLog, first: int, end: int, what: WantedRows = "rows") -> Iterator[Sequence[PlainRow]]:
+        """See `store.port.StoredLogs`."""
         base = log.key << NUMBER_BITS
+        query, limit = _ROWS[what], ROWS_A_READ if what == "rows" else PLACES_A_READ
         while first < end:
             rows: list[PlainRow] = []
             bytes_left = READ_BYTES
             with self._reading() as connection:
-                for row in connection.execute(
-                    'SELECT place - ?, "offset", length, flag, CAST(record AS BLOB) FROM records'
-                    " WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
-                    (base, base + first, base + end, ROWS_A_READ),
-                ):
+                for row in connection.execute(query, (base, base + first, base + end, limit)):
                     rows.append(row)
                     bytes_left -= len(row[4] or b"")
                     if bytes_left <= 0:
@@ -123,86 +113,31 @@ class Reads:
             yield rows
             first = rows[-1][0] + 1
 
-    def numbers(self, log: StoredLog, first: int, end: int) -> Iterator[Sequence[int]]:
-        """See `store.Store`."""
-        base = log.key << NUMBER_BITS
-        while first < end:
-            with self._reading() as connection:
-                rows = connection.execute(
-                    "SELECT place - ? FROM records WHERE place >= ? AND place < ? ORDER BY place LIMIT ?",
-                    (base, base + first, base + end, NUMBERS_A_READ),
-                ).fetchall()
-            if rows:
-                yield [number for (number,) in rows]
-            if len(rows) < NUMBERS_A_READ:
-                return
-            first = rows[-1][0] + 1
-
-    def rows_at(self, log: StoredLog, offset: int, end: int) -> Iterator[StoredRow]:
-        """See `store.Store`."""
-        for row in self.rows(log, self._number_at(log, offset), log.tree.size):
-            if row.offset >= end:
-                return
-            yield row
-
-    def _number_at(self, log: StoredLog, offset: int) -> int:
-        """A number from which on the first stored row is the first that ends behind `offset`."""
-        base = log.key << NUMBER_BITS
-        low, high = 0, log.tree.size
-        with self._reading() as connection:
-            while low < high:
-                middle = (low + high) // 2
-                row = connection.execute(
-                    'SELECT place - ?, "offset" + length FROM records WHERE place >= ? AND place < ?'
-                    " ORDER BY place LIMIT 1",
-                    (base, base + middle, base + high),
-                ).fetchone()
-                if row is None or row[1] > offset:
-                    high = middle
-                else:
-                    low = row[0] + 1
-        return low
-
     def tile(self, log: StoredLog, level: int, index: int) -> bytes:
         """See `store.Store`."""
         with self._reading() as connection:
             return tile_reader(connection, log.key)(level, index)
 
     def events(self, workspace: str, query: EventQuery) -> list[StoredEvent]:
-        """See `store.Store`."""
+        """See `store.port.StoredLogs`."""
         with self._reading() as connection:
             brain = connection.execute(
-                "SELECT brain_key FROM brains WHERE brain_id = ? AND workspace = ? AND deleted_at IS NULL",
-                (query.brain_id, workspace),
+                "SELECT brain_key << ?, events FROM brains WHERE brain_id = ? AND workspace = ? AND deleted_at IS NULL",
+                (NUMBER_BITS, query.brain_id, workspace),
             ).fetchone()
             if brain is None:
                 return []
-            base = brain[0] << NUMBER_BITS
-            rows = connection.execute(
-                f"{EVENT_COLUMNS} WHERE e.cursor > ? AND e.cursor < ? AND e.gone IS NULL AND (? IS NULL OR e.type = ?)"
-                " ORDER BY e.cursor LIMIT ?",
-                (
-                    base + max(query.after, 0),
-                    base + _NUMBER_MASK,
-                    query.type,
-                    query.type,
-                    min(query.limit, EVENTS_MAX),
-                ),
-            )
+            where, wanted = _place_of(query, *brain)
+            rows = connection.execute(f"{EVENT_COLUMNS} WHERE {where} LIMIT ?", (*wanted, min(query.limit, EVENTS_MAX)))
             return stored_events(rows, query.bytes_max)
 
-    def key(self, prefix: str) -> Key | None:
-        """See `store.Store`."""
-        with self._reading() as connection:
-            row = connection.execute("SELECT * FROM keys WHERE prefix = ?", (prefix,)).fetchone()
-        return None if row is None else _stored_key(row)
-
-    def keys(self, workspace: str | None = None) -> list[Key]:
-        """See `store.Store`."""
+    def keys(self, workspace: str | None = None, *, prefix: str | None = None) -> list[Key]:
+        """See `store.port.StoredKeys`."""
         with self._reading() as connection:
             rows = connection.execute(
-                "SELECT * FROM keys WHERE ? IS NULL OR workspace = ? ORDER BY created_at, prefix",
-                (workspace, workspace),
+                "SELECT * FROM keys WHERE (? IS NULL OR workspace = ?) AND (? IS NULL OR prefix = ?)"
+                " ORDER BY created_at, prefix",
+                (workspace, workspace, prefix, prefix),
             ).fetchall()
         return [_stored_key(row) for row in rows]
 
@@ -212,6 +147,19 @@ class Reads:
             return connection.execute(
                 "SELECT prefix, brain_id, code, count, last_at FROM refusals ORDER BY last_at DESC LIMIT 1000"
             ).fetchall()
+
+
+def _place_of(query: EventQuery, base: int, newest: int) -> tuple[str, tuple[object, ...]]:
+    """The condition and order that a query stands for, with its arguments; `base`: of the brain's cursors."""
+    if query.cursors is not None:
+        wanted = json.dumps([base + cursor for cursor in query.cursors])
+        return "e.cursor IN (SELECT value FROM json_each(?)) ORDER BY e.cursor", (wanted,)
+    kind = (query.type, query.type)
+    shown = "e.cursor > ? AND e.cursor <= ? AND e.gone IS NULL AND (? IS NULL OR e.type = ?) ORDER BY e.cursor"
+    if query.before is None:
+        return shown, (base + max(query.after, 0), base + _NUMBER_MASK - 1, *kind)
+    last = min(newest, query.before - 1)
+    return f"{shown} DESC", (base + max(last - RECENT_SCANNED_MAX, 0), base + last, *kind)
 
 
 def stored_events(rows: Iterable[tuple[Any, ...]], bytes_max: int = EVENTS_BYTES_MAX) -> list[StoredEvent]:

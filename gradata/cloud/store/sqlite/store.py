@@ -68,7 +68,6 @@ class SqliteStore(SqliteRemoving):
         self._closed = False
         self._known = RowCache()
         self._unfolded_pages = 0
-        self._traces = False
         self._lease_checked = 0.0
         self._connection = connect(path)
         try:
@@ -107,6 +106,8 @@ class SqliteStore(SqliteRemoving):
     def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
         """See `store.Store`."""
         with self._transaction() as connection:
+            if not requests:
+                connection.execute("UPDATE meta SET value = value WHERE name = 'cloud_id'")
             try:
                 decisions = commit_group(connection, requests, self._known, now=now, record_bytes=self._record_bytes)
             except TileLostError as error:
@@ -123,8 +124,14 @@ class SqliteStore(SqliteRemoving):
         return None
 
     def rest(self) -> None:
-        """See `store.Store`: fold a large WAL into the file, and have what was taken away leave it."""
+        """See `store.Store`: fold a large WAL into the file, and empty it of what was taken away.
+
+        Where somebody reads it is emptied the next time: the writers do not wait for readers. A server in another
+        process that is at work on it does that itself.
+        """
         if self._path is None or (self._unfolded_pages < REST_PAGES and not self._traces):
+            return
+        if self._lease is None and Lease.holder(f"{self._path}.lock") is not None:
             return
         with self._writing:
             if self._closed:
@@ -136,16 +143,6 @@ class SqliteStore(SqliteRemoving):
         self._unfolded_pages = 0
         self._traces = self._traces and busy
 
-    def forget_traces(self) -> None:
-        """See `store.port_deletion.Removing`: empty the WAL, unless a server in another process is at work on it.
-
-        Where somebody reads it is emptied later, by `rest`: the writers do not wait for readers.
-        """
-        if self._path is None or (self._lease is None and Lease.holder(f"{self._path}.lock") is not None):
-            return
-        self._traces = True
-        self.rest()
-
     def _checkpoint(self, kind: Literal["PASSIVE", "TRUNCATE"]) -> bool:
         """Whether somebody was in the way. Waits for nobody."""
         self._connection.execute("PRAGMA busy_timeout = 0")
@@ -155,16 +152,12 @@ class SqliteStore(SqliteRemoving):
             self._connection.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
         return bool(row[0])
 
-    def check_writable(self) -> None:
-        """See `store.Store`."""
-        with self._transaction() as connection:
-            connection.execute("UPDATE meta SET value = value WHERE name = 'cloud_id'")
-
-    def add_key(self, key: Key) -> None:
+    def put_key(self, key: Key) -> None:
         """See `store.Store`."""
         with self._transaction() as connection:
             connection.execute(
-                "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (prefix) DO UPDATE SET"
+                " expires_at = excluded.expires_at, revoked_at = coalesce(revoked_at, excluded.revoked_at)",
                 (
                     key.prefix,
                     key.name,
@@ -177,16 +170,6 @@ class SqliteStore(SqliteRemoving):
                     key.revoked_at,
                 ),
             )
-
-    def end_key(self, prefix: str, *, expires_at: int | None = None, revoked_at: int | None = None) -> bool:
-        """See `store.Store`."""
-        with self._transaction() as connection:
-            changed = connection.execute(
-                "UPDATE keys SET expires_at = coalesce(?, expires_at), revoked_at = coalesce(revoked_at, ?)"
-                " WHERE prefix = ?",
-                (expires_at, revoked_at, prefix),
-            )
-            return changed.rowcount == 1
 
     def note_refusal(self, prefix: str, brain_id: str, code: str, *, now: int) -> None:
         """See `store.Store`."""

@@ -14,9 +14,10 @@ import pytest
 from gradata.cloud.domain.plan import Deleted, Done
 from gradata.cloud.domain.requests import Append
 from gradata.cloud.protocol.interpret import read_lines
+from gradata.cloud.store.reading import each_row, last_holes
 from gradata.cloud.store.sqlite.bulk_insert import ROWS_A_STATEMENT, write_rows
 from gradata.cloud.store.sqlite.store import PAGE_BYTES, SqliteStore
-from gradata.cloud.store.values import StoreUnavailableError
+from gradata.cloud.store.values import Erasure, StoreUnavailableError
 from replicator.framing import split
 from replicator.model import MIB
 from replicator.proof import CompactRange
@@ -114,21 +115,21 @@ def test_a_store_whose_records_lie_in_the_order_of_their_places_works_as_any_oth
     store._connection.execute("UPDATE records SET record = NULL WHERE place = 1 << 40 | 2")
     stored = store.log("default", name)
     assert stored is not None
-    assert [row.record for row in store.rows(stored, 0, 4)] == [log[0], None, log[3]]
-    assert [row.number for row in store.holes(stored)] == [2]
+    assert [row.record for row in each_row(store, stored, 0, 4)] == [log[0], None, log[3]]
+    assert [row.number for row in last_holes(store, stored)] == [2]
     assert isinstance(store.ingest([append(log, 0, 4, log_id=name)], now=9)[0], Done)
     for name, log in logs.items():
         stored = store.log("default", name)
         assert stored is not None
-        rows = list(store.rows(stored, 0, 4))
+        rows = list(each_row(store, stored, 0, 4))
         assert [(row.number, row.offset, row.record) for row in rows] == [
             (number, sum(map(len, log[:number])), record) for number, record in enumerate(log)
         ]
-        assert [number for run in store.numbers(stored, 0, 4) for number in run] == [0, 1, 2, 3]
-        assert [row[4] for run in store.row_runs(stored, 0, 4) for row in run] == log
+        assert [row[0] for run in store.rows(stored, 0, 4, "places") for row in run] == [0, 1, 2, 3]
+        assert [row[4] for run in store.rows(stored, 0, 4) for row in run] == log
         assert stored.tree.root == tree(log).root
-        assert store.blank(stored, [3], "erased") == 1
-        assert [row.flag for row in store.rows(stored, 0, 4)] == [None, None, None, "erased"]
+        assert store.erase("default", "brain", Erasure(places={stored.key: [3]}), now=9) == 1
+        assert [row.flag for row in each_row(store, stored, 0, 4)] == [None, None, None, "erased"]
     store.close()
 
 
@@ -216,7 +217,7 @@ def test_an_open_store_never_looks_abandoned_to_other_processes(tmp_path: Path) 
     assert locked() == "db-shm db"
     store.ingest([batch(64 * 1024)], now=1)
     store.rest()
-    store.forget_traces()
+    store.rest()
     assert locked() == "db-shm db"
     SqliteStore.open(str(path)).close()
     assert locked() == "db-shm db"
