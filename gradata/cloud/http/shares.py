@@ -19,6 +19,7 @@ from gradata.cloud.domain.rate_limit import RateLimiter
 from gradata.cloud.http.responses import too_many
 from gradata.cloud.protocol.answers import AnswerError, DeniedError
 from gradata.cloud.store.port import Store
+from gradata.cloud.store.reading import living_brains, owner_of
 from gradata.cloud.store.values import StoreUnavailableError
 from replicator.model import MIB
 
@@ -127,7 +128,7 @@ class NewNames:
             self._known.popitem(last=False)
 
     def _look(self, principal: Principal, brain_id: str, log_id: str | None) -> None:
-        owner = self._store.owner(brain_id)
+        owner = owner_of(self._store, brain_id)
         if owner is not None and owner != principal.workspace:
             return  # it is refused where it is decided, in the same words as one that does not exist
         if owner is not None and (log_id is None or self._store.log(owner, log_id, brain_id) is not None):
@@ -136,7 +137,7 @@ class NewNames:
         if verdict is not None and not verdict.passed:
             wait_s = max(1, round(verdict.retry_after_s + 0.5))
             raise AnswerError(too_many("this key makes too many new brains and logs", wait_s))
-        if owner is None and len(self._store.brains(principal.workspace)) >= self._brains_max:
+        if owner is None and len(living_brains(self._store, principal.workspace)) >= self._brains_max:
             words = f"the workspace has {self._brains_max} brains, and may have no more: gradata serve --brains-max"
             raise DeniedError("too_many_brains", words)
         if log_id is not None and len(self._store.logs(principal.workspace, brain_id)) >= self._logs_max:
