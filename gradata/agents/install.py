@@ -21,7 +21,7 @@ from gradata.agents.command import entry_id
 from gradata.agents.known import entries, module_in
 from gradata.agents.model import Agent, AgentFile, AgentPlace, Edited, Entry, UnsureError
 
-Action = Literal["changed", "unchanged", "absent", "refused"]
+InstallAction = Literal["changed", "unchanged", "absent", "refused"]
 KINDS = ("capture", "recall", "session-close", "mcp")
 LEFT_SHOWN_MAX = 24
 """More than the SDK's strict profile writes."""
@@ -36,7 +36,7 @@ class InstallOutcome:
 
     agent: str
     file: str
-    action: Action
+    action: InstallAction
     diff: str = ""
     backup: str | None = None
     added: tuple[str, ...] = ()
