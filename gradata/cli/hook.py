@@ -57,7 +57,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def run(chosen: argparse.Namespace, terminal: Terminal) -> int:
     """Run one hook."""
-    from gradata.hooks.program import Asked, entry_of
+    from gradata.hooks.program import HookRequest, entry_of
     from gradata.hooks.program import run as run_hook
 
     del terminal
@@ -67,4 +67,4 @@ def run(chosen: argparse.Namespace, terminal: Terminal) -> int:
         if named is None:
             raise ConfigurationError(f"{chosen.entry} is no entry", hint="write gradata:AGENT:BRAIN")
         agent, brain = named
-    return run_hook(Asked(chosen.kind, agent, brain, chosen.json)) or FINE
+    return run_hook(HookRequest(chosen.kind, agent, brain, chosen.json)) or FINE

@@ -30,7 +30,7 @@ NAME_CHARACTERS_MAX = 128
 """What is remembered of a host's names for its events and sessions."""
 
 
-class Asked(NamedTuple):
+class HookRequest(NamedTuple):
     """Which hook, for whom. `tell`: say on stdout what was done, for a person who tries it."""
 
     kind: str
@@ -44,7 +44,7 @@ def quick(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
     if len(arguments) != 3 or arguments[0] not in KINDS or arguments[1] != "--entry":
         return None
     named = entry_of(arguments[2])
-    return None if named is None else run(Asked(arguments[0], *named), environ)
+    return None if named is None else run(HookRequest(arguments[0], *named), environ)
 
 
 def entry_of(text: str) -> tuple[str, str] | None:
@@ -54,7 +54,7 @@ def entry_of(text: str) -> tuple[str, str] | None:
     return (agent, brain) if mark == "gradata" and agent and brain else None
 
 
-def run(asked: Asked, environ: Mapping[str, str] = os.environ) -> int:
+def run(asked: HookRequest, environ: Mapping[str, str] = os.environ) -> int:
     """Run one hook. Always 0: a hook that fails would stop, or worry, whoever runs the agent."""
     try:
         settings = Settings.resolve(asked.brain, environ=environ)
@@ -75,7 +75,7 @@ def _stdin_bytes() -> int:
     return BYTES_MAX + 1
 
 
-def _run(asked: Asked, settings: Settings, raw: bytes, environ: Mapping[str, str]) -> int:
+def _run(asked: HookRequest, settings: Settings, raw: bytes, environ: Mapping[str, str]) -> int:
     home = settings.home
     entry = f"gradata:{asked.agent}:{settings.brain_dir}"
     known = fired.last(home, entry, asked.kind)
@@ -109,7 +109,7 @@ def _shown(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _capture(
-    asked: Asked, settings: Settings, raw: bytes, known: Mapping[str, Any], _: Mapping[str, str]
+    asked: HookRequest, settings: Settings, raw: bytes, known: Mapping[str, Any], _: Mapping[str, str]
 ) -> dict[str, Any]:
     from gradata.hooks import payloads
 
@@ -117,7 +117,7 @@ def _capture(
 
 
 def _follow(
-    asked: Asked, settings: Settings, call: HostCall | CallNotUnderstood, known: Mapping[str, Any]
+    asked: HookRequest, settings: Settings, call: HostCall | CallNotUnderstood, known: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Act on a call; what to remember of it."""
     from gradata.hooks import capture
@@ -133,7 +133,7 @@ def _follow(
     return said | _replicate(asked, settings, recorded=bool(done.event_ids))
 
 
-def _replicate(asked: Asked, settings: Settings, *, recorded: bool) -> dict[str, Any]:
+def _replicate(asked: HookRequest, settings: Settings, *, recorded: bool) -> dict[str, Any]:
     """Send what was recorded now, or by an earlier hook that could not: all hooks of an agent share that record."""
     entry = f"gradata:{asked.agent}:{settings.brain_dir}"
     waits = fired.last(settings.home, entry, REPLICATION)
@@ -168,7 +168,7 @@ def _forms(call: HostCall | CallNotUnderstood, known: Mapping[str, Any]) -> dict
 
 
 def _recall(
-    asked: Asked, settings: Settings, raw: bytes, known: Mapping[str, Any], _: Mapping[str, str]
+    asked: HookRequest, settings: Settings, raw: bytes, known: Mapping[str, Any], _: Mapping[str, str]
 ) -> dict[str, Any]:
     """Look for a person's edits first: what was just corrected is recalled at once."""
     from gradata.hooks import payloads, recall
@@ -194,7 +194,7 @@ def _recall(
 
 
 def _session_close(
-    asked: Asked, settings: Settings, raw: bytes, known: Mapping[str, Any], environ: Mapping[str, str]
+    asked: HookRequest, settings: Settings, raw: bytes, known: Mapping[str, Any], environ: Mapping[str, str]
 ) -> dict[str, Any]:
     from gradata.hooks import session_close
 

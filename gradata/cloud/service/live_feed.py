@@ -34,7 +34,7 @@ SHARED_MAX = 256
 GATHERED_MAX = 64
 
 T = TypeVar("T")
-Asked = tuple[str, EventQuery]
+FeedRequest = tuple[str, EventQuery]
 """A workspace, and what of it."""
 
 
@@ -74,12 +74,12 @@ async def _awaited(compute: Callable[[], Awaitable[T]]) -> object:
 class Gathered:
     """Combines many small reads into few large ones: requests during a read form the next one. For one event loop."""
 
-    def __init__(self, read: Callable[[Sequence[Asked]], Sequence[list[StoredEvent] | None]]) -> None:
+    def __init__(self, read: Callable[[Sequence[FeedRequest]], Sequence[list[StoredEvent] | None]]) -> None:
         self._read = read
-        self._waiting: list[tuple[Asked, asyncio.Future[list[StoredEvent] | None]]] = []
+        self._waiting: list[tuple[FeedRequest, asyncio.Future[list[StoredEvent] | None]]] = []
         self._reading: asyncio.Task[None] | None = None
 
-    async def get(self, asked: Asked) -> list[StoredEvent] | None:
+    async def get(self, asked: FeedRequest) -> list[StoredEvent] | None:
         """The answer to it."""
         answer: asyncio.Future[list[StoredEvent] | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((asked, answer))
