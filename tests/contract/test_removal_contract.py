@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from gradata.cloud.domain.plan import Deleted, Done, Forbidden
-from gradata.cloud.domain.requests import Beat, Claim, Loose, Request
+from gradata.cloud.domain.requests import Claim, HeartbeatWrite, Loose, Request
 from gradata.cloud.domain.tombstones import ERASED, EXPIRED, foreign_content
 from gradata.cloud.protocol.interpret import read_lines
 from gradata.cloud.protocol.log_bytes import Span, log_bytes
@@ -219,7 +219,7 @@ def test_a_deleted_brain_takes_and_gives_nothing(open_again: Open) -> None:
     ingest(store, Loose("default", "brain", lines(event("loose"))))
     before = deletion.delete(store, "default", "brain", now=NOW + 5)
     assert (before.events, before.logs, before.offset) == (3, 1, len(b"".join(log)))
-    requests = (append(log), Beat("default", "brain", "d", LOG), Loose("default", "brain", lines(event("z"))))
+    requests = (append(log), HeartbeatWrite("default", "brain", "d", LOG), Loose("default", "brain", lines(event("z"))))
     assert other.ingest(requests, now=NOW) == [Deleted()] * 3
     assert other.ingest([append(log, workspace="thief")], now=NOW) == [Forbidden()]
     assert names(other) == []

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from gradata.cloud.domain.plan import Done, Forbidden, Gap
-from gradata.cloud.domain.requests import Append, Beat, Claim, Loose, Request
+from gradata.cloud.domain.requests import Append, Claim, HeartbeatWrite, Loose, Request
 from gradata.cloud.protocol.interpret import with_holes
 from gradata.cloud.protocol.log_bytes import Span, log_bytes
 from gradata.cloud.routes.replica import older_page
@@ -172,7 +172,7 @@ def test_a_group_is_decided_one_by_one(store: Store) -> None:
         [
             append(log, 1, log_id=OTHER_LOG),
             append(log, brain_id="foreign"),
-            Beat("default", "foreign", "device", LOG),
+            HeartbeatWrite("default", "foreign", "device", LOG),
             append(log),
         ],
         now=NOW,
@@ -198,10 +198,10 @@ def test_f58_reads_are_bound_to_the_workspace(store: Store) -> None:
 
 def test_a_heartbeat_is_remembered(store: Store) -> None:
     """Time and status are kept with the log, which a heartbeat may begin; nothing of its records changes."""
-    beat = Beat("default", "brain", "device", LOG, b'{"state":"live"}')
+    beat = HeartbeatWrite("default", "brain", "device", LOG, b'{"state":"live"}')
     ingest(store, beat)
     ingest(store, append([event("a")]), now=NOW + 1)
-    ingest(store, Beat("default", "brain", "device", LOG), now=NOW + 2)
+    ingest(store, HeartbeatWrite("default", "brain", "device", LOG), now=NOW + 2)
     stored = store.log("default", LOG)
     assert stored is not None
     assert (stored.heard_at, stored.status, stored.stored_at) == (NOW + 2, b'{"state":"live"}', NOW + 1)
@@ -354,7 +354,7 @@ def test_the_fleet_is_brains_with_their_logs(store: Store) -> None:
     log = [event("a"), event("b")]
     ingest(store, append(log), append(log, log_id=OTHER_LOG, brain_id="other"), now=NOW)
     ingest(store, append(log, log_id=OTHER_LOG), now=NOW + 7)
-    ingest(store, Beat("default", "asleep", "device", LOG, b'{"state":"live"}'), now=NOW + 9)
+    ingest(store, HeartbeatWrite("default", "asleep", "device", LOG, b'{"state":"live"}'), now=NOW + 9)
     first, *_ = found = store.fleet("default")
     assert [brain.brain_id for brain in found] == ["asleep", "brain", "other"]
     assert (first.events, first.event_stored_at, first.logs[0].status) == (0, None, b'{"state":"live"}')

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import cast
 
-from gradata.cloud.domain.requests import Append, Beat, Claim, Lines, Loose, Request
+from gradata.cloud.domain.requests import Append, Claim, HeartbeatWrite, Lines, Loose, Request
 from gradata.cloud.domain.tiles import tile_parts
 from gradata.cloud.domain.tombstones import ERASED, NOTHING_BARRED, Barred, incomparable, withheld
 from gradata.cloud.domain.write_set import NewEvents, Row, Run, Writes
@@ -143,7 +143,7 @@ def _decide(
     if isinstance(request, Loose):
         return _keep_loose(request.load, known, barred, record_bytes)
     log = logs.get((request.brain_id, request.log_id), UNKNOWN_LOG)
-    if isinstance(request, Beat):
+    if isinstance(request, HeartbeatWrite):
         return Done(log.tree, log.offset, log.event_id)
     return _next(request, log, known, barred, record_bytes) or (
         _misfit(request, log) or _append(request, log, known, barred, record_bytes)

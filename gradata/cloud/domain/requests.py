@@ -97,7 +97,7 @@ class Append:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class HeartbeatWrite:
     """A heartbeat: no records."""
 
     workspace: str
@@ -116,4 +116,4 @@ class Loose:
     load: Lines
 
 
-Request = Append | Beat | Loose
+Request = Append | HeartbeatWrite | Loose

@@ -9,7 +9,7 @@ import orjson
 
 from gradata.cloud.domain.plan import Decision, Deleted, Diverged, Done, Forbidden, Gap, LogFacts, Malformed
 from gradata.cloud.domain.principal import Principal
-from gradata.cloud.domain.requests import Append, Beat, Loose
+from gradata.cloud.domain.requests import Append, HeartbeatWrite, Loose
 from replicator.actions import Acked, Heard
 from replicator.errors import WireError
 from replicator.fast_dataclass import value
@@ -92,7 +92,7 @@ def answer_batch(request: Append, decision: Decision, cloud_id: str, limits: Lim
     return Answer(200, ack_body(_acked(head, decision, cloud_id, limits)))
 
 
-def answer_beat(request: Beat, decision: Decision, cloud_id: str) -> Answer:
+def answer_beat(request: HeartbeatWrite, decision: Decision, cloud_id: str) -> Answer:
     """200 with the cloud's head of the log, else the problem of `not_done`."""
     if not isinstance(decision, Done):
         return not_done(request.log_id, decision, cloud_id)

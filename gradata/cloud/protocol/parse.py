@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from gradata.cloud.domain.principal import Principal
-from gradata.cloud.domain.requests import Append, Beat, Claim, Lines, Loose
+from gradata.cloud.domain.requests import Append, Claim, HeartbeatWrite, Lines, Loose
 from gradata.cloud.domain.timestamps import microseconds
 from gradata.cloud.protocol.answers import require_brain
 from gradata.cloud.protocol.interpret import correction_line, read_lines, with_holes
@@ -72,11 +72,11 @@ def _lines(batch: Batch, holes: Sequence[RecordPlace]) -> Lines:
     return with_holes(lines, [(hole.first - batch.first, hole.length, hole.leaf) for hole in holes]) if holes else lines
 
 
-def read_beat(principal: Principal, body: bytes) -> Beat:
+def read_beat(principal: Principal, body: bytes) -> HeartbeatWrite:
     """A heartbeat."""
     parsed = parse_heartbeat(body)
     require_brain(principal, parsed.brain_id)
-    return Beat(principal.workspace, parsed.brain_id, parsed.device_id, parsed.log_id, _status(parsed.status))
+    return HeartbeatWrite(principal.workspace, parsed.brain_id, parsed.device_id, parsed.log_id, _status(parsed.status))
 
 
 def read_loose(principal: Principal, brain_id: str | None, body: bytes, limits: Limits) -> Loose:

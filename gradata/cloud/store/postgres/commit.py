@@ -19,7 +19,7 @@ from typing import Any
 
 from gradata.cloud.domain.daily_counts import DayKind, day_counts
 from gradata.cloud.domain.plan import Decision, Done
-from gradata.cloud.domain.requests import PROJECTED, Append, Beat, Loose, Request
+from gradata.cloud.domain.requests import PROJECTED, Append, HeartbeatWrite, Loose, Request
 from gradata.cloud.domain.write_set import NewEvents
 from gradata.cloud.store.postgres.connection import Connection
 from gradata.cloud.store.postgres.facts import LOCK_S, LOG_BITS, Locked, LockedBrain
@@ -236,7 +236,7 @@ def _collect(writing: _Writing, request: Request, done: Done, locked: Locked, no
         writing.new_logs.add(brains=brain.key, keys=log_key, ids=request.log_id)
         writing.new_logs.add(devices=request.device_id, parents=parent)
         writing.changed[brain.key] = brain
-    if isinstance(request, Beat):
+    if isinstance(request, HeartbeatWrite):
         writing.heard.add(brains=brain.key, logs=log_key, statuses=request.status)
     else:
         _collect_batch(writing, request, done, log_key, brain)

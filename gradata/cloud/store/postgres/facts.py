@@ -17,7 +17,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from gradata.cloud.domain.plan import Facts, LogFacts
-from gradata.cloud.domain.requests import Append, Beat, Claim, Loose, Request
+from gradata.cloud.domain.requests import Append, Claim, HeartbeatWrite, Loose, Request
 from gradata.cloud.domain.tiles import Tile, hashes_of, leaves_at, tree_at
 from gradata.cloud.domain.tombstones import GONE
 from gradata.cloud.store.postgres.connection import Connection
@@ -103,7 +103,7 @@ class _Asked:
         place_of = {name: place for place, name in enumerate(brains, 1)}
         asked = cls()
         for request in requests:
-            if isinstance(request, Beat) or isinstance(request.load, Claim):
+            if isinstance(request, HeartbeatWrite) or isinstance(request.load, Claim):
                 continue
             wanted = request.load.event_ids
             if None in wanted:
@@ -120,7 +120,9 @@ class _Found:
     events: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
 
-def _lock(connection: Connection, brains: Sequence[str], named: Sequence[Append | Beat], asked: _Asked) -> _Found:
+def _lock(
+    connection: Connection, brains: Sequence[str], named: Sequence[Append | HeartbeatWrite], asked: _Asked
+) -> _Found:
     place_of = {name: place for place, name in enumerate(brains, 1)}
     group = {
         "brain_ids": brains,
@@ -153,7 +155,7 @@ def _found(
     told: Mapping[str, list[Any]],
     brains: Sequence[str],
     fresh: Collection[str],
-    named: Sequence[Append | Beat],
+    named: Sequence[Append | HeartbeatWrite],
     asked: _Asked,
 ) -> _Found:
     """`told`: what `gradata.begin_group` said, by the names of its columns."""
@@ -175,7 +177,7 @@ def _found(
 
 
 def _log_facts(
-    connection: Connection, named: Sequence[Append | Beat], found: _Found
+    connection: Connection, named: Sequence[Append | HeartbeatWrite], found: _Found
 ) -> dict[tuple[str, str], LogFacts]:
     facts: dict[tuple[str, str], LogFacts] = {}
     for request in named:
@@ -184,7 +186,7 @@ def _log_facts(
         if head is None or found.locked.brains[request.brain_id].deleted_at is not None:
             continue  # of a brain that is being removed the tiles may be gone, and its logs are asked of no more
         log_key, tree, offset, event_id = head
-        if isinstance(request, Beat) or request.first >= tree.size:
+        if isinstance(request, HeartbeatWrite) or request.first >= tree.size:
             facts.setdefault(name, LogFacts(tree, offset, event_id))
             continue
         end = min(tree.size, request.first + request.count)

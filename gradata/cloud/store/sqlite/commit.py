@@ -13,7 +13,7 @@ from typing import Any
 
 from gradata.cloud.domain.daily_counts import DayKind, day_counts
 from gradata.cloud.domain.plan import Decision, Done, LogFacts, plan
-from gradata.cloud.domain.requests import PROJECTED, Append, Beat, Loose, Request
+from gradata.cloud.domain.requests import PROJECTED, Append, HeartbeatWrite, Loose, Request
 from gradata.cloud.domain.tiles import TilePart, tail_parts
 from gradata.cloud.domain.write_set import NewEvents
 from gradata.cloud.store.sqlite.bulk_insert import write_rows
@@ -78,7 +78,7 @@ class _Group:
             return
         name = (request.brain_id, request.log_id)
         log = self._known.logs.get(name) or self._new_log(request, brain, name)
-        if isinstance(request, Beat):
+        if isinstance(request, HeartbeatWrite):
             self._beats.append((self._now, request.status, log.key))
             return
         base = log.key << NUMBER_BITS
@@ -102,7 +102,7 @@ class _Group:
         brain = self._known.brains[request.brain_id] = KnownBrain(row[0], request.workspace, 0)
         return brain
 
-    def _new_log(self, request: Append | Beat, brain: KnownBrain, name: tuple[str, str]) -> KnownLog:
+    def _new_log(self, request: Append | HeartbeatWrite, brain: KnownBrain, name: tuple[str, str]) -> KnownLog:
         parent = request.parent if isinstance(request, Append) else None
         row = self._connection.execute(
             "INSERT INTO logs (log_id, brain_key, device_id, parent, created_at) VALUES (?, ?, ?, ?, ?)"

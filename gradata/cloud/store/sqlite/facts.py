@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gradata.cloud.domain.plan import Facts, LogFacts
-from gradata.cloud.domain.requests import Append, Beat, Claim, Loose, Request
+from gradata.cloud.domain.requests import Append, Claim, HeartbeatWrite, Loose, Request
 from gradata.cloud.domain.tiles import Tile, hashes_of, leaves_at, tree_at, with_tail
 from gradata.cloud.domain.tombstones import GONE
 from gradata.cloud.store.sqlite.tombstones import barred_of
@@ -89,13 +89,13 @@ def gather(connection: sqlite3.Connection, requests: Sequence[Request], known: R
         if brain is None:
             continue
         brains[name] = brain
-        if not isinstance(request, Beat) and not isinstance(request.load, Claim):
+        if not isinstance(request, HeartbeatWrite) and not isinstance(request.load, Claim):
             ids.setdefault(name, []).extend(request.load.event_ids)
         # Of a brain that is being removed the tiles may be gone, and its logs are asked of no more.
         if brain.deleted_at is None and not isinstance(request, Loose):
             facts = _log_facts(connection, brain.key, request, known)
             if facts is not None:
-                assert (name, request.log_id) not in logs or isinstance(request, Beat)
+                assert (name, request.log_id) not in logs or isinstance(request, HeartbeatWrite)
                 logs.setdefault((name, request.log_id), facts)
     events = {name: _known_events(connection, brains[name], wanted) for name, wanted in ids.items()}
     return Facts(
@@ -144,14 +144,14 @@ def _find_log(
 
 
 def _log_facts(
-    connection: sqlite3.Connection, brain_key: int, request: Append | Beat, known: RowCache
+    connection: sqlite3.Connection, brain_key: int, request: Append | HeartbeatWrite, known: RowCache
 ) -> LogFacts | None:
     log = _find_log(connection, brain_key, (request.brain_id, request.log_id), known)
     if log is None:
         return None
     head = log.facts
     size = head.tree.size
-    if isinstance(request, Beat) or request.first >= size:
+    if isinstance(request, HeartbeatWrite) or request.first >= size:
         return head
     tile = tile_reader(connection, log.key)
     end = min(size, request.first + request.count)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gradata.cloud.domain import plan as ingest
 from gradata.cloud.domain.plan import Decision, Diverged, Done, Facts, Forbidden, Gap, LogFacts, Malformed, plan
-from gradata.cloud.domain.requests import Append, Beat, Claim, Lines, Loose, Request
+from gradata.cloud.domain.requests import Append, Claim, HeartbeatWrite, Lines, Loose, Request
 from gradata.cloud.domain.tiles import TileLostError, hashes_of, leaves_at, tree_at
 from gradata.cloud.domain.tombstones import ERASED, NOTHING_BARRED, Barred
 from gradata.cloud.domain.write_set import Row, Run
@@ -435,7 +435,7 @@ def test_f58_a_brain_of_another_workspace_is_forbidden() -> None:
     facts = Facts({"brain": "owner"}, {}, {})
     requests: list[Request] = [
         batch([event("a")]),
-        Beat("w", "brain", "device", LOG),
+        HeartbeatWrite("w", "brain", "device", LOG),
         Loose("w", "brain", lines(event("a"))),
     ]
     assert [Forbidden()] * 3 == plan(requests, facts, record_bytes=LIMIT)
@@ -445,7 +445,7 @@ def test_a_heartbeat_answers_with_the_head() -> None:
     """That of the log, or of an empty one."""
     log = [event("a")]
     store = Memory()
-    beat = Beat("w", "brain", "device", LOG)
+    beat = HeartbeatWrite("w", "brain", "device", LOG)
     assert done(store.ingest(beat)).tree == CompactRange.EMPTY
     store.ingest(batch(log))
     result = done(store.ingest(beat))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from gradata.cloud.domain.plan import Decision, Done
-from gradata.cloud.domain.requests import Beat, Loose, Request
+from gradata.cloud.domain.requests import HeartbeatWrite, Loose, Request
 from gradata.cloud.service.group_commit import GroupWriter, Job, Outcome
 from gradata.cloud.store.sqlite.store import SqliteStore
 from replicator.proof import CompactRange
@@ -45,7 +45,7 @@ def test_what_waits_is_one_transaction_with_each_log_once() -> None:
         append(log, 0, 1),
         append(log, 1, 2),
         Loose("default", "brain", lines(event("x"))),
-        Beat("default", "brain", "device", LOG),
+        HeartbeatWrite("default", "brain", "device", LOG),
         append(log, 0, 1, brain_id="another"),
         Loose("default", "brain", lines(event("y"))),
     ]
