@@ -31,7 +31,7 @@ from gradata.cloud.protocol.answers import DeniedError, problem
 from gradata.cloud.routes.monitoring import CORRECTION
 from gradata.cloud.routes.replica import older_page
 from gradata.cloud.service.fleet_reader import FleetReader
-from gradata.cloud.service.fleet_state import STATES, Brain
+from gradata.cloud.service.fleet_state import STATES, FleetBrain
 from gradata.cloud.store.reading import last_holes, recent
 from gradata.cloud.store.values import CURSOR_END, StoredEvent, StoredRow, StoreUnavailableError
 from replicator.errors import WireError
@@ -118,7 +118,7 @@ class Pages:
         brain = await self.fleets.brain(principal, brain_id)
         return {"brain": brain, "holes": await asyncio.to_thread(self._holes, brain)}
 
-    def _holes(self, brain: Brain) -> list[tuple[str, StoredRow]]:
+    def _holes(self, brain: FleetBrain) -> list[tuple[str, StoredRow]]:
         return [
             (device.device_id, row)
             for device in brain.devices

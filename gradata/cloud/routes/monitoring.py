@@ -31,7 +31,7 @@ from gradata.cloud.http.sse import FeedResponse, Rendered, brain_feed, fleet_fee
 from gradata.cloud.protocol.answers import Answer
 from gradata.cloud.routes.replica import BrainName, event_json
 from gradata.cloud.service.fleet_reader import FleetReader
-from gradata.cloud.service.fleet_state import STATES, Brain, Device, Verdict
+from gradata.cloud.service.fleet_state import STATES, Device, FleetBrain, Verdict
 from gradata.cloud.service.live_feed import CLIENTS_MAX, CLIENTS_OF_KEY_MAX
 from gradata.cloud.store.reading import recent
 from gradata.cloud.store.values import EventQuery, StoredEvent
@@ -193,7 +193,7 @@ def lag_json(newest: Sequence[StoredEvent]) -> list[tuple[float, float]]:
     return found
 
 
-def fleet_json(brains: Sequence[Brain]) -> dict[str, Any]:
+def fleet_json(brains: Sequence[FleetBrain]) -> dict[str, Any]:
     """The fleet as JSON: a stable form."""
     states = [brain.verdict.state for brain in brains]
     return {

@@ -24,7 +24,7 @@ from gradata.cloud.clock import now_us
 from gradata.cloud.domain.timestamps import SECOND, iso
 from gradata.cloud.service.background import forever
 from gradata.cloud.service.fleet_reader import FleetReader
-from gradata.cloud.service.fleet_state import Brain, Verdict
+from gradata.cloud.service.fleet_state import FleetBrain, Verdict
 from gradata.cloud.store.values import Notice, StoredAlert, StoreUnavailableError
 from replicator.errors import ConfigurationError
 from replicator.pacing import backoff_s
@@ -77,7 +77,7 @@ class Changes:
     over: Sequence[StoredAlert] = field(default=())
 
 
-def findings(workspace: str, brains: Sequence[Brain]) -> list[Finding]:
+def findings(workspace: str, brains: Sequence[FleetBrain]) -> list[Finding]:
     """The alerts of a fleet: each device's own, the brain's where it is not a device's."""
     found = []
     for brain in brains:
@@ -88,7 +88,7 @@ def findings(workspace: str, brains: Sequence[Brain]) -> list[Finding]:
     return found
 
 
-def last_heard(workspace: str, brains: Sequence[Brain]) -> dict[str, int]:
+def last_heard(workspace: str, brains: Sequence[FleetBrain]) -> dict[str, int]:
     """When each device, and each brain, was heard last, by the name of a finding about it."""
     heard: dict[str, int] = {}
     for brain in brains:

@@ -13,7 +13,7 @@ from gradata.cloud.clock import now_us
 from gradata.cloud.domain.principal import Principal
 from gradata.cloud.domain.thresholds import Alerting, Patience
 from gradata.cloud.protocol.answers import DeniedError
-from gradata.cloud.service.fleet_state import Brain, Refused, habit_s, read_fleet
+from gradata.cloud.service.fleet_state import FleetBrain, Refused, habit_s, read_fleet
 from gradata.cloud.service.guards import require_living
 from gradata.cloud.service.listening import ListeningPeriod
 from gradata.cloud.service.live_feed import Hub, Single
@@ -49,14 +49,14 @@ class FleetReader:
         """The store could not be used just now, so nobody could be heard."""
         self.listening = self.listening.looked_at(now_us(), time.monotonic(), interrupted=True)
 
-    async def fleet(self, principal: Principal, patience: Patience | None = None) -> tuple[Brain, ...]:
+    async def fleet(self, principal: Principal, patience: Patience | None = None) -> tuple[FleetBrain, ...]:
         """The brains that the principal reaches, worst first."""
         brains = await self.workspace(principal.workspace, patience or self.alerting.patience)
         return tuple(brain for brain in brains if principal.reaches(brain.brain_id))
 
-    async def brain(self, principal: Principal, brain_id: str) -> Brain:
+    async def brain(self, principal: Principal, brain_id: str) -> FleetBrain:
         """One of them, as it is now. Raises DeniedError for what is not there or not reached, WireError 410."""
-        found: tuple[Brain, ...] = ()
+        found: tuple[FleetBrain, ...] = ()
         if principal.reaches(brain_id):
             workspace = principal.workspace
             habits = await self._habits_of(workspace)
@@ -67,10 +67,10 @@ class FleetReader:
         await require_living(self.store, principal, brain_id)
         raise DeniedError("brain_forbidden", "this key does not reach this brain")
 
-    async def workspace(self, workspace: str, patience: Patience) -> tuple[Brain, ...]:
+    async def workspace(self, workspace: str, patience: Patience) -> tuple[FleetBrain, ...]:
         """All brains of a workspace, worst first."""
 
-        async def read() -> tuple[Brain, ...]:
+        async def read() -> tuple[FleetBrain, ...]:
             habits = await self._habits_of(workspace)
             return await asyncio.to_thread(self._read_fleet, workspace, habits, patience)
 
@@ -92,7 +92,7 @@ class FleetReader:
 
     def _read_fleet(
         self, workspace: str, habits: dict[str, float], patience: Patience, brain_id: str | None = None
-    ) -> tuple[Brain, ...]:
+    ) -> tuple[FleetBrain, ...]:
         brains = self.store.fleet(workspace, brain_id)
         refusals = self.store.refusals()
         own = {key.prefix for key in self.store.keys(workspace)} if refusals else set()

@@ -73,7 +73,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Brain:
+class FleetBrain:
     """A brain; its state is that of its worst device."""
 
     brain_id: str
@@ -104,7 +104,7 @@ def read_fleet(
     patience: Patience = PATIENCE,
     now: int,
     listening_since: int = 0,
-) -> tuple[Brain, ...]:
+) -> tuple[FleetBrain, ...]:
     """Every brain's state, worst first, then by name. `habits` in seconds, by brain.
 
     `listening_since`: since when clients could be heard without a break, in microseconds since 1970.
@@ -116,7 +116,7 @@ def read_fleet(
     found = [
         _brain(brain, refusals.pop(brain.brain_id, None), (habits or {}).get(brain.brain_id), look) for brain in brains
     ]
-    found += [Brain(name, _refusal(each, None), 0, None, None) for name, each in refusals.items() if name]
+    found += [FleetBrain(name, _refusal(each, None), 0, None, None) for name, each in refusals.items() if name]
     return tuple(sorted(found, key=lambda brain: (STATES.index(brain.verdict.state), brain.brain_id)))
 
 
@@ -130,7 +130,7 @@ class _Look:
     heard_before: int
 
 
-def _brain(stored: StoredBrain, refusal: Refused | None, habit: float | None, look: _Look) -> Brain:
+def _brain(stored: StoredBrain, refusal: Refused | None, habit: float | None, look: _Look) -> FleetBrain:
     patience = look.patience
     quiet_s = patience.quiet_s if habit is None else max(habit, patience.silent_s)
     logs = _current(stored.logs)
@@ -151,7 +151,7 @@ def _brain(stored: StoredBrain, refusal: Refused | None, habit: float | None, lo
             "live", last_event, "sends events without a replicator: nothing proves that all of them are here"
         )
     last_ack = max((log.stored_at for log in stored.logs if log.stored_at), default=stored.event_stored_at)
-    return Brain(stored.brain_id, verdict, stored.events, last_event, last_ack, devices)
+    return FleetBrain(stored.brain_id, verdict, stored.events, last_event, last_ack, devices)
 
 
 def _current(logs: Sequence[StoredLog]) -> list[StoredLog]:

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from gradata.cloud.domain.plan import Decision, Done
 from gradata.cloud.domain.timestamps import SECOND, microseconds
-from gradata.cloud.service.fleet_state import STATES, Brain
+from gradata.cloud.service.fleet_state import STATES, FleetBrain
 
 SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that prometheus-client reads when it is imported."""
@@ -79,7 +79,7 @@ class Metrics:
             if at is not None:
                 self._lag.observe(max((now - at) / SECOND, 0.0))
 
-    def text(self, fleet: Iterable[Brain]) -> bytes:
+    def text(self, fleet: Iterable[FleetBrain]) -> bytes:
         """Everything, in Prometheus' text format."""
         told = CollectorRegistry()
         told.register(_FleetStates(list(fleet)))
@@ -93,7 +93,7 @@ class Metrics:
 class _FleetStates(Collector):
     """What the store says at this scrape: the same whichever worker is asked."""
 
-    def __init__(self, brains: Sequence[Brain]) -> None:
+    def __init__(self, brains: Sequence[FleetBrain]) -> None:
         self._brains = brains
 
     def collect(self) -> Iterator[Metric]:

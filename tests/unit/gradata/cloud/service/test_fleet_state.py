@@ -12,7 +12,7 @@ import pytest
 from gradata.cloud.domain.thresholds import Patience
 from gradata.cloud.domain.timestamps import SECOND
 from gradata.cloud.service.alerts import body_of, changes, check_webhook, findings, last_heard, signature
-from gradata.cloud.service.fleet_state import Brain, Refused, State, Verdict, habit_s, read_fleet, span
+from gradata.cloud.service.fleet_state import FleetBrain, Refused, State, Verdict, habit_s, read_fleet, span
 from gradata.cloud.service.listening import ListeningPeriod
 from gradata.cloud.store.values import StoredAlert, StoredBrain, StoredLog
 from replicator.errors import ConfigurationError
@@ -37,7 +37,7 @@ def brain(*logs: StoredLog, name: str = "b", stored_s: float | None = 10) -> Sto
     return StoredBrain(name, NOW - 86_400 * SECOND, 3, stored, logs)
 
 
-def only(*logs: StoredLog, **facts: Any) -> Brain:
+def only(*logs: StoredLog, **facts: Any) -> FleetBrain:
     """The one brain's state."""
     (found,) = read_fleet([brain(*logs)], now=NOW, **facts)
     return found
