@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gradata.cloud.domain.rate_limit import Rate
-from gradata.cloud.domain.requests import Claim
+from gradata.cloud.domain.requests import HoleClaim
 from gradata.cloud.protocol.log_bytes import CHUNK_BYTES, Span, log_bytes
 from gradata.cloud.service import deletion
 from gradata.cloud.service.api_keys import revoke_key
@@ -101,7 +101,7 @@ def test_f100_a_day_that_no_month_has_is_the_day_of_storing(app: App) -> None:
 def test_f101_a_hole_is_served_in_pieces(store: Store) -> None:
     """One byte, and the whole, of a hole of 64 MiB: memory for a chunk of it, and a line of its length."""
     length = 64 * 1024 * 1024
-    store.ingest([append([], load=Claim(length, bytes(32)))], now=NOW)
+    store.ingest([append([], load=HoleClaim(length, bytes(32)))], now=NOW)
     log = store.log("default", LOG)
     assert log is not None
     tracemalloc.start()
@@ -131,7 +131,7 @@ def test_f101_sums_over_logs_of_an_older_server_do_not_overflow(store: Store) ->
     """Logs that claim 2^60 bytes each: the brains are listed, swept and deleted."""
     for number in range(17):
         log_id = f"{number:08d}-0000-4000-8000-000000000000"
-        store.ingest([append([], log_id=log_id, load=Claim(2**60, bytes(32)))], now=NOW)
+        store.ingest([append([], log_id=log_id, load=HoleClaim(2**60, bytes(32)))], now=NOW)
     assert store.standings("default")[0].offset > 2**60
     deletion.retain(store, "default", "brain", 1)
     deletion.sweep(store, now=NOW + 1)

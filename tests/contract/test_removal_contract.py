@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from gradata.cloud.domain.plan import Deleted, Done, Forbidden
-from gradata.cloud.domain.requests import Claim, HeartbeatWrite, Loose, Request
+from gradata.cloud.domain.requests import HeartbeatWrite, HoleClaim, Loose, Request
 from gradata.cloud.domain.tombstones import ERASED, EXPIRED, foreign_content
 from gradata.cloud.protocol.interpret import read_lines
 from gradata.cloud.protocol.log_bytes import Span, log_bytes
@@ -196,7 +196,7 @@ def test_holes_stay_holes_beside_what_was_erased(store: Store) -> None:
     """A hole has no flag and may be filled; an erased place has one and may not."""
     log = [event("a"), event("b"), event("c")]
     ingest(store, append(log[:1]))
-    ingest(store, append(log, 1, 2, load=Claim(len(log[1]), leaf_hash(log[1]))))
+    ingest(store, append(log, 1, 2, load=HoleClaim(len(log[1]), leaf_hash(log[1]))))
     ingest(store, append(log, 2))
     erase(store, Target("c"))
     assert flags(store) == [None, None, ERASED]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import psycopg
 import pytest
 
-from gradata.cloud.domain.requests import Claim
+from gradata.cloud.domain.requests import HoleClaim
 from gradata.cloud.service import scrub
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.postgres.store import PostgresStore
@@ -51,7 +51,7 @@ def lose(store: Store, numbers: Sequence[int]) -> None:
 def full(store: Store) -> Store:
     """A store with one log, in two batches, with a hole."""
     store.ingest([append(RECORDS, 0, 700)], now=NOW)
-    store.ingest([append(RECORDS, 700, 701, load=Claim(len(RECORDS[700]), leaf_hash(RECORDS[700])))], now=NOW)
+    store.ingest([append(RECORDS, 700, 701, load=HoleClaim(len(RECORDS[700]), leaf_hash(RECORDS[700])))], now=NOW)
     store.ingest([append(RECORDS, 701)], now=NOW)
     return store
 

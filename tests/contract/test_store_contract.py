@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from gradata.cloud.domain.plan import Done, Forbidden, Gap
-from gradata.cloud.domain.requests import Append, Claim, HeartbeatWrite, Loose, Request
+from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Loose, Request
 from gradata.cloud.protocol.interpret import with_holes
 from gradata.cloud.protocol.log_bytes import Span, log_bytes
 from gradata.cloud.routes.replica import older_page
@@ -83,7 +83,7 @@ def test_holes_keep_their_place_and_are_counted(store: Store) -> None:
     log = [event("a"), b"x" * 99 + b"\n", b"yy\n", event("d")]
     ingest(store, append(log, 0, 1))
     for place in (1, 2):
-        ingest(store, append(log, place, place + 1, load=Claim(len(log[place]), leaf_hash(log[place]))))
+        ingest(store, append(log, place, place + 1, load=HoleClaim(len(log[place]), leaf_hash(log[place]))))
     ingest(store, append(log, 3))
     served = read_back(store).splitlines(keepends=True)
     assert list(map(len, served)) == list(map(len, log))
@@ -450,7 +450,7 @@ def test_holes_are_listed_last_first(store: Store) -> None:
     """With place and length."""
     records = [event("a"), b"x" * 99 + b"\n", event("b"), b"y" * 49 + b"\n"]
     for number, record in enumerate(records):
-        load = lines(record) if number % 2 == 0 else Claim(len(record), leaf_hash(record))
+        load = lines(record) if number % 2 == 0 else HoleClaim(len(record), leaf_hash(record))
         ingest(store, append(records, number, number + 1, load=load))
     log = store.log("default", LOG)
     assert log is not None

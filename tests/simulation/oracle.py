@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gradata.cloud.domain.plan import Append, Claim, Decision, Diverged, Done, Gap
+from gradata.cloud.domain.plan import Append, Decision, Diverged, Done, Gap, HoleClaim
 from gradata.cloud.domain.tiles import leaves_at
 from gradata.cloud.protocol.interpret import meaning_of
 from gradata.cloud.protocol.log_bytes import Span, log_bytes
@@ -169,7 +169,7 @@ class Oracle:
         self._check(isinstance(decision, Done), f"a batch of ours is {decision}")
         assert isinstance(decision, Done)
         load = request.load
-        leaves = [load.leaf] if isinstance(load, Claim) else list(load.leaves)
+        leaves = [load.leaf] if isinstance(load, HoleClaim) else list(load.leaves)
         counted = decision.accepted + decision.duplicates + len(decision.flagged) + len(decision.refused)
         self._check(counted == len(leaves), f"{len(leaves)} records were counted as {counted}")
         stored = self._stored.setdefault((cloud.name, request.log_id), [])

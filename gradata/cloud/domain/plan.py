@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import cast
 
-from gradata.cloud.domain.requests import Append, Claim, HeartbeatWrite, Lines, Loose, Request
+from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Lines, Loose, Request
 from gradata.cloud.domain.tiles import tile_parts
 from gradata.cloud.domain.tombstones import ERASED, NOTHING_BARRED, Barred, incomparable, withheld
 from gradata.cloud.domain.write_set import NewEvents, Row, Run, Writes
@@ -165,7 +165,7 @@ def _next(
 ) -> Done | None:
     """Fast path of `_misfit` and `_append` for one new event at its log's head, the usual request; half the time."""
     load = request.load
-    if isinstance(load, Claim) or len(load.records) != 1 or barred:
+    if isinstance(load, HoleClaim) or len(load.records) != 1 or barred:
         return None
     (event_id,), length = load.event_ids, len(load.records[0])
     if event_id is None or event_id in known or length > record_bytes:
@@ -205,7 +205,7 @@ def _misfit(request: Append, log: LogFacts) -> Gap | Diverged | Malformed | None
 
 def _filling_of_another_length(request: Append, log: LogFacts) -> Malformed | None:
     """Rejects bytes for a hole of another length: they would displace every record after it."""
-    if isinstance(request.load, Claim):
+    if isinstance(request.load, HoleClaim):
         return None
     for number, length in log.holes.items():
         place = number - request.first
@@ -225,7 +225,7 @@ def _append(
     overlap = min(size - request.first, len(leaves))
     tree, completed = extend(log.tree, leaves[overlap:])
     offsets = list(accumulate(lengths, initial=request.offset))[:-1]
-    if isinstance(request.load, Claim):
+    if isinstance(request.load, HoleClaim):
         run = Run(request.first, offsets, lengths, (None,), (None,))
         found = _Found(accepted=1 - overlap, duplicates=overlap)
     else:
@@ -272,15 +272,15 @@ def _to_mend(run: Run, overlap: int, log: LogFacts) -> list[Row]:
 
 
 def _leaves(request: Append) -> Sequence[bytes]:
-    return (request.load.leaf,) if isinstance(request.load, Claim) else request.load.leaves
+    return (request.load.leaf,) if isinstance(request.load, HoleClaim) else request.load.leaves
 
 
 def _lengths(request: Append) -> list[int]:
-    return [request.load.length] if isinstance(request.load, Claim) else request.load.lengths()
+    return [request.load.length] if isinstance(request.load, HoleClaim) else request.load.lengths()
 
 
-def _last_event_id(load: Lines | Claim) -> str | None:
-    if isinstance(load, Claim) or len(load.records) - 1 in load.holes:
+def _last_event_id(load: Lines | HoleClaim) -> str | None:
+    if isinstance(load, HoleClaim) or len(load.records) - 1 in load.holes:
         return None
     return load.event_ids[-1] or event_id_of(load.records[-1])
 

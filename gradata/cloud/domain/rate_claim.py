@@ -10,7 +10,7 @@ from replicator.fast_dataclass import value
 
 
 @value
-class Claim:
+class RateClaim:
     """A claim on the rate limit that all servers of the store share. `told` receives the verdict, before `done`."""
 
     name: str

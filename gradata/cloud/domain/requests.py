@@ -68,7 +68,7 @@ class Lines:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class HoleClaim:
     """A hole: the client states length and leaf of a record that it cannot send."""
 
     length: int
@@ -87,13 +87,13 @@ class Append:
     first: int
     offset: int
     root: bytes
-    load: Lines | Claim
+    load: Lines | HoleClaim
     status: bytes | None = None
 
     @property
     def count(self) -> int:
         """How many records."""
-        return 1 if isinstance(self.load, Claim) else len(self.load.records)
+        return 1 if isinstance(self.load, HoleClaim) else len(self.load.records)
 
 
 @dataclass(frozen=True, slots=True)

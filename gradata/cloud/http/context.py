@@ -15,7 +15,7 @@ from gradata.cloud.clock import now_us
 from gradata.cloud.domain import requests
 from gradata.cloud.domain.plan import Decision
 from gradata.cloud.domain.principal import Principal, Unknown
-from gradata.cloud.domain.rate_claim import Claim
+from gradata.cloud.domain.rate_claim import RateClaim
 from gradata.cloud.domain.rate_limit import Rate, RateLimiter, Verdict
 from gradata.cloud.domain.thresholds import Alerting
 from gradata.cloud.http.body import BODY_S, ENCODINGS, read_body
@@ -207,7 +207,7 @@ class AppContext:
             if not verdict.passed:
                 raise SpentError(verdict)
             told = request.state if beat_of is None else None
-            request.state.claim = Claim(name if beat_of is None else f"beat\n{name}", limiter.rate, told)
+            request.state.claim = RateClaim(name if beat_of is None else f"beat\n{name}", limiter.rate, told)
         await self.names.admit(principal, brain_id, log_id)
 
     async def commit(self, asked: AnyRequest, request: requests.Request) -> Decision:
@@ -221,7 +221,7 @@ class AppContext:
         begun = time.monotonic()
         if not self._submitted:  # handed over one by one, the first would have a commit of its own
             self._loop.call_soon(self._hand_in)
-        claim: Claim | None = getattr(asked.state, "claim", None)
+        claim: RateClaim | None = getattr(asked.state, "claim", None)
         self._submitted.append(Job(request, functools.partial(self._settle, waiting), claim))
         outcome = await waiting
         if isinstance(outcome, StoreUnavailableError):

@@ -13,7 +13,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.types import Receive, Scope
 
-from gradata.cloud.domain.rate_claim import Claim
+from gradata.cloud.domain.rate_claim import RateClaim
 from gradata.cloud.domain.rate_limit import Verdict
 from gradata.cloud.protocol.answers import Answer
 
@@ -30,7 +30,7 @@ class RawRequest:
     __slots__ = ("claim", "headers", "receive", "scope", "verdict")
     verdict: Verdict | None
     """What its brain's budget said of it."""
-    claim: Claim | None
+    claim: RateClaim | None
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from gradata.cloud.domain.principal import Principal
-from gradata.cloud.domain.requests import Append, Claim, HeartbeatWrite, Lines, Loose
+from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Lines, Loose
 from gradata.cloud.domain.timestamps import microseconds
 from gradata.cloud.protocol.answers import require_brain
 from gradata.cloud.protocol.interpret import correction_line, read_lines, with_holes
@@ -52,7 +52,7 @@ def read_batch(principal: Principal, body: bytes, limits: Limits) -> Append:
         first=envelope.first,
         offset=envelope.offset,
         root=envelope.root,
-        load=_lines(load, parsed.holes) if isinstance(load, Batch) else Claim(load.length, load.leaf),
+        load=_lines(load, parsed.holes) if isinstance(load, Batch) else HoleClaim(load.length, load.leaf),
         status=_status(envelope.status),
     )
 

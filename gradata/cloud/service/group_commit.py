@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from gradata.cloud.domain.plan import Decision
-from gradata.cloud.domain.rate_claim import Claim
+from gradata.cloud.domain.rate_claim import RateClaim
 from gradata.cloud.domain.rate_limit import Verdict
 from gradata.cloud.domain.requests import Loose, Request
 from gradata.cloud.store.port import Store
@@ -56,7 +56,7 @@ class Job:
 
     request: Request
     done: Callable[[Outcome], None] = field(repr=False)
-    claim: Claim | None = None
+    claim: RateClaim | None = None
 
     @property
     def records(self) -> int:
@@ -81,7 +81,7 @@ class GroupWriter:
         self._thread = threading.Thread(target=self._run, name="gradata-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request, done: Callable[[Outcome], None], claim: Claim | None = None) -> None:
+    def submit(self, request: Request, done: Callable[[Outcome], None], claim: RateClaim | None = None) -> None:
         """Queue a request."""
         self.submit_all([Job(request, done, claim)])
 

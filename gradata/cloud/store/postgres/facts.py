@@ -17,7 +17,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from gradata.cloud.domain.plan import Facts, LogFacts
-from gradata.cloud.domain.requests import Append, Claim, HeartbeatWrite, Loose, Request
+from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Loose, Request
 from gradata.cloud.domain.tiles import Tile, hashes_of, leaves_at, tree_at
 from gradata.cloud.domain.tombstones import GONE
 from gradata.cloud.store.postgres.connection import Connection
@@ -103,7 +103,7 @@ class _Asked:
         place_of = {name: place for place, name in enumerate(brains, 1)}
         asked = cls()
         for request in requests:
-            if isinstance(request, HeartbeatWrite) or isinstance(request.load, Claim):
+            if isinstance(request, HeartbeatWrite) or isinstance(request.load, HoleClaim):
                 continue
             wanted = request.load.event_ids
             if None in wanted:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gradata.cloud.domain.plan import Facts, LogFacts
-from gradata.cloud.domain.requests import Append, Claim, HeartbeatWrite, Loose, Request
+from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Loose, Request
 from gradata.cloud.domain.tiles import Tile, hashes_of, leaves_at, tree_at, with_tail
 from gradata.cloud.domain.tombstones import GONE
 from gradata.cloud.store.sqlite.tombstones import barred_of
@@ -89,7 +89,7 @@ def gather(connection: sqlite3.Connection, requests: Sequence[Request], known: R
         if brain is None:
             continue
         brains[name] = brain
-        if not isinstance(request, HeartbeatWrite) and not isinstance(request.load, Claim):
+        if not isinstance(request, HeartbeatWrite) and not isinstance(request.load, HoleClaim):
             ids.setdefault(name, []).extend(request.load.event_ids)
         # Of a brain that is being removed the tiles may be gone, and its logs are asked of no more.
         if brain.deleted_at is None and not isinstance(request, Loose):

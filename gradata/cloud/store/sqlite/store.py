@@ -20,7 +20,7 @@ from typing import Literal
 
 from gradata.cloud.domain.plan import Decision
 from gradata.cloud.domain.rate_limit import Rate, Verdict
-from gradata.cloud.domain.requests import Claim, HeartbeatWrite, Request
+from gradata.cloud.domain.requests import HeartbeatWrite, HoleClaim, Request
 from gradata.cloud.domain.tiles import TileLostError
 from gradata.cloud.store.sqlite.commit import commit_group
 from gradata.cloud.store.sqlite.deletion import SqliteRemoving
@@ -263,5 +263,5 @@ class SqliteStore(SqliteRemoving):
 
 def _pages_of(request: Request) -> int:
     """About how many pages of the WAL a request fills. Wrong by half, it costs a checkpoint more or less."""
-    records = () if isinstance(request, HeartbeatWrite) or isinstance(request.load, Claim) else request.load.records
+    records = () if isinstance(request, HeartbeatWrite) or isinstance(request.load, HoleClaim) else request.load.records
     return PAGES_A_REQUEST + 3 * sum(map(len, records)) // (2 * PAGE_BYTES)

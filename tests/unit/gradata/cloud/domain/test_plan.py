@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gradata.cloud.domain import plan as ingest
 from gradata.cloud.domain.plan import Decision, Diverged, Done, Facts, Forbidden, Gap, LogFacts, Malformed, plan
-from gradata.cloud.domain.requests import Append, Claim, HeartbeatWrite, Lines, Loose, Request
+from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Lines, Loose, Request
 from gradata.cloud.domain.tiles import TileLostError, hashes_of, leaves_at, tree_at
 from gradata.cloud.domain.tombstones import ERASED, NOTHING_BARRED, Barred
 from gradata.cloud.domain.write_set import Row, Run
@@ -123,7 +123,7 @@ LEAVES = [leaf_hash(b"%d" % number) for number in range(513)]
 @given(
     st.sampled_from([0, 1, 2, 3, 7, 254, 255, 256, 511, 512]),
     st.sampled_from([ONE, event("two", "x" * LIMIT), b"\n", b"{}\n", ONE[:-1] + b"\r\n", ONE + event("two")]),
-    st.sampled_from([{}, {}, {"first": 513}, {"offset": 7}, {"root": EMPTY_ROOT}, {"load": Claim(9, LEAVES[0])},
+    st.sampled_from([{}, {}, {"first": 513}, {"offset": 7}, {"root": EMPTY_ROOT}, {"load": HoleClaim(9, LEAVES[0])},
                      {"load": with_holes(lines(ONE), [(1, 9, LEAVES[0])])},
                      {"load": with_holes(lines(), [(0, 9, LEAVES[0])])}]),
     st.sampled_from([{}, {"one": lines(ONE).contents[0]}, {"one": LEAVES[0][:16]}, {"other": b"content"}]),
@@ -297,7 +297,7 @@ def test_a_record_that_cannot_travel_keeps_its_place() -> None:
     log = [event("a"), big, event("c")]
     store = Memory()
     store.ingest(batch(log, 0, 1))
-    hole = batch(log, 1, 2, load=Claim(len(big), leaf_hash(big)))
+    hole = batch(log, 1, 2, load=HoleClaim(len(big), leaf_hash(big)))
     result = done(store.ingest(hole))
     assert counts(result) == (1, 0, [], [])
     assert (Row(1, len(log[0]), len(big), None, None), None) == (store.rows[1], result.event_id)
@@ -309,7 +309,7 @@ def test_a_hole_is_filled_by_a_resend() -> None:
     """The bytes of a hole may come later; their leaf must be the one that was claimed."""
     log = [event("a"), event("b")]
     store = Memory()
-    store.ingest(batch(log, 0, 1, load=Claim(len(log[0]), leaf_hash(log[0]))))
+    store.ingest(batch(log, 0, 1, load=HoleClaim(len(log[0]), leaf_hash(log[0]))))
     assert isinstance(store.ingest(batch([event("x"), log[1]])), Diverged)
     result = done(store.ingest(batch(log)))
     assert counts(result) == (1, 1, [], [])
@@ -348,7 +348,7 @@ def test_a_claim_does_not_take_bytes_away() -> None:
     log = [event("a")]
     store = Memory()
     store.ingest(batch(log))
-    result = done(store.ingest(batch(log, load=Claim(len(log[0]), leaf_hash(log[0])))))
+    result = done(store.ingest(batch(log, load=HoleClaim(len(log[0]), leaf_hash(log[0])))))
     assert list(result.writes.mended) == []
     assert log[0] == store.rows[0].record
 
