@@ -18,7 +18,7 @@ from gradata.config.brain_dir import Directory, identify
 from gradata.config.settings import Settings, refusal
 from gradata.hints import HINTS
 from gradata.replicate.auth_log import AuthLog
-from gradata.replicate.run_counters import Counts, Totals
+from gradata.replicate.run_counters import RunCounts, Totals
 from gradata.replicate.state import Backlog, backlog
 from gradata.replicate.wiring import EXIT_LINE, ConsentingSink, http_sink, version
 from replicator import recovery
@@ -79,7 +79,7 @@ class Result:
     """The result of a run. `remaining` is what was in the log at the start and is not acknowledged."""
 
     reason: Reason
-    counts: Counts
+    counts: RunCounts
     remaining: Backlog
     dead_letters: int
     new_dead_letters: int
@@ -190,7 +190,7 @@ class Watch:
         )
         self._totals = Totals(saved)
         self._began = self._moved_at = self._now()
-        self._place: tuple[int, Counts] | None = None
+        self._place: tuple[int, RunCounts] | None = None
         self._letters_before: int | None = None
 
     def look(self, task: Task, *, timeout_s: float | None) -> Moment | Result:

@@ -12,7 +12,7 @@ from replicator.status import Status
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class RunCounts:
     """The cloud's answers to the records sent during one run."""
 
     accepted: int = 0
@@ -22,12 +22,12 @@ class Counts:
     requests: int = 0
 
     @classmethod
-    def of(cls, status: Status) -> Counts:
+    def of(cls, status: Status) -> RunCounts:
         """The totals of one process."""
         return cls(status.accepted, status.duplicates, status.flagged, status.refused, status.requests)
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(
+    def __add__(self, other: RunCounts) -> RunCounts:
+        return RunCounts(
             self.accepted + other.accepted,
             self.duplicates + other.duplicates,
             self.flagged + other.flagged,
@@ -35,8 +35,8 @@ class Counts:
             self.requests + other.requests,
         )
 
-    def __sub__(self, other: Counts) -> Counts:
-        return Counts(
+    def __sub__(self, other: RunCounts) -> RunCounts:
+        return RunCounts(
             self.accepted - other.accepted,
             self.duplicates - other.duplicates,
             self.flagged - other.flagged,
@@ -49,9 +49,9 @@ class Totals:
     """Totals across several leaders: each counts from its own start, the first from the first observation."""
 
     def __init__(self, before: Status | None) -> None:
-        self._base = Counts() if before is None else Counts.of(before)
+        self._base = RunCounts() if before is None else RunCounts.of(before)
         self._leader = None if before is None else (before.pid, before.since)
-        self._done = Counts()
+        self._done = RunCounts()
         self._present = self._base
 
     def see(self, status: Status) -> None:
@@ -59,10 +59,10 @@ class Totals:
         leader = (status.pid, status.since)
         if leader != self._leader:
             self._done += self._present - self._base
-            self._leader, self._base = leader, Counts()
-        self._present = Counts.of(status)
+            self._leader, self._base = leader, RunCounts()
+        self._present = RunCounts.of(status)
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> RunCounts:
         """The sum over all leaders since the first observation."""
         return self._done + (self._present - self._base)

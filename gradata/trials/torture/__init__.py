@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from gradata.trials.torture.audit import Counts, count
+from gradata.trials.torture.audit import AuditCounts, count
 from gradata.trials.torture.environment import Stage
 from gradata.trials.torture.faults import choose
 
-__all__ = ["Counts", "Found", "as_json", "run"]
+__all__ = ["AuditCounts", "Found", "as_json", "run"]
 
 BETWEEN_S = (0.05, 0.9)
 
@@ -31,7 +31,7 @@ class Found:
     seconds: float = 0.0
     acts: dict[str, int] = field(default_factory=dict)
     not_tried: list[str] = field(default_factory=list)
-    counts: Counts = field(default_factory=Counts)
+    counts: AuditCounts = field(default_factory=AuditCounts)
 
     @property
     def held(self) -> bool:

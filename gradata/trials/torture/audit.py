@@ -27,7 +27,7 @@ while True:
 
 
 @dataclass
-class Counts:
+class AuditCounts:
     """The counts. `promised`: events whose call returned with durable true; the others are `refused`."""
 
     promised: int = 0
@@ -50,7 +50,7 @@ class Counts:
         return whole and self.lost == self.twice == self.dead_letters == 0
 
 
-def count(stage: Stage) -> Counts:
+def count(stage: Stage) -> AuditCounts:
     """End all faults, drain, compare. The writers have been stopped."""
     for actor in stage.actors:
         actor.kill()
@@ -60,7 +60,7 @@ def count(stage: Stage) -> Counts:
     stage.actors.append(last)
     last.start()
     stage.until(lambda: bool(last.promised))
-    counts = Counts()
+    counts = AuditCounts()
     with _Cloud(stage) as cloud:
         stage.until(lambda: _caught_up(stage) and cloud.size() == _size(stage), DRAIN_S)
         counts.drained_s = round(time.monotonic() - began, 1)
@@ -69,7 +69,7 @@ def count(stage: Stage) -> Counts:
     return counts
 
 
-def _compare(stage: Stage, cloud: _Cloud, counts: Counts) -> None:
+def _compare(stage: Stage, cloud: _Cloud, counts: AuditCounts) -> None:
     promised = [name for actor in stage.actors for name in actor.promised]
     with open(_log(stage), "rb") as file:
         log = file.read()

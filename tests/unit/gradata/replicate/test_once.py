@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gradata.replicate.once import Result, Stop, Watch, plan
-from gradata.replicate.run_counters import Counts, Totals
+from gradata.replicate.run_counters import RunCounts, Totals
 from replicator.status import Shown, Status
 
 
@@ -132,14 +132,14 @@ def test_what_was_done_before_is_not_counted() -> None:
     """A leader that had sent 100 records before is asked what it sent since."""
     totals = Totals(status(1, 100))
     totals.see(status(1, 107, 2))
-    assert totals.counts == Counts(accepted=7, duplicates=2)
+    assert totals.counts == RunCounts(accepted=7, duplicates=2)
 
 
 def test_one_s_own_work_is_counted_from_its_start() -> None:
     """A dead leader's totals are the past; a new process counts from 0."""
     totals = Totals(status(1, 100))
     totals.see(status(2, 5))
-    assert totals.counts == Counts(accepted=5)
+    assert totals.counts == RunCounts(accepted=5)
 
 
 def test_a_takeover_adds_up() -> None:
@@ -149,13 +149,13 @@ def test_a_takeover_adds_up() -> None:
     totals.see(status(1, 8))
     totals.see(status(1, 2, since="b"))
     totals.see(status(3, 1, 4))
-    assert totals.counts == Counts(accepted=11, duplicates=4)
+    assert totals.counts == RunCounts(accepted=11, duplicates=4)
 
 
 def test_nothing_seen_is_nothing_done() -> None:
     """Without any status nothing is claimed."""
-    assert Totals(None).counts == Counts()
-    assert Totals(status(1, 9)).counts == Counts()
+    assert Totals(None).counts == RunCounts()
+    assert Totals(status(1, 9)).counts == RunCounts()
 
 
 def test_f46_a_stop_may_be_set_from_a_signal_handler() -> None:
