@@ -26,7 +26,7 @@ from uvicorn.server import ServerState
 
 from benchmarks.ingest import PLENTY_A_MINUTE, records, requests
 from gradata.cloud.app import create_app
-from gradata.cloud.domain.plan import UNKNOWN_LOG, Decision, Done, Facts, LogFacts, plan
+from gradata.cloud.domain.plan import UNKNOWN_LOG, Decision, Done, LogFacts, StoredFacts, plan
 from gradata.cloud.domain.rate_limit import Rate, Verdict
 from gradata.cloud.domain.requests import Append, Request
 from gradata.cloud.http.connection import BoundedHttp
@@ -61,7 +61,7 @@ class AtOnce(SqliteStore):
         logs = {
             (each.brain_id, each.log_id): self._heads.get((each.brain_id, each.log_id), UNKNOWN_LOG) for each in asked
         }
-        decisions = plan(requests, Facts({}, logs, {}), record_bytes=MIB)
+        decisions = plan(requests, StoredFacts({}, logs, {}), record_bytes=MIB)
         for each, decision in zip(asked, decisions, strict=True):
             assert isinstance(decision, Done), decision
             self._heads[each.brain_id, each.log_id] = LogFacts(decision.tree, decision.offset, decision.event_id)

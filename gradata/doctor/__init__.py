@@ -17,8 +17,8 @@ from typing import Literal
 from gradata.doctor import checks_agents, checks_local, checks_replication
 from gradata.doctor.facts import (
     DiskFact,
+    DoctorFacts,
     EventsFact,
-    Facts,
     Finding,
     FindingStatus,
     KeyFact,
@@ -29,8 +29,20 @@ from gradata.doctor.facts import (
 from gradata.replicate.state import Local
 
 __all__ = [
-    "MARKS", "DiskFact", "EventsFact", "Facts", "Finding", "FindingStatus", "Health", "KeyFact", "ProjectionFact",
-    "RecordsFact", "Thresholds", "examine", "health", "worst",
+    "MARKS",
+    "DiskFact",
+    "DoctorFacts",
+    "EventsFact",
+    "Finding",
+    "FindingStatus",
+    "Health",
+    "KeyFact",
+    "ProjectionFact",
+    "RecordsFact",
+    "Thresholds",
+    "examine",
+    "health",
+    "worst",
 ]  # fmt: skip
 
 Health = Literal["healthy", "degraded", "broken"]
@@ -38,7 +50,7 @@ MARKS: dict[FindingStatus, str] = {"ok": "+", "skip": "-", "missing": "!", "warn
 _RANK: dict[FindingStatus, int] = {"fail": 0, "error": 1, "missing": 2, "warn": 3, "ok": 4, "skip": 5}
 _HEALTH: tuple[Health, ...] = ("broken", "degraded", "healthy")
 
-_CHECKS: tuple[Callable[[Facts, Local], Finding], ...] = (
+_CHECKS: tuple[Callable[[DoctorFacts, Local], Finding], ...] = (
     checks_local.brain,
     checks_local.config,
     checks_local.log,
@@ -66,7 +78,7 @@ _CHECKS: tuple[Callable[[Facts, Local], Finding], ...] = (
 )
 
 
-def examine(facts: Facts) -> tuple[Finding, ...]:
+def examine(facts: DoctorFacts) -> tuple[Finding, ...]:
     """The findings of all checks, worst first, otherwise in the order of the checks."""
     if not facts.brain_exists or facts.local is None:
         hint = f"make one with: gradata init {facts.brain_dir}"

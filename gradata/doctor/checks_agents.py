@@ -7,14 +7,14 @@ recorded and last recalled, and what would fix a problem.
 from __future__ import annotations
 
 from gradata.agents import AgentFact
-from gradata.doctor.facts import Facts, Finding, FindingStatus
+from gradata.doctor.facts import DoctorFacts, Finding, FindingStatus
 from gradata.doctor.format import ago, lasting
 from gradata.replicate.state import Local
 
 MISSING_SHOWN_MAX = 3
 
 
-def hooks(facts: Facts, _: Local) -> Finding:
+def hooks(facts: DoctorFacts, _: Local) -> Finding:
     """Whether any agent has this brain's hooks, and which of them need a look."""
     found = facts.agents
     installed = [fact for fact in found.agents if fact.installed != "no"] if found is not None else []
@@ -28,7 +28,7 @@ def hooks(facts: Facts, _: Local) -> Finding:
     return Finding("hooks", "ok", f"{', '.join(fact.agent for fact in installed)}: {last}")
 
 
-def old_hooks(facts: Facts, _: Local) -> Finding:
+def old_hooks(facts: DoctorFacts, _: Local) -> Finding:
     """Entries of older versions that sync, capture twice or never run: the cloud-sync ones are what went silent."""
     found = facts.agents
     if found is None:
@@ -46,13 +46,13 @@ def old_hooks(facts: Facts, _: Local) -> Finding:
     return Finding("old_hooks", "warn", said)
 
 
-def agents(facts: Facts) -> list[Finding]:
+def agents(facts: DoctorFacts) -> list[Finding]:
     """A finding for each host on this machine: `agent_claude_code` and so on."""
     found = facts.agents
     return [_agent(facts, fact) for fact in found.agents] if found is not None else []
 
 
-def _agent(facts: Facts, fact: AgentFact) -> Finding:
+def _agent(facts: DoctorFacts, fact: AgentFact) -> Finding:
     name = f"agent_{fact.agent.replace('-', '_')}"
     if fact.installed == "no":
         return Finding(name, "skip", f"{fact.title} is here, without hooks for this brain; run: {fact.command}")
@@ -61,7 +61,7 @@ def _agent(facts: Facts, fact: AgentFact) -> Finding:
     return Finding(name, status, f"{_standing(facts, fact)}{'' if trouble is None else f': {trouble}'}")
 
 
-def _standing(facts: Facts, fact: AgentFact) -> str:
+def _standing(facts: DoctorFacts, fact: AgentFact) -> str:
     installed = "installed" if fact.installed == "yes" else "partly installed"
     trust = {"trusted": ", the host runs it", "untrusted": ", not trusted yet", "off": ", switched off"}
     times = (("fired", fact.last_fired_at), ("capture", fact.last_capture_at), ("recall", fact.last_recall_at))
@@ -71,7 +71,7 @@ def _standing(facts: Facts, fact: AgentFact) -> str:
     return f"{installed}{trust.get(fact.trust.state, '')}; {said}{left_out}"
 
 
-def _trouble(facts: Facts, fact: AgentFact) -> str | None:
+def _trouble(facts: DoctorFacts, fact: AgentFact) -> str | None:
     """What is wrong and what would mend it; None: nothing."""
     if fact.missing:
         more = f" and {len(fact.missing) - MISSING_SHOWN_MAX} more" if len(fact.missing) > MISSING_SHOWN_MAX else ""

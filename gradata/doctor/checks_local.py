@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradata.doctor.facts import Facts, Finding, FindingStatus
+from gradata.doctor.facts import DoctorFacts, Finding, FindingStatus
 from gradata.doctor.format import ago, at, of_bytes
 from gradata.hints import hint_of
 from gradata.replicate.state import Local
@@ -13,12 +13,12 @@ WAL_SAFE = (3, 51, 3)
 """SQLite before it has a bug in resetting a WAL with several writers."""
 
 
-def brain(facts: Facts, _: Local) -> Finding:
+def brain(facts: DoctorFacts, _: Local) -> Finding:
     """Which brain this is, and who says so."""
     return Finding("brain", "ok", f"{facts.brain_dir} ({facts.brain_from})")
 
 
-def config(facts: Facts, _: Local) -> Finding:
+def config(facts: DoctorFacts, _: Local) -> Finding:
     """Whether settings are as they were meant."""
     if facts.config_trouble is not None:
         said = f"{facts.config_trouble}; what is recorded stays on this machine until then"
@@ -26,7 +26,7 @@ def config(facts: Facts, _: Local) -> Finding:
     return Finding("config", "ok", ", ".join(facts.config_files) or "no config files; all settings: gradata config")
 
 
-def log(facts: Facts, here: Local) -> Finding:
+def log(facts: DoctorFacts, here: Local) -> Finding:
     """Whether the log is there and can be read."""
     if here.log_error is not None:
         return Finding("log", "fail", f"{here.log_error}; {hint_of(here.log_error)}")
@@ -45,7 +45,7 @@ def log(facts: Facts, here: Local) -> Finding:
     return Finding("log", "ok", f"{here.log_bytes:,} bytes")
 
 
-def records(facts: Facts, here: Local) -> Finding:
+def records(facts: DoctorFacts, here: Local) -> Finding:
     """Records that cannot be interpreted: kept, replicated as they are, and flagged at the cloud."""
     found = facts.records
     if here.log_error is not None:
@@ -62,7 +62,7 @@ def records(facts: Facts, here: Local) -> Finding:
     return Finding("records", "ok", said)
 
 
-def last_event(facts: Facts, here: Local) -> Finding:
+def last_event(facts: DoctorFacts, here: Local) -> Finding:
     """When something was captured last: silence leaves no backlog."""
     cure = "is the capture still installed and firing? run: gradata install --agent all --dry-run"
     silent_s = facts.thresholds.silent_s
@@ -79,7 +79,7 @@ def last_event(facts: Facts, here: Local) -> Finding:
     return Finding("last_event", "ok", said)
 
 
-def projection(facts: Facts, _: Local) -> Finding:
+def projection(facts: DoctorFacts, _: Local) -> Finding:
     """How far system.db is behind the log."""
     found = facts.projection
     where = "" if found.elsewhere is None else f"; the SDK encrypts system.db, so it is {found.elsewhere}"
@@ -95,7 +95,7 @@ def projection(facts: Facts, _: Local) -> Finding:
     return Finding("projection", "ok", "up to date with the log" + where)
 
 
-def sidecar(facts: Facts, here: Local) -> Finding:
+def sidecar(facts: DoctorFacts, here: Local) -> Finding:
     """The cursor's file: a cache of the cloud's word."""
     if here.sidecar_error is not None:
         return Finding("sidecar", "error", f"{here.sidecar_error}; {hint_of(here.sidecar_error)}")
@@ -115,7 +115,7 @@ def sidecar(facts: Facts, here: Local) -> Finding:
     return Finding("sidecar", "ok", f"cursor at record {cursor.size:,}, offset {cursor.offset:,}{waits}{aside}")
 
 
-def disk(facts: Facts, _: Local) -> Finding:
+def disk(facts: DoctorFacts, _: Local) -> Finding:
     """Whether the next appends have room."""
     found = facts.disk
     if found is None:
@@ -131,7 +131,7 @@ def disk(facts: Facts, _: Local) -> Finding:
     return Finding("disk", status, f"{said}; a full disk refuses corrections: df -h '{facts.brain_dir}'")
 
 
-def file_events(facts: Facts, _: Local) -> Finding:
+def file_events(facts: DoctorFacts, _: Local) -> Finding:
     """Whether a replicator hears at once what other processes append."""
     found = facts.events
     if found.works is None:
@@ -143,7 +143,7 @@ def file_events(facts: Facts, _: Local) -> Finding:
     return Finding("file_events", "warn", said)
 
 
-def sqlite(facts: Facts, _: Local) -> Finding:
+def sqlite(facts: DoctorFacts, _: Local) -> Finding:
     """The version, for old ones have a bug."""
     digits = tuple(int(part) for part in facts.sqlite_version.split(".") if part.isdecimal())
     old = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradata.doctor.facts import Facts, Finding, FindingStatus
+from gradata.doctor.facts import DoctorFacts, Finding, FindingStatus
 from gradata.doctor.format import GRAVITY, TROUBLES, ago, at, seconds, short
 from gradata.hints import hint_of
 from gradata.replicate.state import Local
@@ -12,7 +12,7 @@ CLOCK_WARN_S = 60.0
 """A larger clock difference (seconds) gives wrong times, and dates in headers that others may reject."""
 
 
-def key(facts: Facts, _: Local) -> Finding:
+def key(facts: DoctorFacts, _: Local) -> Finding:
     """Where the key comes from, and what stands beside it."""
     found = facts.key
     stale = f"; {found.stale_token} holds a token, which is not used: remove it" if found.stale_token else ""
@@ -26,7 +26,7 @@ def key(facts: Facts, _: Local) -> Finding:
     return Finding("key", "warn" if stale else "ok", f"from {found.source}{stale}")
 
 
-def endpoint(facts: Facts, _: Local) -> Finding:
+def endpoint(facts: DoctorFacts, _: Local) -> Finding:
     """Where records go."""
     if facts.endpoint_trouble is not None:
         return Finding("endpoint", "fail", facts.endpoint_trouble)
@@ -35,7 +35,7 @@ def endpoint(facts: Facts, _: Local) -> Finding:
     return Finding("endpoint", "ok", f"{facts.endpoint}{origin}")
 
 
-def write_through(facts: Facts, _: Local) -> Finding:
+def write_through(facts: DoctorFacts, _: Local) -> Finding:
     """Whether programs replicate by themselves."""
     if facts.write_through:
         return Finding("write_through", "ok", "on, as this shell and the config files say")
@@ -45,7 +45,7 @@ def write_through(facts: Facts, _: Local) -> Finding:
     return Finding("write_through", "skip", f"off: {facts.why_not}; {hint}")
 
 
-def consent(facts: Facts, _: Local) -> Finding:
+def consent(facts: DoctorFacts, _: Local) -> Finding:
     """Whether the user lets records leave."""
     if facts.consent_refused is None:
         return Finding("consent", "ok", "nothing forbids it")
@@ -53,7 +53,7 @@ def consent(facts: Facts, _: Local) -> Finding:
     return Finding("consent", status, f"events stay on this machine: {facts.consent_refused}")
 
 
-def replicator(facts: Facts, here: Local) -> Finding:
+def replicator(facts: DoctorFacts, here: Local) -> Finding:
     """Who replicates this log now."""
     if here.lease_error is not None:
         return Finding("replicator", "error", f"{here.lease_error}; {hint_of(here.lease_error)}")
@@ -90,7 +90,7 @@ def replicator(facts: Facts, here: Local) -> Finding:
     return Finding("replicator", "ok", f"not running, and nothing waits{last}")
 
 
-def last_ack(facts: Facts, here: Local) -> Finding:
+def last_ack(facts: DoctorFacts, here: Local) -> Finding:
     """When the cloud last took something."""
     if here.sidecar_error is not None:
         return Finding("last_ack", "skip", "the sidecar cannot be read")
@@ -100,7 +100,7 @@ def last_ack(facts: Facts, here: Local) -> Finding:
     return Finding("last_ack", "ok", f"{ago(facts, moment)} ({at(moment)})")
 
 
-def trouble(facts: Facts, here: Local) -> Finding:
+def trouble(facts: DoctorFacts, here: Local) -> Finding:
     """What the leader, or the last one, is in trouble with: the last error, and since when it is paused."""
     found = here.trouble
     if found is None:
@@ -118,7 +118,7 @@ def trouble(facts: Facts, here: Local) -> Finding:
     return Finding("trouble", GRAVITY.get(found.code, "fail"), said)
 
 
-def dead_letters(_: Facts, here: Local) -> Finding:
+def dead_letters(_: DoctorFacts, here: Local) -> Finding:
     """Records that the cloud refused for good."""
     if here.sidecar_error is not None:
         return Finding("dead_letters", "skip", "the sidecar cannot be read")
@@ -127,7 +127,7 @@ def dead_letters(_: Facts, here: Local) -> Finding:
     return Finding("dead_letters", "ok", "none")
 
 
-def proof(facts: Facts, here: Local) -> Finding:
+def proof(facts: DoctorFacts, here: Local) -> Finding:
     """Whether the cloud has these very records."""
     cloud = facts.cloud
     if cloud is None:
@@ -150,7 +150,7 @@ def proof(facts: Facts, here: Local) -> Finding:
     return Finding("proof", "ok", f"in step with the cloud at size {cloud.head.size:,}")
 
 
-def cloud(facts: Facts, _: Local) -> Finding:
+def cloud(facts: DoctorFacts, _: Local) -> Finding:
     """Whether the cloud answers now."""
     asked = facts.cloud
     if asked is None:
@@ -165,7 +165,7 @@ def cloud(facts: Facts, _: Local) -> Finding:
     return Finding("cloud", "warn", f"no valid answer: {asked.reason}; {hint}")
 
 
-def clock(facts: Facts, here: Local) -> Finding:
+def clock(facts: DoctorFacts, here: Local) -> Finding:
     """This machine's clock against the cloud's and against its own past. Nothing is decided by it but what is shown."""
     off = facts.cloud.clock_off_s if facts.cloud is not None else None
     if off is not None and abs(off) > CLOCK_WARN_S:
@@ -180,7 +180,7 @@ def clock(facts: Facts, here: Local) -> Finding:
     return Finding("clock", "skip", "not compared")
 
 
-def backlog(facts: Facts, here: Local) -> Finding:
+def backlog(facts: DoctorFacts, here: Local) -> Finding:
     """The backlog and its age."""
     waiting, limits = here.backlog, facts.thresholds
     if here.log_error is not None:
@@ -201,7 +201,7 @@ def backlog(facts: Facts, here: Local) -> Finding:
     return Finding("backlog", "warn", f"{said}; run: gradata replicate") if old else Finding("backlog", "ok", said)
 
 
-def _pending_since(facts: Facts, here: Local) -> float | None:
+def _pending_since(facts: DoctorFacts, here: Local) -> float | None:
     """Since when the oldest pending record is waiting: its own timestamp, else the log's last write. None while
     acknowledgements arrive.
     """
@@ -214,6 +214,6 @@ def _pending_since(facts: Facts, here: Local) -> float | None:
     return said
 
 
-def local_only(facts: Facts) -> bool:
+def local_only(facts: DoctorFacts) -> bool:
     """Whether the backlog is meant to stay here: by a switch, by consent, or because no key was ever set."""
     return facts.cloud_off or facts.consent_refused is not None or facts.key.source is None

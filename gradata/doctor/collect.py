@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from gradata.config.brain_dir import BRAIN_ID_NAME, LOG_NAME, Directory, projection_path
 from gradata.config.settings import KEY_VARIABLE, Settings, consent, stale_token
-from gradata.doctor import DiskFact, EventsFact, Facts, KeyFact, ProjectionFact, RecordsFact, Thresholds
+from gradata.doctor import DiskFact, DoctorFacts, EventsFact, KeyFact, ProjectionFact, RecordsFact, Thresholds
 from gradata.hints import hint_of
 from gradata.replicate import state
 from gradata.replicate.auth_log import auth_log_path
@@ -39,7 +39,7 @@ _NEVER_BRAINS = frozenset({".git", ".venv", "node_modules", "__pycache__", "site
 
 def collect(
     brain: str | None, endpoint: str | None, *, ask_cloud: bool, environ: Mapping[str, str] = os.environ
-) -> Facts:
+) -> DoctorFacts:
     """The present facts of one brain. Never raises for what is missing or broken: that is what is looked for."""
     return collect_many((brain,), endpoint, ask_cloud=ask_cloud, environ=environ)[0]
 
@@ -50,7 +50,7 @@ def collect_many(
     *,
     ask_cloud: bool,
     environ: Mapping[str, str] = os.environ,
-) -> list[Facts]:
+) -> list[DoctorFacts]:
     """The facts of several brains. A cloud that does not answer for one is not asked again."""
     silent: dict[str, CloudSide] = {}
     found = []
@@ -83,7 +83,7 @@ def find_brains(directory: str) -> list[str]:
     return found
 
 
-def _local_facts(settings: Settings, environ: Mapping[str, str]) -> Facts:
+def _local_facts(settings: Settings, environ: Mapping[str, str]) -> DoctorFacts:
     exists = os.path.isdir(settings.brain_dir)
     place = Directory(settings.brain_dir)
     here = state.local(place, count_bytes_max=COUNT_BYTES_MAX) if exists else None
@@ -91,7 +91,7 @@ def _local_facts(settings: Settings, environ: Mapping[str, str]) -> Facts:
     refused = consent(settings.brain_dir) if exists else None
     wrong, off = settings.trouble(), settings.off()
     auth_log = auth_log_path(settings.brain_dir)
-    facts = Facts(
+    facts = DoctorFacts(
         now=time.time(),
         brain_dir=settings.brain_dir,
         brain_from=_origin(settings.origins.get("brain", "")),

@@ -97,7 +97,7 @@ class EventsFact:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DoctorFacts:
     """Everything that was found, at `now` (seconds since the epoch). `cloud` None: it was not asked."""
 
     now: float

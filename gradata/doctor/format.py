@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from gradata.doctor.facts import Facts, FindingStatus
+from gradata.doctor.facts import DoctorFacts, FindingStatus
 
 GRAVITY: dict[str, FindingStatus] = {"unavailable": "warn", "no_key": "warn", "no_consent": "skip"}
 """What is no failure: a cloud that is away is optional, a brain without a key works, consent is a choice."""
@@ -45,7 +45,7 @@ def short(text: str) -> str:
     return at(moment) if moment is not None else text
 
 
-def ago(facts: Facts, moment: float) -> str:
+def ago(facts: DoctorFacts, moment: float) -> str:
     """How long before `facts.now`."""
     return f"{lasting(facts.now - moment)} ago"
 

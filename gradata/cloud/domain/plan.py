@@ -1,8 +1,8 @@
 """Decides what one transaction commits: from requests and stored facts to decisions and writes.
 
-Pure: no clock, no database. A store collects `Facts` for a group of requests under its lock, calls `plan`, and executes
-each decision's `Writes`; so the rules of docs/protocol.md exist once for every store. Requests of a group are decided
-in order, each seeing what the earlier ones add. The store's duty: no log twice in one group.
+Pure: no clock, no database. A store collects `StoredFacts` for a group of requests under its lock, calls `plan`, and
+executes each decision's `Writes`; so the rules of docs/protocol.md exist once for every store. Requests of a group are
+decided in order, each seeing what the earlier ones add. The store's duty: no log twice in one group.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ UNKNOWN_LOG = LogFacts()
 
 
 @value
-class Facts:
+class StoredFacts:
     """The stored facts about everything that a group of requests touches.
 
     `brains`: the workspace of each existing brain. `logs`: by brain and log_id; a missing log is unknown. `events`: per
@@ -111,7 +111,7 @@ class Malformed:
 Decision = Done | Gap | Diverged | Forbidden | Deleted | Malformed
 
 
-def plan(requests: Sequence[Request], facts: Facts, *, record_bytes: int) -> list[Decision]:
+def plan(requests: Sequence[Request], facts: StoredFacts, *, record_bytes: int) -> list[Decision]:
     """One decision for each request, in their order. Records longer than `record_bytes` become holes."""
     brains = dict(facts.brains)
     events: dict[str, dict[str, bytes]] = {brain: dict(known) for brain, known in facts.events.items()}

@@ -16,7 +16,7 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from gradata.cloud.domain.plan import Facts, LogFacts
+from gradata.cloud.domain.plan import LogFacts, StoredFacts
 from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Loose, Request
 from gradata.cloud.domain.tiles import Tile, hashes_of, leaves_at, tree_at
 from gradata.cloud.domain.tombstones import GONE
@@ -73,7 +73,7 @@ class Locked:
     logs: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
-def gather(connection: Connection, requests: Sequence[Request]) -> tuple[Locked, Facts]:
+def gather(connection: Connection, requests: Sequence[Request]) -> tuple[Locked, StoredFacts]:
     """Begin a transaction, lock the brains, read the facts. The caller commits or rolls back."""
     brains = sorted({request.brain_id for request in requests})  # str sorts by code point, as "C" does for UTF-8
     named = [request for request in requests if not isinstance(request, Loose)]
@@ -87,7 +87,7 @@ def gather(connection: Connection, requests: Sequence[Request]) -> tuple[Locked,
         for name, brain in locked.brains.items()
         if brain.gone or brain.erased
     }
-    return locked, Facts(workspaces, logs, found.events, deleted, barred)
+    return locked, StoredFacts(workspaces, logs, found.events, deleted, barred)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gradata.cloud.domain.plan import Decision, Done, Facts, LogFacts
+from gradata.cloud.domain.plan import Decision, Done, LogFacts, StoredFacts
 from gradata.cloud.domain.requests import Append, Lines, Request
 from gradata.cloud.store.postgres.facts import Locked, LockedBrain
 
@@ -27,7 +27,7 @@ class Foreseen:
 
     requests: Sequence[Append]
     locked: Locked
-    facts: Facts
+    facts: StoredFacts
     keys: list[int]
     events: list[int]
 
@@ -62,7 +62,7 @@ class HeadCache:
         return Foreseen(
             appends,
             Locked(ordered, keys),
-            Facts(workspaces, facts, {}),
+            StoredFacts(workspaces, facts, {}),
             [row.key for row in rows],
             [row.events for row in rows],
         )

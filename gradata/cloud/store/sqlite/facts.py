@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gradata.cloud.domain.plan import Facts, LogFacts
+from gradata.cloud.domain.plan import LogFacts, StoredFacts
 from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Loose, Request
 from gradata.cloud.domain.tiles import Tile, hashes_of, leaves_at, tree_at, with_tail
 from gradata.cloud.domain.tombstones import GONE
@@ -78,7 +78,7 @@ class RowCache:
         self._version = None
 
 
-def gather(connection: sqlite3.Connection, requests: Sequence[Request], known: RowCache) -> Facts:
+def gather(connection: sqlite3.Connection, requests: Sequence[Request], known: RowCache) -> StoredFacts:
     """The facts that `domain.plan.plan` wants; `known` learns the rows."""
     ids: dict[str, list[str | None]] = {}
     logs: dict[tuple[str, str], LogFacts] = {}
@@ -98,7 +98,7 @@ def gather(connection: sqlite3.Connection, requests: Sequence[Request], known: R
                 assert (name, request.log_id) not in logs or isinstance(request, HeartbeatWrite)
                 logs.setdefault((name, request.log_id), facts)
     events = {name: _known_events(connection, brains[name], wanted) for name, wanted in ids.items()}
-    return Facts(
+    return StoredFacts(
         {name: brain.workspace for name, brain in brains.items()},
         logs,
         events,

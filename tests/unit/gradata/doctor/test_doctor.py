@@ -12,8 +12,8 @@ from gradata.agents import AgentFact, AgentsFound, OldFact, Unread
 from gradata.agents.model import AgentTrust
 from gradata.doctor import (
     DiskFact,
+    DoctorFacts,
     EventsFact,
-    Facts,
     Finding,
     KeyFact,
     ProjectionFact,
@@ -73,7 +73,7 @@ HEALTHY_LOCAL = Local(
     sidecar_exists=True,
     holder=Holder(7, "laptop", "2026-11-23T10:00:00Z"),
 )
-HEALTHY = Facts(
+HEALTHY = DoctorFacts(
     now=NOW,
     brain_dir="/brain",
     brain_from="as given",
@@ -93,18 +93,18 @@ HEALTHY = Facts(
 )
 
 
-def local(**fields: object) -> Facts:
+def local(**fields: object) -> DoctorFacts:
     """The healthy facts with this machine's side changed."""
     return replace(HEALTHY, local=replace(HEALTHY_LOCAL, **fields))
 
 
-def finding(facts: Facts, name: str) -> Finding:
+def finding(facts: DoctorFacts, name: str) -> Finding:
     """The one finding of this name."""
     (found,) = [each for each in examine(facts) if each.name == name]
     return found
 
 
-def verdict(facts: Facts, name: str) -> str:
+def verdict(facts: DoctorFacts, name: str) -> str:
     """Its status alone."""
     return finding(facts, name).status
 

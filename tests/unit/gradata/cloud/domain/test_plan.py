@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradata.cloud.domain import plan as ingest
-from gradata.cloud.domain.plan import Decision, Diverged, Done, Facts, Forbidden, Gap, LogFacts, Malformed, plan
+from gradata.cloud.domain.plan import Decision, Diverged, Done, Forbidden, Gap, LogFacts, Malformed, StoredFacts, plan
 from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Lines, Loose, Request
 from gradata.cloud.domain.tiles import TileLostError, hashes_of, leaves_at, tree_at
 from gradata.cloud.domain.tombstones import ERASED, NOTHING_BARRED, Barred
@@ -55,7 +55,7 @@ class Memory:
     def tile(self, level: int, index: int) -> bytes:
         return self.tiles.get((level, index), b"")
 
-    def facts(self, request: Request) -> Facts:
+    def facts(self, request: Request) -> StoredFacts:
         logs: dict[tuple[str, str], LogFacts] = {}
         if not isinstance(request, Loose) and (request.brain_id, request.log_id) in self.heads:
             head = self.heads[request.brain_id, request.log_id]
@@ -65,7 +65,7 @@ class Memory:
                 below = tree_at(request.first, self.tile)
                 head = replace(head, overlap=leaves_at(request.first, end, self.tile), rows=rows, below=below)
             logs[request.brain_id, request.log_id] = head
-        return Facts(self.brains, logs, self.events)
+        return StoredFacts(self.brains, logs, self.events)
 
     def ingest(self, request: Request) -> Decision:
         (decision,) = plan([request], self.facts(request), record_bytes=LIMIT)
@@ -412,7 +412,7 @@ def test_f16_the_same_event_id_with_other_bytes_is_a_conflict() -> None:
 
 def test_f16_two_brains_may_have_the_same_event_ids() -> None:
     """Identity is within a brain."""
-    facts = Facts({"brain": "w"}, {}, {"brain": {"a": b"content"}})
+    facts = StoredFacts({"brain": "w"}, {}, {"brain": {"a": b"content"}})
     (decision,) = plan([batch([event("a")], brain_id="brain 2")], facts, record_bytes=LIMIT)
     assert counts(decision) == (1, 0, [], [])
 
@@ -425,14 +425,14 @@ def test_requests_of_one_group_see_each_other() -> None:
         batch([event("a"), event("b")], log_id=other_log),
         batch([event("c")], workspace="thief"),
     ]
-    decisions = plan(requests, Facts({}, {}, {}), record_bytes=LIMIT)
+    decisions = plan(requests, StoredFacts({}, {}, {}), record_bytes=LIMIT)
     assert [counts(decision) for decision in decisions[:2]] == [(1, 0, [], []), (1, 1, [], [])]
     assert decisions[2] == Forbidden()
 
 
 def test_f58_a_brain_of_another_workspace_is_forbidden() -> None:
     """Whatever the request is: records, heartbeat or loose events."""
-    facts = Facts({"brain": "owner"}, {}, {})
+    facts = StoredFacts({"brain": "owner"}, {}, {})
     requests: list[Request] = [
         batch([event("a")]),
         HeartbeatWrite("w", "brain", "device", LOG),

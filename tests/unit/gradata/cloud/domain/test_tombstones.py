@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradata.cloud.domain.plan import Deleted, Done, Facts, Forbidden, LogFacts, plan
+from gradata.cloud.domain.plan import Deleted, Done, Forbidden, LogFacts, StoredFacts, plan
 from gradata.cloud.domain.requests import Loose
 from gradata.cloud.domain.tombstones import ERASED, EXPIRED, Barred, foreign_content, incomparable, withheld
 from tests.support.cloud_batches import append, event, lines, tree
@@ -11,13 +11,15 @@ LIMIT = 10_000
 LOG = [event("a"), event("b"), b"garbage\n"]
 
 
-def facts(barred: Barred | None = None, **said: object) -> Facts:
+def facts(barred: Barred | None = None, **said: object) -> StoredFacts:
     """A brain that has, or had, a and b."""
     known = {name: lines(event(name)).contents[0] for name in ("a", "b")}
-    return Facts({"brain": "default"}, {}, {"brain": known}, barred={} if barred is None else {"brain": barred}, **said)  # type: ignore[arg-type]
+    return StoredFacts(
+        {"brain": "default"}, {}, {"brain": known}, barred={} if barred is None else {"brain": barred}, **said
+    )  # type: ignore[arg-type]
 
 
-def decided(request: object, given: Facts) -> Done:
+def decided(request: object, given: StoredFacts) -> Done:
     (decision,) = plan([request], given, record_bytes=LIMIT)  # type: ignore[list-item]
     assert isinstance(decision, Done)
     return decision
@@ -61,7 +63,7 @@ def test_a_place_whose_bytes_went_is_not_filled_again() -> None:
         tree(LOG), len(b"".join(LOG)), None, overlap=lines(*LOG).leaves, rows={0: None, 1: LOG[1], 2: None}, gone={2}
     )
     request = append(LOG)
-    given = Facts({"brain": "default"}, {("brain", request.log_id): stored}, {"brain": {}})
+    given = StoredFacts({"brain": "default"}, {("brain", request.log_id): stored}, {"brain": {}})
     done = decided(request, given)
     assert [row.number for row in done.writes.mended] == [0]
 
