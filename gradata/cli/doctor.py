@@ -12,7 +12,7 @@ from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
-    from gradata.doctor import Finding, Health
+    from gradata.doctor import DoctorFinding, Health
 
 NAME = "doctor"
 HELP = "report what is wrong, since when, how much is waiting, and what to run"
@@ -40,7 +40,7 @@ class Examined:
 
     brain: str
     verdict: Health
-    findings: tuple[Finding, ...]
+    findings: tuple[DoctorFinding, ...]
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -103,7 +103,9 @@ def _examine(options: Options) -> list[Examined]:
             )
         brains = [*collect.find_brains(options.all_brains)]
         if not brains:
-            nothing = doctor.Finding("brain", "fail", f"no brain at or below {options.all_brains}; gradata init DIR")
+            nothing = doctor.DoctorFinding(
+                "brain", "fail", f"no brain at or below {options.all_brains}; gradata init DIR"
+            )
             return [Examined(options.all_brains, "broken", (nothing,))]
     examined = []
     for facts in collect.collect_many(brains, options.endpoint, ask_cloud=options.cloud):

@@ -11,7 +11,7 @@ from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_json
 from replicator.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from gradata.brain.redaction.redaction import Finding
+    from gradata.brain.redaction.redaction import SecretFinding
     from gradata.cli.terminal import Terminal
 
 NAME = "redact"
@@ -69,7 +69,7 @@ def _read(path: str) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
-def _shown(text: str, found: list[Finding]) -> list[dict[str, object]]:
+def _shown(text: str, found: list[SecretFinding]) -> list[dict[str, object]]:
     """Kind, line and column (from 1, in characters) and length of each. Nothing of the text."""
     begins = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
     shown: list[dict[str, object]] = []

@@ -18,8 +18,8 @@ from gradata.doctor import checks_agents, checks_local, checks_replication
 from gradata.doctor.facts import (
     DiskFact,
     DoctorFacts,
+    DoctorFinding,
     EventsFact,
-    Finding,
     FindingStatus,
     KeyFact,
     ProjectionFact,
@@ -32,8 +32,8 @@ __all__ = [
     "MARKS",
     "DiskFact",
     "DoctorFacts",
+    "DoctorFinding",
     "EventsFact",
-    "Finding",
     "FindingStatus",
     "Health",
     "KeyFact",
@@ -43,14 +43,14 @@ __all__ = [
     "examine",
     "health",
     "worst",
-]  # fmt: skip
+]
 
 Health = Literal["healthy", "degraded", "broken"]
 MARKS: dict[FindingStatus, str] = {"ok": "+", "skip": "-", "missing": "!", "warn": "!", "fail": "X", "error": "X"}
 _RANK: dict[FindingStatus, int] = {"fail": 0, "error": 1, "missing": 2, "warn": 3, "ok": 4, "skip": 5}
 _HEALTH: tuple[Health, ...] = ("broken", "degraded", "healthy")
 
-_CHECKS: tuple[Callable[[DoctorFacts, Local], Finding], ...] = (
+_CHECKS: tuple[Callable[[DoctorFacts, Local], DoctorFinding], ...] = (
     checks_local.brain,
     checks_local.config,
     checks_local.log,
@@ -78,16 +78,16 @@ _CHECKS: tuple[Callable[[DoctorFacts, Local], Finding], ...] = (
 )
 
 
-def examine(facts: DoctorFacts) -> tuple[Finding, ...]:
+def examine(facts: DoctorFacts) -> tuple[DoctorFinding, ...]:
     """The findings of all checks, worst first, otherwise in the order of the checks."""
     if not facts.brain_exists or facts.local is None:
         hint = f"make one with: gradata init {facts.brain_dir}"
-        return (Finding("brain", "fail", f"no brain at {facts.brain_dir} ({facts.brain_from}); {hint}"),)
+        return (DoctorFinding("brain", "fail", f"no brain at {facts.brain_dir} ({facts.brain_from}); {hint}"),)
     findings = [*(check(facts, facts.local) for check in _CHECKS), *checks_agents.agents(facts)]
     return tuple(sorted(findings, key=lambda finding: _RANK[finding.status]))
 
 
-def health(findings: tuple[Finding, ...]) -> Health:
+def health(findings: tuple[DoctorFinding, ...]) -> Health:
     """`broken` for any fail; `degraded` for any warn, missing or error; else `healthy`."""
     found = {finding.status for finding in findings}
     if "fail" in found:

@@ -7,58 +7,62 @@ recorded and last recalled, and what would fix a problem.
 from __future__ import annotations
 
 from gradata.agents import AgentFact
-from gradata.doctor.facts import DoctorFacts, Finding, FindingStatus
+from gradata.doctor.facts import DoctorFacts, DoctorFinding, FindingStatus
 from gradata.doctor.format import ago, lasting
 from gradata.replicate.state import Local
 
 MISSING_SHOWN_MAX = 3
 
 
-def hooks(facts: DoctorFacts, _: Local) -> Finding:
+def hooks(facts: DoctorFacts, _: Local) -> DoctorFinding:
     """Whether any agent has this brain's hooks, and which of them need a look."""
     found = facts.agents
     installed = [fact for fact in found.agents if fact.installed != "no"] if found is not None else []
     if found is None or not installed:
-        return Finding("hooks", "skip", "no agent's configuration names this brain; run: gradata install --agent all")
+        return DoctorFinding(
+            "hooks", "skip", "no agent's configuration names this brain; run: gradata install --agent all"
+        )
     troubled = [fact.agent for fact in installed if _trouble(facts, fact) is not None]
     if troubled:
-        return Finding("hooks", "warn", f"look at {', '.join(f'agent {name}' for name in troubled)}")
+        return DoctorFinding("hooks", "warn", f"look at {', '.join(f'agent {name}' for name in troubled)}")
     fired = [fact.last_fired_at for fact in installed if fact.last_fired_at is not None]
     last = f"the last one fired {ago(facts, max(fired))}" if fired else "none has fired yet"
-    return Finding("hooks", "ok", f"{', '.join(fact.agent for fact in installed)}: {last}")
+    return DoctorFinding("hooks", "ok", f"{', '.join(fact.agent for fact in installed)}: {last}")
 
 
-def old_hooks(facts: DoctorFacts, _: Local) -> Finding:
+def old_hooks(facts: DoctorFacts, _: Local) -> DoctorFinding:
     """Entries of older versions that sync, capture twice or never run: the cloud-sync ones are what went silent."""
     found = facts.agents
     if found is None:
-        return Finding("old_hooks", "skip", "the agents were not looked at")
+        return DoctorFinding("old_hooks", "skip", "the agents were not looked at")
     if found.unread:
         first = found.unread[0]
-        return Finding("old_hooks", "warn", f"{first.file} ({first.agent}) could not be looked through: {first.why}")
+        return DoctorFinding(
+            "old_hooks", "warn", f"{first.file} ({first.agent}) could not be looked through: {first.why}"
+        )
     mended = [old for old in found.old if not old.stays]
     if not mended:
         dead = f"; {found.old[0].words}: {found.old[0].command}" if found.old else ""
-        return Finding("old_hooks", "ok", f"none{dead}")
+        return DoctorFinding("old_hooks", "ok", f"none{dead}")
     worst = min(mended, key=lambda old: (not old.sync, not old.ignored))
     syncing = sum(old.sync for old in mended)
     said = f"{len(mended)}, {syncing} of them for cloud sync: {worst.words}; {worst.command}"
-    return Finding("old_hooks", "warn", said)
+    return DoctorFinding("old_hooks", "warn", said)
 
 
-def agents(facts: DoctorFacts) -> list[Finding]:
+def agents(facts: DoctorFacts) -> list[DoctorFinding]:
     """A finding for each host on this machine: `agent_claude_code` and so on."""
     found = facts.agents
     return [_agent(facts, fact) for fact in found.agents] if found is not None else []
 
 
-def _agent(facts: DoctorFacts, fact: AgentFact) -> Finding:
+def _agent(facts: DoctorFacts, fact: AgentFact) -> DoctorFinding:
     name = f"agent_{fact.agent.replace('-', '_')}"
     if fact.installed == "no":
-        return Finding(name, "skip", f"{fact.title} is here, without hooks for this brain; run: {fact.command}")
+        return DoctorFinding(name, "skip", f"{fact.title} is here, without hooks for this brain; run: {fact.command}")
     trouble = _trouble(facts, fact)
     status: FindingStatus = "ok" if trouble is None else "warn"
-    return Finding(name, status, f"{_standing(facts, fact)}{'' if trouble is None else f': {trouble}'}")
+    return DoctorFinding(name, status, f"{_standing(facts, fact)}{'' if trouble is None else f': {trouble}'}")
 
 
 def _standing(facts: DoctorFacts, fact: AgentFact) -> str:

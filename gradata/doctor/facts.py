@@ -15,7 +15,7 @@ FindingStatus = Literal["ok", "skip", "missing", "warn", "fail", "error"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DoctorFinding:
     """One check. `detail` is one line."""
 
     name: str

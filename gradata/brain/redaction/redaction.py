@@ -27,7 +27,7 @@ _NINE_DIGITS = re.compile(r"[0-9](?:[ .()-]{0,2}[0-9]){8}")
 _PLACEHOLDER = re.compile(r"\[REDACTED_[A-Z]{1,20}(?:_[A-Z]{1,20}){0,3}\]")
 
 
-class Finding(NamedTuple):
+class SecretFinding(NamedTuple):
     """What a secret is and where it stands: half-open, in characters. Never the secret itself."""
 
     kind: str
@@ -64,13 +64,13 @@ def redact_integer(value: int) -> int | str:
     return f"[REDACTED_{_CARD}]" if value >= 10**12 and is_card_number(str(value)) else value
 
 
-def findings(text: str) -> list[Finding]:
+def findings(text: str) -> list[SecretFinding]:
     """The secrets in a text, in its order. What overlaps is one finding, of the kind whose place begins first."""
     if len(text) < _NAME_CHARACTERS and (len(text) < SHORTEST_CHARACTERS or text.replace("_", "").isalpha()):
         return []
     found = [each for form in _possible(text) for each in _matches(form, text)]
     if _NINE_DIGITS.search(text):
-        found += [Finding(_CARD, start, end) for start, end in card_numbers(text)]
+        found += [SecretFinding(_CARD, start, end) for start, end in card_numbers(text)]
         found += [each for form in NUMERIC if _may_hold(text, form) for each in _matches(form, text)]
     found = _merged(found)
     if "@" in text:
@@ -114,22 +114,22 @@ def _may_hold(text: str, form: SecretForm) -> bool:
     return False
 
 
-def _matches(form: SecretForm, text: str) -> Iterator[Finding]:
+def _matches(form: SecretForm, text: str) -> Iterator[SecretFinding]:
     pattern = _compiled(form.pattern)
     group = "secret" if "secret" in pattern.groupindex else 0
     for match in pattern.finditer(text):
         if form.accepted is None or form.accepted(match):
-            yield Finding(form.kind, *match.span(group))
+            yield SecretFinding(form.kind, *match.span(group))
 
 
-def _addresses(text: str) -> Iterator[Finding]:
+def _addresses(text: str) -> Iterator[SecretFinding]:
     """E-mail addresses: each from its @ on, then back to where it begins. A mailbox holds no @, so no character is
     looked at twice; the usual expression is quadratic: 300 ms for 20,000 times "a"."""
     reversed_text = text[::-1]
     for host in HOST.finditer(text):
         mailbox = MAILBOX.match(reversed_text, len(text) - host.start())
         if mailbox is not None and mailbox[0][::-1] != _REPOSITORY_USER:
-            yield Finding("EMAIL", host.start() - len(mailbox[0]), host.end())
+            yield SecretFinding("EMAIL", host.start() - len(mailbox[0]), host.end())
 
 
 @functools.cache
@@ -138,8 +138,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.VERBOSE | re.ASCII | re.MULTILINE)
 
 
-def _merged(found: list[Finding]) -> list[Finding]:
-    merged: list[Finding] = []
+def _merged(found: list[SecretFinding]) -> list[SecretFinding]:
+    merged: list[SecretFinding] = []
     for each in sorted(found, key=itemgetter(1)):  # stable: of two at one place, the first form's kind
         if merged and each.start < merged[-1].end:
             merged[-1] = merged[-1]._replace(end=max(merged[-1].end, each.end))
@@ -148,7 +148,7 @@ def _merged(found: list[Finding]) -> list[Finding]:
     return merged
 
 
-def _apart(found: Iterable[Finding], before: list[Finding]) -> Iterator[Finding]:
+def _apart(found: Iterable[SecretFinding], before: list[SecretFinding]) -> Iterator[SecretFinding]:
     """Those that touch none of `before`. Both are in the text's order."""
     place = 0
     for each in found:

@@ -51,7 +51,7 @@ def name_of(workspace: str, brain_id: str, device_id: str | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AlertFinding:
     """A condition to report. `device_id` None: the brain as a whole."""
 
     workspace: str
@@ -73,18 +73,18 @@ class Finding:
 class Changes:
     """The differences from the open alerts."""
 
-    begun: Sequence[Finding] = ()
+    begun: Sequence[AlertFinding] = ()
     over: Sequence[StoredAlert] = field(default=())
 
 
-def findings(workspace: str, brains: Sequence[FleetBrain]) -> list[Finding]:
+def findings(workspace: str, brains: Sequence[FleetBrain]) -> list[AlertFinding]:
     """The alerts of a fleet: each device's own, the brain's where it is not a device's."""
     found = []
     for brain in brains:
         of_devices = [device for device in brain.devices if device.verdict.alert]
-        found += [Finding(workspace, brain.brain_id, device.device_id, device.verdict) for device in of_devices]
+        found += [AlertFinding(workspace, brain.brain_id, device.device_id, device.verdict) for device in of_devices]
         if brain.verdict.alert and not of_devices:
-            found.append(Finding(workspace, brain.brain_id, None, brain.verdict))
+            found.append(AlertFinding(workspace, brain.brain_id, None, brain.verdict))
     return found
 
 
@@ -99,7 +99,7 @@ def last_heard(workspace: str, brains: Sequence[FleetBrain]) -> dict[str, int]:
     return heard
 
 
-def changes(found: Sequence[Finding], told: Sequence[StoredAlert], heard: Mapping[str, int]) -> Changes:
+def changes(found: Sequence[AlertFinding], told: Sequence[StoredAlert], heard: Mapping[str, int]) -> Changes:
     """The alerts to open and to clear. `heard`: `last_heard`.
 
     A silence alert ends when the device was heard since. A server that has just started calls nobody silent, which does
@@ -169,7 +169,7 @@ class Alerts:
 
     async def step(self) -> None:
         """Check once: open and clear alerts, deliver notices."""
-        found: list[Finding] = []
+        found: list[AlertFinding] = []
         heard: dict[str, int] = {}
         for workspace in await asyncio.to_thread(self._store.workspaces):
             brains = await self._fleets.workspace(workspace, self._patience)
@@ -181,7 +181,7 @@ class Alerts:
         for notice in due:
             await self._deliver(notice)
 
-    def _tell(self, found: Sequence[Finding], heard: Mapping[str, int]) -> None:
+    def _tell(self, found: Sequence[AlertFinding], heard: Mapping[str, int]) -> None:
         told = self._store.alerts()
         changed = changes(found, told, heard)
         opened = {alert.name: alert.opened_at for alert in told}

@@ -13,8 +13,8 @@ from gradata.agents.model import AgentTrust
 from gradata.doctor import (
     DiskFact,
     DoctorFacts,
+    DoctorFinding,
     EventsFact,
-    Finding,
     KeyFact,
     ProjectionFact,
     RecordsFact,
@@ -98,7 +98,7 @@ def local(**fields: object) -> DoctorFacts:
     return replace(HEALTHY, local=replace(HEALTHY_LOCAL, **fields))
 
 
-def finding(facts: DoctorFacts, name: str) -> Finding:
+def finding(facts: DoctorFacts, name: str) -> DoctorFinding:
     """The one finding of this name."""
     (found,) = [each for each in examine(facts) if each.name == name]
     return found
@@ -157,7 +157,7 @@ def test_the_worst_comes_first() -> None:
 )
 def test_health_is_that_of_the_worst(findings: tuple[str, ...], expected: str) -> None:
     """One failure makes it broken, anything else that is amiss degrades it."""
-    assert health(tuple(Finding("x", each, "") for each in findings)) == expected  # type: ignore[arg-type]
+    assert health(tuple(DoctorFinding("x", each, "") for each in findings)) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
