@@ -31,7 +31,15 @@ from gradata.config.config_file import (
 )
 from replicator.errors import ConfigurationError
 
-__all__ = ["DEFAULT_ENDPOINT", "Forbidden", "Settings", "consent", "host_forbids_threads", "refusal", "why_local"]
+__all__ = [
+    "DEFAULT_ENDPOINT",
+    "ReplicationForbidden",
+    "Settings",
+    "consent",
+    "host_forbids_threads",
+    "refusal",
+    "why_local",
+]
 
 BRAIN_VARIABLES = BY_NAME["brain"].variables
 KEY_VARIABLE = "GRADATA_API_KEY"
@@ -47,7 +55,7 @@ SAVE_A_KEY = "mkdir -p ~/.gradata && (umask 077; cat > ~/.gradata/key)"
 
 
 @dataclass(frozen=True, slots=True)
-class Forbidden:
+class ReplicationForbidden:
     """Why nothing is replicated from this process. `by_choice`: somebody configured it, so it is no warning.
 
     `for_good`: this process's environment or host forbids it, and no file can change that.
@@ -137,7 +145,7 @@ class Settings:
         """What is wrong with a configuration file or variable now, or None."""
         return _trouble(self._environ, self.configs())
 
-    def off(self) -> Forbidden | None:
+    def off(self) -> ReplicationForbidden | None:
         """Why a switch forbids replication from this process now, or None. Takes microseconds.
 
         A running process sees the variables of its own environment, and both configuration files.
@@ -145,13 +153,13 @@ class Settings:
         configs = self.configs()
         return self._kept_here(configs) or _switched_off(_switch("write_through", self._environ, configs))
 
-    def kept_here(self) -> Forbidden | None:
+    def kept_here(self) -> ReplicationForbidden | None:
         """Why a switch forbids that anything leaves this machine, or None. Consent is checked separately."""
         return self._kept_here(self.configs())
 
-    def _kept_here(self, configs: tuple[Config, ...]) -> Forbidden | None:
+    def _kept_here(self, configs: tuple[Config, ...]) -> ReplicationForbidden | None:
         if (wrong := _trouble(self._environ, configs)) is not None:
-            return Forbidden(wrong.why, wrong.hint, by_choice=False)
+            return ReplicationForbidden(wrong.why, wrong.hint, by_choice=False)
         return _switched_off(_switch("cloud_sync", self._environ, configs))
 
     @property
@@ -216,28 +224,28 @@ def supervised(environ: Mapping[str, str] = os.environ, pid: int | None = None) 
     return environ.get("NOTIFY_SOCKET") or None, int(every) / 1e6 if every.isdecimal() and int(every) else None
 
 
-def refusal(settings: Settings) -> Forbidden | None:
+def refusal(settings: Settings) -> ReplicationForbidden | None:
     """Why nothing may leave this machine now (a switch or the user's consent), or None."""
     return settings.kept_here() or consent(settings.brain_dir)
 
 
-def why_local(settings: Settings) -> Forbidden | None:
+def why_local(settings: Settings) -> ReplicationForbidden | None:
     """Why this brain must not or cannot replicate from this process now, or None. Reads files again."""
     if (off := settings.off() or consent(settings.brain_dir)) is not None:
         return off
     if (host := host_forbids_threads()) is not None:
-        return Forbidden(
+        return ReplicationForbidden(
             host,
             f"run beside it: gradata replicate --follow --brain {settings.brain_dir}",
             by_choice=False,
             for_good=True,
         )
     if settings.read_key() is None:
-        return Forbidden(NO_KEY, f"paste the key after: {SAVE_A_KEY}", by_choice=False)
+        return ReplicationForbidden(NO_KEY, f"paste the key after: {SAVE_A_KEY}", by_choice=False)
     return None
 
 
-def consent(brain_dir: str) -> Forbidden | None:
+def consent(brain_dir: str) -> ReplicationForbidden | None:
     """The user's opt-out in cloud-config.json, or None.
 
     Anything but a plain yes is an opt-out. That includes a file that is no JSON object or cannot be read, because it
@@ -248,9 +256,9 @@ def consent(brain_dir: str) -> Forbidden | None:
     if not isinstance(config, dict):
         return config
     if config.get("sync_enabled", True) is not True:
-        return Forbidden(f"sync_enabled is not true in {path}", "it is yours to change")
+        return ReplicationForbidden(f"sync_enabled is not true in {path}", "it is yours to change")
     if config.get("sync_mode", "full") not in ("full", None, ""):
-        return Forbidden(f"sync_mode is not full in {path}", "it is yours to change")
+        return ReplicationForbidden(f"sync_mode is not full in {path}", "it is yours to change")
     return None
 
 
@@ -262,7 +270,7 @@ def stale_token(settings: Settings) -> str | None:
     return path if isinstance(token, str) and token.strip() not in ("", settings.read_key()) else None
 
 
-def _consent_file(path: str) -> dict[str, object] | Forbidden | None:
+def _consent_file(path: str) -> dict[str, object] | ReplicationForbidden | None:
     """The content, None if there is no file, or why it cannot be parsed."""
     try:
         with open(path, "rb") as file:
@@ -313,8 +321,10 @@ def _plain(value: object) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def _unreadable(path: str, why: str) -> Forbidden:
-    return Forbidden(f"{path} cannot be understood as consent: {why}", "fix or remove that file", by_choice=False)
+def _unreadable(path: str, why: str) -> ReplicationForbidden:
+    return ReplicationForbidden(
+        f"{path} cannot be understood as consent: {why}", "fix or remove that file", by_choice=False
+    )
 
 
 def checked(settings: Settings) -> Settings:
@@ -360,12 +370,14 @@ def _switch(name: str, environ: Mapping[str, str], configs: tuple[Config, ...]) 
     return _found(BY_NAME[name], None, environ, configs)
 
 
-def _switched_off(switch: Shown) -> Forbidden | None:
+def _switched_off(switch: Shown) -> ReplicationForbidden | None:
     if switch.value is not False:
         return None
     if switch.origin in BY_NAME[switch.name].variables:
-        return Forbidden(f"{switch.origin} is set", "unset it to replicate again", for_good=True)
-    return Forbidden(f"{switch.name} is false in {switch.origin}", "set it to true, or remove it, to replicate again")
+        return ReplicationForbidden(f"{switch.origin} is set", "unset it to replicate again", for_good=True)
+    return ReplicationForbidden(
+        f"{switch.name} is false in {switch.origin}", "set it to true, or remove it, to replicate again"
+    )
 
 
 def _expand(path: str, home: str) -> str:

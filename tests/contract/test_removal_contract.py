@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from gradata.cloud.domain.plan import Deleted, Done, Forbidden
+from gradata.cloud.domain.plan import BrainForbidden, Deleted, Done
 from gradata.cloud.domain.requests import HeartbeatWrite, HoleClaim, Loose, Request
 from gradata.cloud.domain.tombstones import ERASED, EXPIRED, foreign_content
 from gradata.cloud.protocol.interpret import read_lines
@@ -221,7 +221,7 @@ def test_a_deleted_brain_takes_and_gives_nothing(open_again: Open) -> None:
     assert (before.events, before.logs, before.offset) == (3, 1, len(b"".join(log)))
     requests = (append(log), HeartbeatWrite("default", "brain", "d", LOG), Loose("default", "brain", lines(event("z"))))
     assert other.ingest(requests, now=NOW) == [Deleted()] * 3
-    assert other.ingest([append(log, workspace="thief")], now=NOW) == [Forbidden()]
+    assert other.ingest([append(log, workspace="thief")], now=NOW) == [BrainForbidden()]
     assert names(other) == []
     assert (living_brains(other, "default"), other.logs("default", "brain"), other.log("default", LOG)) == (
         ["other"],

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gradata.cloud.domain.plan import Done, Forbidden, Gap
+from gradata.cloud.domain.plan import BrainForbidden, Done, Gap
 from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Loose, Request
 from gradata.cloud.protocol.interpret import with_holes
 from gradata.cloud.protocol.log_bytes import Span, log_bytes
@@ -177,7 +177,7 @@ def test_a_group_is_decided_one_by_one(store: Store) -> None:
         ],
         now=NOW,
     )
-    assert [type(decision) for decision in decisions] == [Gap, Forbidden, Forbidden, Done]
+    assert [type(decision) for decision in decisions] == [Gap, BrainForbidden, BrainForbidden, Done]
     assert [log.log_id for log in store.logs("default", "brain")] == [LOG]
     assert store.logs("default", "foreign") == []
     assert (owner_of(store, "foreign"), owner_of(store, "brain"), owner_of(store, "none")) == (

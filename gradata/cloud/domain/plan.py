@@ -91,7 +91,7 @@ class Diverged:
 
 
 @dataclass(frozen=True, slots=True)
-class Forbidden:
+class BrainForbidden:
     """403 `brain_forbidden`: the brain belongs to another workspace."""
 
 
@@ -108,7 +108,7 @@ class Malformed:
     record: int | None = None
 
 
-Decision = Done | Gap | Diverged | Forbidden | Deleted | Malformed
+Decision = Done | Gap | Diverged | BrainForbidden | Deleted | Malformed
 
 
 def plan(requests: Sequence[Request], facts: StoredFacts, *, record_bytes: int) -> list[Decision]:
@@ -119,7 +119,7 @@ def plan(requests: Sequence[Request], facts: StoredFacts, *, record_bytes: int) 
     for request in requests:
         owner = brains.get(request.brain_id)
         if owner is not None and owner != request.workspace:
-            decisions.append(Forbidden())
+            decisions.append(BrainForbidden())
             continue
         if request.brain_id in facts.deleted:
             decisions.append(Deleted())

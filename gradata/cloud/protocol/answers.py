@@ -7,7 +7,7 @@ from dataclasses import field
 
 import orjson
 
-from gradata.cloud.domain.plan import Decision, Deleted, Diverged, Done, Forbidden, Gap, LogFacts, Malformed
+from gradata.cloud.domain.plan import BrainForbidden, Decision, Deleted, Diverged, Done, Gap, LogFacts, Malformed
 from gradata.cloud.domain.principal import Principal
 from gradata.cloud.domain.requests import Append, HeartbeatWrite, Loose
 from replicator.actions import Acked, Heard
@@ -119,7 +119,7 @@ def answer_correction(request: Loose, decision: Decision, cloud_id: str, limits:
     return Answer(200, correction_body(event_id, duplicate=not decision.accepted))
 
 
-def not_done(log_id: str, decision: Gap | Diverged | Forbidden | Deleted | Malformed, cloud_id: str) -> Answer:
+def not_done(log_id: str, decision: Gap | Diverged | BrainForbidden | Deleted | Malformed, cloud_id: str) -> Answer:
     """The problem for a request of which nothing was written: 400, 403, 409 (with the cloud's head) or 410."""
     match decision:
         case Gap(head):
@@ -128,7 +128,7 @@ def not_done(log_id: str, decision: Gap | Diverged | Forbidden | Deleted | Malfo
         case Diverged(head, record):
             detail = "this log is not the one that is stored under its name"
             return problem(409, "diverged", detail, head=_head(log_id, head), record=record, cloud_id=cloud_id)
-        case Forbidden():
+        case BrainForbidden():
             denied = brain_forbidden()
             return problem(403, denied.code, str(denied))
         case Deleted():

@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradata.cloud.domain import plan as ingest
-from gradata.cloud.domain.plan import Decision, Diverged, Done, Forbidden, Gap, LogFacts, Malformed, StoredFacts, plan
+from gradata.cloud.domain.plan import (
+    BrainForbidden,
+    Decision,
+    Diverged,
+    Done,
+    Gap,
+    LogFacts,
+    Malformed,
+    StoredFacts,
+    plan,
+)
 from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Lines, Loose, Request
 from gradata.cloud.domain.tiles import TileLostError, hashes_of, leaves_at, tree_at
 from gradata.cloud.domain.tombstones import ERASED, NOTHING_BARRED, Barred
@@ -427,7 +437,7 @@ def test_requests_of_one_group_see_each_other() -> None:
     ]
     decisions = plan(requests, StoredFacts({}, {}, {}), record_bytes=LIMIT)
     assert [counts(decision) for decision in decisions[:2]] == [(1, 0, [], []), (1, 1, [], [])]
-    assert decisions[2] == Forbidden()
+    assert decisions[2] == BrainForbidden()
 
 
 def test_f58_a_brain_of_another_workspace_is_forbidden() -> None:
@@ -438,7 +448,7 @@ def test_f58_a_brain_of_another_workspace_is_forbidden() -> None:
         HeartbeatWrite("w", "brain", "device", LOG),
         Loose("w", "brain", lines(event("a"))),
     ]
-    assert [Forbidden()] * 3 == plan(requests, facts, record_bytes=LIMIT)
+    assert [BrainForbidden()] * 3 == plan(requests, facts, record_bytes=LIMIT)
 
 
 def test_a_heartbeat_answers_with_the_head() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradata.cloud.domain.plan import Deleted, Done, Forbidden, LogFacts, StoredFacts, plan
+from gradata.cloud.domain.plan import BrainForbidden, Deleted, Done, LogFacts, StoredFacts, plan
 from gradata.cloud.domain.requests import Loose
 from gradata.cloud.domain.tombstones import ERASED, EXPIRED, Barred, foreign_content, incomparable, withheld
 from tests.support.cloud_batches import append, event, lines, tree
@@ -29,7 +29,7 @@ def test_a_deleted_brain_takes_nothing_and_tells_only_its_own() -> None:
     """Another workspace is told what it was told before."""
     given = facts(deleted={"brain"})
     own, foreign = plan([append(LOG), append(LOG, workspace="others")], given, record_bytes=LIMIT)
-    assert (own, foreign) == (Deleted(), Forbidden())
+    assert (own, foreign) == (Deleted(), BrainForbidden())
 
 
 def test_what_is_barred_keeps_its_place_without_bytes() -> None:
