@@ -13,7 +13,7 @@ from gradata.cli.commands import FINE, PROBLEM, Subparsers, add_json, needs_serv
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
-    from gradata.trials.torture import Found
+    from gradata.trials.torture import TortureReport
 
 NAME = "torture"
 HELP = "inject crashes, power cuts and rollbacks into a scratch brain and cloud, then count losses"
@@ -82,7 +82,7 @@ def _end(_number: int, _frame: object) -> NoReturn:
     raise SystemExit(TERMINATED)
 
 
-def _show(found: Found, terminal: Terminal) -> None:
+def _show(found: TortureReport, terminal: Terminal) -> None:
     counts = found.counts
     for why in found.not_tried:
         terminal.out(f"not tried  {why}")

@@ -11,7 +11,6 @@ ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for package in ("replicator", "gradata") for path in (ROOT / package).rglob("*.py"))
 NOT_YET_UNIQUE = frozenset(
     {
-        "Found",
         "Head",
         "Key",
         "Kind",

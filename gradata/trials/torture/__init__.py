@@ -18,13 +18,13 @@ from gradata.trials.torture.audit import AuditCounts, count
 from gradata.trials.torture.environment import Stage
 from gradata.trials.torture.faults import choose
 
-__all__ = ["AuditCounts", "Found", "as_json", "run"]
+__all__ = ["AuditCounts", "TortureReport", "as_json", "run"]
 
 BETWEEN_S = (0.05, 0.9)
 
 
 @dataclass
-class Found:
+class TortureReport:
     """The faults that were injected, and the counts."""
 
     seed: int
@@ -45,13 +45,13 @@ def run(
     seed: int,
     on_act: Callable[[float, str, str], None] = lambda *_: None,
     environ: Mapping[str, str] = os.environ,
-) -> Found:
+) -> TortureReport:
     """Inject faults for `minutes`, then count. `on_act` gets seconds since the start, the fault and its target.
 
     Ends every process that it started and removes what it created, even if interrupted. Run it in a process of its own:
     it creates a mount namespace, which must happen before any thread starts.
     """
-    dice, began, found = random.Random(seed), time.monotonic(), Found(seed)  # noqa: S311 -- no secrets
+    dice, began, found = random.Random(seed), time.monotonic(), TortureReport(seed)  # noqa: S311 -- no secrets
     stage = Stage(environ)
     try:
         found.not_tried = stage.not_tried
@@ -74,7 +74,7 @@ def run(
     return found
 
 
-def as_json(found: Found) -> dict[str, object]:
+def as_json(found: TortureReport) -> dict[str, object]:
     """The documented form of `gradata torture --json`."""
     return {
         "held": found.held,
