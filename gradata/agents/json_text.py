@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-defined]
 from typing import Any
 
-from gradata.agents.model import ROOT, Key, Made, Path, UnsureError, line_at, name_of, newline_of, whole
+from gradata.agents.model import ROOT, Made, Path, PathKey, UnsureError, line_at, name_of, newline_of, whole
 
 DEPTH_MAX = 200
 _GAP = re.compile(r"(?:[ \t\r\n]+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
@@ -29,7 +29,7 @@ class Node:
     value_start: int
     value: Any = None
     children: list[Node] = field(default_factory=list)
-    key: Key | None = None
+    key: PathKey | None = None
     trailing_comma: bool = False
 
 
@@ -88,7 +88,7 @@ class JsonText:
             value = {key: value}
         return json.dumps(value, indent=2, ensure_ascii=False) + "\n", {ROOT: self.text}
 
-    def _put(self, parent: Node, key: Key | None, value: Any, name: str) -> tuple[str, dict[str, str | None]]:
+    def _put(self, parent: Node, key: PathKey | None, value: Any, name: str) -> tuple[str, dict[str, str | None]]:
         """Append a child. Into an empty container it is laid out afresh, and what stood between is remembered."""
         if not parent.children:
             unit = self._unit()
@@ -140,7 +140,7 @@ class JsonText:
         assert self.text[at] == ",", "a value that is not the last is followed by a comma"
         return at
 
-    def _written(self, key: Key | None, value: Any, indent: str | None) -> str:
+    def _written(self, key: PathKey | None, value: Any, indent: str | None) -> str:
         if indent is None:
             spaced = self._spaced()
             text = json.dumps(value, ensure_ascii=False, separators=(", ", ": ") if spaced else (",", ":"))

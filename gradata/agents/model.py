@@ -16,8 +16,8 @@ from replicator.errors import ReplicatorError
 
 Format = Literal["json", "yaml", "toml", "plugin"]
 Kind = Literal["capture", "recall", "session-close", "mcp"]
-Key = str | int
-Path = tuple[Key, ...]
+PathKey = str | int
+Path = tuple[PathKey, ...]
 Made = Mapping[str, str | None]
 """What stood at a place before us, by its name (`name_of`); None: nothing was there. `ROOT`: the whole file."""
 ROOT = "<file>"

@@ -14,7 +14,7 @@ from replicator.errors import ConfigurationError
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
     from gradata.cloud.store.port import Store
-    from gradata.cloud.store.values import Key
+    from gradata.cloud.store.values import StoredKey
 
 NAME = "keys"
 HELP = "create, list, rotate and revoke the API keys of a cloud"
@@ -147,7 +147,7 @@ def _show_key(key: str, options: Options, terminal: Terminal) -> int:
     return FINE
 
 
-def _list(keys: list[Key], options: Options, terminal: Terminal) -> int:
+def _list(keys: list[StoredKey], options: Options, terminal: Terminal) -> int:
     shown = [_json(key) for key in keys]
     if options.json:
         terminal.json({"keys": shown})
@@ -160,7 +160,7 @@ def _list(keys: list[Key], options: Options, terminal: Terminal) -> int:
     return FINE
 
 
-def _json(key: Key) -> dict[str, Any]:
+def _json(key: StoredKey) -> dict[str, Any]:
     return {
         "key": key.prefix,
         "name": key.name,

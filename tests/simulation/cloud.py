@@ -21,7 +21,7 @@ from gradata.cloud.domain.rate_limit import Rate, RateLimiter
 from gradata.cloud.protocol import answers, parse
 from gradata.cloud.service.api_keys import WORKSPACE, Authenticator
 from gradata.cloud.store.sqlite.store import SqliteStore
-from gradata.cloud.store.values import Key, StoreUnavailableError
+from gradata.cloud.store.values import StoredKey, StoreUnavailableError
 from replicator import wire
 from replicator.errors import WireError
 from replicator.model import Head, Limits
@@ -122,7 +122,7 @@ class CloudProcess:
         self._watcher = watcher
         self._lives = 0
         self._queue: list[_Waiting] = []
-        self._keys: dict[str, Key] = {}
+        self._keys: dict[str, StoredKey] = {}
         self.store = SimStore(self._new_name())
         self._start()
 
@@ -310,7 +310,7 @@ class CloudProcess:
         number = len(self._keys)
         prefix = f"gk_live_{self._rng.getrandbits(32):08x}"
         secret = f"{prefix}_{self._rng.getrandbits(172):043x}"
-        key = Key(
+        key = StoredKey(
             prefix, f"key {number}", WORKSPACE, frozenset({"ingest", "read"}), hashlib.sha256(secret.encode()).digest()
         )
         self._keys[secret] = key

@@ -17,7 +17,7 @@ from gradata.cloud.clock import now_us
 from gradata.cloud.domain.principal import Principal, Unknown
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.reading import key_of
-from gradata.cloud.store.values import Key, StoreError
+from gradata.cloud.store.values import StoredKey, StoreError
 
 SCOPES = frozenset({"ingest", "read", "admin"})
 GRACE_S = 24 * 3600.0
@@ -48,7 +48,7 @@ def create_key(
     prefix = "gk_live_" + "".join(secrets.choice(_PREFIX_ALPHABET) for _ in range(8))
     key = f"{prefix}_{secrets.token_urlsafe(32)}"
     made = now_us() if now is None else now
-    store.put_key(Key(prefix, name, workspace, wanted, _digest(key), frozenset(brains), made))
+    store.put_key(StoredKey(prefix, name, workspace, wanted, _digest(key), frozenset(brains), made))
     return key
 
 
@@ -75,12 +75,12 @@ def revoke_key(store: Store, prefix: str, *, now: int | None = None) -> None:
     store.put_key(replace(key, revoked_at=now_us() if now is None else now))
 
 
-def list_keys(store: Store, workspace: str | None = None) -> list[Key]:
+def list_keys(store: Store, workspace: str | None = None) -> list[StoredKey]:
     """All keys, oldest first, without their secrets."""
     return store.keys(workspace)
 
 
-def works(key: Key, now: int) -> bool:
+def works(key: StoredKey, now: int) -> bool:
     """Whether the key is neither revoked nor expired."""
     return key.revoked_at is None and (key.expires_at is None or now < key.expires_at)
 
@@ -92,8 +92,8 @@ class Authenticator:
         self._store = store
         self._clock = clock
         self._wall_us = wall_us
-        self._cache: dict[str, tuple[float, Key]] = {}
-        self._named: dict[bytes, tuple[float, Key, Principal]] = {}
+        self._cache: dict[str, tuple[float, StoredKey]] = {}
+        self._named: dict[bytes, tuple[float, StoredKey, Principal]] = {}
 
     def principal(self, authorization: str | None) -> Principal | Unknown:
         """The principal, or Unknown. Raises StoreUnavailableError."""
@@ -132,7 +132,7 @@ class Authenticator:
             return None
         return Principal(prefix, key.workspace, key.scopes, key.brains)
 
-    def _find(self, prefix: str) -> Key | None:
+    def _find(self, prefix: str) -> StoredKey | None:
         now = self._clock()
         cached = self._cache.get(prefix)
         if cached is not None and now - cached[0] < CACHE_S:

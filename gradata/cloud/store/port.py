@@ -29,7 +29,7 @@ from gradata.cloud.domain.rate_limit import Rate, Verdict
 from gradata.cloud.domain.requests import Request
 from gradata.cloud.store.port_deletion import Removing
 from gradata.cloud.store.port_monitoring import Watched
-from gradata.cloud.store.values import EventMark, EventQuery, Key, PlainRow, StoredEvent, StoredLog
+from gradata.cloud.store.values import EventMark, EventQuery, PlainRow, StoredEvent, StoredKey, StoredLog
 
 WantedRows = Literal["rows", "places", "holes"]
 
@@ -37,10 +37,10 @@ WantedRows = Literal["rows", "places", "holes"]
 class StoredKeys(Protocol):
     """API keys, and what was refused to them."""
 
-    def put_key(self, key: Key) -> None:
+    def put_key(self, key: StoredKey) -> None:
         """Keep a key, or what changed of the one with its prefix: when it expires; a first revocation stands."""
 
-    def keys(self, workspace: str | None = None, *, prefix: str | None = None) -> list[Key]:
+    def keys(self, workspace: str | None = None, *, prefix: str | None = None) -> list[StoredKey]:
         """The keys, oldest first; of a workspace, or the one with this public prefix. Revoked ones, too."""
 
     def note_refusal(self, prefix: str, brain_id: str, code: str, *, now: int) -> None:

@@ -10,9 +10,9 @@ from gradata.cloud.store.values import (
     CURSOR_END,
     EventMark,
     EventQuery,
-    Key,
     Standing,
     StoredEvent,
+    StoredKey,
     StoredLog,
     StoredRow,
 )
@@ -52,7 +52,7 @@ def owner_of(store: Store, brain_id: str) -> str | None:
     return found[0].workspace if found else None
 
 
-def key_of(store: Store, prefix: str) -> Key | None:
+def key_of(store: Store, prefix: str) -> StoredKey | None:
     """The key with this public prefix."""
     return next(iter(store.keys(prefix=prefix)), None)
 

@@ -32,7 +32,7 @@ class StoreUnavailableError(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class StoredKey:
     """A stored API key: its hash, never the key itself. Times as in the module's docstring, None: never."""
 
     prefix: str

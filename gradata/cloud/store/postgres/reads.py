@@ -19,9 +19,9 @@ from gradata.cloud.store.values import (
     EVENTS_MAX,
     RECENT_SCANNED_MAX,
     EventQuery,
-    Key,
     PlainRow,
     StoredEvent,
+    StoredKey,
     StoredLog,
 )
 from replicator.proof import CompactRange
@@ -163,7 +163,7 @@ class PostgresReads:
             page.execute(f"{query}{EVENT_JOINS} ORDER BY e.cursor {order}", wanted)
             yield page
 
-    def keys(self, workspace: str | None = None, *, prefix: str | None = None) -> list[Key]:
+    def keys(self, workspace: str | None = None, *, prefix: str | None = None) -> list[StoredKey]:
         """See `store.port.StoredKeys`."""
         rows = self._fetch(
             f"{_KEY} WHERE (%s::text IS NULL OR workspace = %s) AND (%s::text IS NULL OR prefix = %s)"
@@ -201,6 +201,8 @@ def stored_log(row: tuple[Any, ...]) -> StoredLog:
     return StoredLog(key, workspace, brain_id, device_id, log_id, parent, tree, *rest)
 
 
-def _stored_key(row: tuple[Any, ...]) -> Key:
+def _stored_key(row: tuple[Any, ...]) -> StoredKey:
     prefix, name, workspace, scopes, brains, sha256, *times = row
-    return Key(prefix, name, workspace, frozenset(scopes.split()), sha256, frozenset(brains.split("\n")) - {""}, *times)
+    return StoredKey(
+        prefix, name, workspace, frozenset(scopes.split()), sha256, frozenset(brains.split("\n")) - {""}, *times
+    )

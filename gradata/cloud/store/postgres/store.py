@@ -32,7 +32,7 @@ from gradata.cloud.store.postgres.head_cache import HeadCache
 from gradata.cloud.store.postgres.migrate import migrate, newest, too_new, version
 from gradata.cloud.store.postgres.rate_limit import FORGET_S, forget_rates, spend
 from gradata.cloud.store.postgres.readers import Readers
-from gradata.cloud.store.values import Key, StoreError, StoreUnavailableError
+from gradata.cloud.store.values import StoredKey, StoreError, StoreUnavailableError
 from replicator.model import Limits
 
 AWAY_S = 0.5
@@ -168,7 +168,7 @@ class PostgresStore(PostgresRemoving):
         with contextlib.suppress(StoreUnavailableError):  # the next commit will tell whoever is to know
             self._write(tell)
 
-    def put_key(self, key: Key) -> None:
+    def put_key(self, key: StoredKey) -> None:
         """See `store.Store`."""
         values = (
             key.prefix,

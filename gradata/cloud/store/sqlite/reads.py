@@ -21,9 +21,9 @@ from gradata.cloud.store.values import (
     READ_BYTES,
     RECENT_SCANNED_MAX,
     EventQuery,
-    Key,
     PlainRow,
     StoredEvent,
+    StoredKey,
     StoredLog,
 )
 from replicator.proof import CompactRange
@@ -131,7 +131,7 @@ class Reads:
             rows = connection.execute(f"{EVENT_COLUMNS} WHERE {where} LIMIT ?", (*wanted, min(query.limit, EVENTS_MAX)))
             return stored_events(rows, query.bytes_max)
 
-    def keys(self, workspace: str | None = None, *, prefix: str | None = None) -> list[Key]:
+    def keys(self, workspace: str | None = None, *, prefix: str | None = None) -> list[StoredKey]:
         """See `store.port.StoredKeys`."""
         with self._reading() as connection:
             rows = connection.execute(
@@ -182,6 +182,8 @@ def stored_log(row: tuple[Any, ...]) -> StoredLog:
     return StoredLog(key, workspace, brain_id, device_id, log_id, parent, tree, *rest)
 
 
-def _stored_key(row: tuple[Any, ...]) -> Key:
+def _stored_key(row: tuple[Any, ...]) -> StoredKey:
     prefix, name, workspace, scopes, brains, sha256, *times = row
-    return Key(prefix, name, workspace, frozenset(scopes.split()), sha256, frozenset(brains.split("\n")) - {""}, *times)
+    return StoredKey(
+        prefix, name, workspace, frozenset(scopes.split()), sha256, frozenset(brains.split("\n")) - {""}, *times
+    )

@@ -36,7 +36,7 @@ from gradata.cloud.store.sqlite.opening import (
     opening_error,
     take_lease,
 )
-from gradata.cloud.store.values import Key, StoreError, StoreUnavailableError
+from gradata.cloud.store.values import StoredKey, StoreError, StoreUnavailableError
 from replicator.errors import SidecarError
 from replicator.lease import Lease
 from replicator.model import MIB, Limits
@@ -152,7 +152,7 @@ class SqliteStore(SqliteRemoving):
             self._connection.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
         return bool(row[0])
 
-    def put_key(self, key: Key) -> None:
+    def put_key(self, key: StoredKey) -> None:
         """See `store.Store`."""
         with self._transaction() as connection:
             connection.execute(
