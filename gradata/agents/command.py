@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gradata.agents.model import Hook, Kind
+from gradata.agents.model import EntryKind, Hook
 
 COMMAND, PROGRAM, ARGUMENTS = "\0command", "\0program", "\0arguments"
 """Stand in an item for the whole command line, for the program alone, and for its arguments as a list."""
@@ -26,7 +26,7 @@ def entry_id(agent: str, brain: str) -> str:
     return f"gradata:{agent}:{brain}"
 
 
-def arguments(program: Sequence[str], kind: Kind, agent: str, brain: str) -> list[str]:
+def arguments(program: Sequence[str], kind: EntryKind, agent: str, brain: str) -> list[str]:
     """What is run: the program, then `hook KIND --entry ID`."""
     return [*program, "hook", kind, "--entry", entry_id(agent, brain)]
 
@@ -58,7 +58,7 @@ def handlers(timeout: int, matcher: str | None = None, **more: Any) -> Mapping[s
 _KIND = re.compile(r"\bhook\s+(capture|recall|session-close|mcp)\b")
 
 
-def kind_in(command: str) -> Kind | None:
+def kind_in(command: str) -> EntryKind | None:
     """Which of our hooks a command runs."""
     found = _KIND.search(command)
     return found.group(1) if found else None  # type: ignore[return-value]

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from replicator.errors import ReplicatorError
 
 Format = Literal["json", "yaml", "toml", "plugin"]
-Kind = Literal["capture", "recall", "session-close", "mcp"]
+EntryKind = Literal["capture", "recall", "session-close", "mcp"]
 PathKey = str | int
 Path = tuple[PathKey, ...]
 Made = Mapping[str, str | None]
@@ -34,7 +34,7 @@ class Hook:
     `item` holds COMMAND where the command line goes, and PROGRAM and ARGUMENTS where its parts go alone.
     """
 
-    kind: Kind
+    kind: EntryKind
     place: tuple[str, ...]
     item: Mapping[str, Any]
     in_list: bool = True
@@ -122,7 +122,7 @@ class Entry:
     ours: bool
     sync: bool
     brain: str | None = None
-    kind: Kind | None = None
+    kind: EntryKind | None = None
     ignored: bool = False
     captures: bool = False
 

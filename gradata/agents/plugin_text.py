@@ -15,13 +15,13 @@ from importlib import resources
 from typing import Any
 
 from gradata.agents.command import TIMEOUT_S, entry_id
-from gradata.agents.model import Kind, UnsureError
+from gradata.agents.model import EntryKind, UnsureError
 
 _MARK = "// gradata plugin for OpenCode"
 _VALUE = re.compile(r"^const (PROGRAM|ENTRY|KINDS) = (.*)$", re.MULTILINE)
 
 
-def plugin_text(program: Sequence[str], agent: str, brain: str, kinds: Sequence[Kind]) -> str:
+def plugin_text(program: Sequence[str], agent: str, brain: str, kinds: Sequence[EntryKind]) -> str:
     """The whole file for one brain."""
     values = {
         "PROGRAM": [*program],

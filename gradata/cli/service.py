@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 from gradata.cli.commands import FINE, Subparsers, add_brain, add_endpoint, add_json
 
 if TYPE_CHECKING:
-    from gradata.cli.service_units import Kind
+    from gradata.cli.service_units import ServiceKind
     from gradata.cli.terminal import Terminal
 
 NAME = "service"
@@ -21,7 +21,7 @@ KINDS = ("systemd", "launchd", "compose", "k8s")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    kind: Kind
+    kind: ServiceKind
     brain: str | None
     endpoint: str | None
     metrics: str | None
@@ -52,12 +52,12 @@ def _options(chosen: argparse.Namespace) -> Options:
 
 def run(options: Options, terminal: Terminal) -> int:
     """Print the unit."""
-    from gradata.cli.service_units import Kind, Wanted, service
+    from gradata.cli.service_units import ServiceKind, Wanted, service
     from gradata.config.settings import Settings
     from gradata.replicate.metrics_exporter import parse_address
     from replicator.sink import check_endpoint
 
-    assert get_args(Kind) == KINDS
+    assert get_args(ServiceKind) == KINDS
     if options.metrics is not None:
         parse_address(options.metrics)
     settings = Settings.resolve(options.brain, options.endpoint)

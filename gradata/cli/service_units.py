@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 from xml.sax.saxutils import escape
 
-Kind = Literal["systemd", "launchd", "compose", "k8s"]
+ServiceKind = Literal["systemd", "launchd", "compose", "k8s"]
 WATCHDOG_S = 60
 CONTAINER_BRAIN = "/brain"
 CONTAINER_METRICS = "0.0.0.0:9464"
@@ -41,13 +41,13 @@ class Wanted:
 class Service:
     """`text` is to be saved at `path`; `commands` start it."""
 
-    kind: Kind
+    kind: ServiceKind
     path: str
     text: str
     commands: tuple[str, ...]
 
 
-def service(kind: Kind, wanted: Wanted) -> Service:
+def service(kind: ServiceKind, wanted: Wanted) -> Service:
     """The unit's text, where to save it, and what to run then."""
     return _KINDS[kind](wanted)
 
@@ -247,7 +247,7 @@ def _k8s(wanted: Wanted) -> Service:
     )
 
 
-_KINDS: dict[Kind, Callable[[Wanted], Service]] = {
+_KINDS: dict[ServiceKind, Callable[[Wanted], Service]] = {
     "systemd": _systemd,
     "launchd": _launchd,
     "compose": _compose,

@@ -19,9 +19,9 @@ DEFAULT_ENDPOINT = "https://api.gradata.ai/api/v1"
 SECRETS = ("key", "api_key", "apikey", "token", "secret", "password", "bearer", "authorization")
 KEY_PREFIXES = ("gk_live_", "gdk_live_", "gd_live_")
 
-Kind = Literal["text", "switch", "count", "seconds", "capture"]
+SettingKind = Literal["text", "switch", "count", "seconds", "capture"]
 Value = str | bool | int | float
-_WANTED: dict[Kind, str] = {
+_WANTED: dict[SettingKind, str] = {
     "text": "a text in quotes",
     "switch": "true or false",
     "count": "a whole number above 0",
@@ -36,7 +36,7 @@ class Known:
     """One setting. `variables` in order of precedence; `of_brain`: a brain's own file may set it."""
 
     name: str
-    kind: Kind
+    kind: SettingKind
     default: Value
     variables: tuple[str, ...]
     of_brain: bool
@@ -170,7 +170,7 @@ def _unknown(name: str, path: str) -> tuple[str, str]:
     return f"there is no setting `{shown}`", "all of them: gradata config"
 
 
-def fits(kind: Kind, value: object) -> bool:
+def fits(kind: SettingKind, value: object) -> bool:
     """Whether a value is of this kind."""
     match kind:
         case "text":

@@ -22,7 +22,7 @@ from replicator.proof import EMPTY_ROOT
 from replicator.recovery.local import LocalTree, OnRecords
 from replicator.sink.reader import ReplicaReader
 from replicator.tiles import Tile, TileLostError, different, tree_at
-from replicator.wire.replica import Kind, ReplicaLog, Scrub
+from replicator.wire.replica import ReplicaLog, Scrub, ScrubDepth
 
 NAMED_MAX = 1_000
 """So many records are named; of more, the number is told."""
@@ -100,7 +100,7 @@ class Comparison:
     def __init__(self, path: str, reader: ReplicaReader, *, deep: bool, on_progress: OnRecords | None = None) -> None:
         self._path = path
         self._reader = reader
-        self._kind: Kind = "deep" if deep else "shallow"
+        self._kind: ScrubDepth = "deep" if deep else "shallow"
         self._on_progress: OnRecords = on_progress or (lambda _records, _bytes: None)
         self.tree = LocalTree(path)
 

@@ -20,7 +20,7 @@ from replicator.sink.endpoint import USER_AGENT, check_endpoint, check_key, envi
 from replicator.sink.transport import Transports
 from replicator.wire import ANSWER_BYTES_MAX, plain
 from replicator.wire.common import Fields
-from replicator.wire.replica import Kind, ReplicaLog, Scrub, read_scrub, read_stored_log, scrub_query
+from replicator.wire.replica import ReplicaLog, Scrub, ScrubDepth, read_scrub, read_stored_log, scrub_query
 
 CONNECT_S, READ_S = 5.0, 15.0
 """`READ_S` bounds a whole request, from the look-up of the name to the last byte of the answer."""
@@ -40,7 +40,7 @@ class ReplicaReader(Protocol):
     def log(self, log_id: str) -> tuple[str, ReplicaLog]:
         """The cloud's id, and one log. CloudError with status 404 if there is none of this name."""
 
-    def scrub(self, log_id: str, kind: Kind, first: int, end: int, tree: CompactRange | None = None) -> Scrub:
+    def scrub(self, log_id: str, kind: ScrubDepth, first: int, end: int, tree: CompactRange | None = None) -> Scrub:
         """The scrub of records [first, end); may end early."""
 
     def tile(self, log_id: str, level: int, index: int) -> bytes:
@@ -95,7 +95,7 @@ class HttpReader:
         with self._understood():
             return fields.name("cloud_id"), read_stored_log(fields)
 
-    def scrub(self, log_id: str, kind: Kind, first: int, end: int, tree: CompactRange | None = None) -> Scrub:
+    def scrub(self, log_id: str, kind: ScrubDepth, first: int, end: int, tree: CompactRange | None = None) -> Scrub:
         """See `ReplicaReader`."""
         fields = self._fields(f"/logs/{quote(log_id, '')}{scrub_query(kind, first, end, tree)}", read_s=SCRUB_S)
         if "scrub" not in fields.values:

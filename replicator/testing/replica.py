@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from replicator.errors import CloudError
 from replicator.model import Head
 from replicator.proof import TILE_HASHES, TILE_HEIGHT, CompactRange, leaf_hash, leaf_hashes, node_hash
-from replicator.wire.replica import Kind, ReplicaLog, Scrub
+from replicator.wire.replica import ReplicaLog, Scrub, ScrubDepth
 
 LOG_ID = "11111111-1111-4111-8111-111111111111"
 PIECE_BYTES = 1000
@@ -49,7 +49,7 @@ class MemoryReplica:
             raise CloudError("there is no such log", status=404)
         return "cloud", self._log()
 
-    def scrub(self, log_id: str, kind: Kind, first: int, end: int, tree: CompactRange | None = None) -> Scrub:
+    def scrub(self, log_id: str, kind: ScrubDepth, first: int, end: int, tree: CompactRange | None = None) -> Scrub:
         """See `ReplicaReader`."""
         del log_id, tree
         self._count("scrub")

@@ -14,8 +14,8 @@ from replicator.model import Head
 from replicator.proof import HASH_BYTES, CompactRange
 from replicator.wire.common import INTEGER_MAX, PLAIN_CHARACTERS_MAX, Fields, plain, read_head
 
-Kind = Literal["shallow", "deep"]
-KINDS: tuple[Kind, ...] = ("shallow", "deep")
+ScrubDepth = Literal["shallow", "deep"]
+KINDS: tuple[ScrubDepth, ...] = ("shallow", "deep")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def read_scrub(fields: Fields) -> Scrub:
     return found
 
 
-def scrub_query(kind: Kind, first: int, end: int | None, tree: CompactRange | None) -> str:
+def scrub_query(kind: ScrubDepth, first: int, end: int | None, tree: CompactRange | None) -> str:
     """The query of a request that looks at records [first, end); `tree` as the answer before named it."""
     query = f"?scrub={kind}&first={first}"
     if end is not None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gradata.cli import build_parser
-from gradata.cli.service_units import Kind, Wanted, service
+from gradata.cli.service_units import ServiceKind, Wanted, service
 from replicator.actions import Action, Outcome
 from replicator.progress import OUTCOMES_OF
 from replicator.progress.table import FAILURES
@@ -69,7 +69,7 @@ def made(name: str) -> str:
 
 
 def _service(kind: str) -> str:
-    kinds: dict[str, Kind] = {"systemd": "systemd", "launchd": "launchd", "compose": "compose", "k8s": "k8s"}
+    kinds: dict[str, ServiceKind] = {"systemd": "systemd", "launchd": "launchd", "compose": "compose", "k8s": "k8s"}
     one = service(kinds[kind], EXAMPLE)
     language = {"systemd": "ini", "launchd": "xml"}.get(kind, "yaml")
     commands = "\n".join(one.commands)

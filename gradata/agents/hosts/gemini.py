@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from gradata.agents.command import SESSION_TIMEOUT_S, TIMEOUT_S, handlers
-from gradata.agents.model import Agent, AgentFile, AgentPlace, AgentTrust, Entry, Hook, Kind
+from gradata.agents.model import Agent, AgentFile, AgentPlace, AgentTrust, Entry, EntryKind, Hook
 
 
-def _hook(kind: Kind, event: str, matcher: str | None = None, timeout_s: int = TIMEOUT_S) -> Hook:
+def _hook(kind: EntryKind, event: str, matcher: str | None = None, timeout_s: int = TIMEOUT_S) -> Hook:
     return Hook(kind, ("hooks", event), handlers(timeout_s * 1000, matcher, name=f"gradata-{kind}-{event}"))
 
 

@@ -13,12 +13,12 @@ from typing import Any
 
 from gradata.agents.command import COMMAND, SESSION_TIMEOUT_S, TIMEOUT_S
 from gradata.agents.files import read_text
-from gradata.agents.model import Agent, AgentFile, AgentPlace, AgentTrust, Entry, Hook, Kind, UnsureError
+from gradata.agents.model import Agent, AgentFile, AgentPlace, AgentTrust, Entry, EntryKind, Hook, UnsureError
 
 PROFILES_MAX = 100
 
 
-def _hook(kind: Kind, event: str, matcher: str | None = None, timeout_s: int = TIMEOUT_S) -> Hook:
+def _hook(kind: EntryKind, event: str, matcher: str | None = None, timeout_s: int = TIMEOUT_S) -> Hook:
     more = {} if matcher is None else {"matcher": matcher}
     return Hook(kind, ("hooks", event), {"command": COMMAND, **more, "timeout": timeout_s})
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 from ruamel.yaml import YAML
 
-from gradata.cli.service_units import Kind, Wanted, service
+from gradata.cli.service_units import ServiceKind, Wanted, service
 
 CANARY = "gk_live_canary0123456789"
 ODD = '/home/a b/100%/$HOME/"q"/\\brain'
@@ -70,8 +70,8 @@ def test_the_deployment_mounts_the_secret_as_a_directory() -> None:
     assert one["livenessProbe"]["httpGet"]["path"] == "/health"
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
-def test_f55_no_service_holds_a_key(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", get_args(ServiceKind))
+def test_f55_no_service_holds_a_key(kind: ServiceKind) -> None:
     """What is printed names where the key is: there is no way for one to come in."""
     made = service(kind, WANTED)
     assert "API_KEY" not in made.text
