@@ -16,7 +16,7 @@ from replicator.errors import ConfigurationError
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
     from gradata.config.brain_dir import Directory
-    from gradata.replicate.once import Moment, Result, Task
+    from gradata.replicate.once import Result, RunProgress, Task
     from replicator.loop import Replicator
     from replicator.recovery import ResetPlan
     from replicator.status import Notice
@@ -223,7 +223,7 @@ def _show_plan(task: Task, reset: ResetPlan | None, endpoint: str, options: Opti
     return FINE
 
 
-def _in_words(moment: Moment) -> str:
+def _in_words(moment: RunProgress) -> str:
     rate = moment.done_records / moment.seconds if moment.seconds else 0.0
     left = max(0, moment.total_records - moment.done_records)
     who = " (another process replicates)" if moment.another else ""

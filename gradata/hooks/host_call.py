@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Moment = Literal["before_tool", "after_tool", "turn", "begin", "look", "other"]
+HookMoment = Literal["before_tool", "after_tool", "turn", "begin", "look", "other"]
 """`turn`: a prompt or the end of a turn, when no tool of the session runs. `begin`: a session begins, or its context
 is emptied. `look`: a file may have changed."""
 Outcome = Literal["done", "failed", "staged"]
@@ -59,7 +59,7 @@ class HostCall(NamedTuple):
     changed the call's text before accepting it, and the agent's own text was in the call before the tool ran.
     """
 
-    moment: Moment
+    moment: HookMoment
     event: str
     session: str | None = None
     cwd: str | None = None

@@ -60,7 +60,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class RunProgress:
     """Progress to show to a person. Sizes are those of the whole task; `trouble` is the leader's; `another`: the leader
     is another process.
     """
@@ -193,7 +193,7 @@ class Watch:
         self._place: tuple[int, RunCounts] | None = None
         self._letters_before: int | None = None
 
-    def look(self, task: Task, *, timeout_s: float | None) -> Moment | Result:
+    def look(self, task: Task, *, timeout_s: float | None) -> RunProgress | Result:
         """The present progress, or a Result once there is nothing left to wait for."""
         seen = self._see(task)
         now = self._now()
@@ -260,13 +260,13 @@ class Watch:
         finally:
             view.close()
 
-    def _moment(self, task: Task, seen: Seen, now: float) -> Moment:
+    def _moment(self, task: Task, seen: Seen, now: float) -> RunProgress:
         left = self._left(task, seen)
         standing = seen.standing
         records_left = 0 if standing is None or not task.total_bytes else left * task.total_records // task.total_bytes
         trouble = seen.fresh.trouble if seen.fresh is not None else None
         done_records = max(0, task.total_records - records_left) if standing is not None else 0
-        return Moment(
+        return RunProgress(
             task.total_bytes - left, task.total_bytes, done_records, task.total_records, now - self._began,
             trouble, seen.fresh is not None and not self._replicator.leads,
         )  # fmt: skip
@@ -358,7 +358,7 @@ def run_once(
     *,
     timeout_s: float | None,
     stop: Stop,
-    on_moment: Callable[[Moment], None],
+    on_moment: Callable[[RunProgress], None],
 ) -> Result:
     """Watch until there is a result, reporting progress; `stop` ends it at once."""
     while not stop.is_set():

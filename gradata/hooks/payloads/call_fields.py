@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gradata.hooks.host_call import CallNotUnderstood, HostCall, Moment
+from gradata.hooks.host_call import CallNotUnderstood, HookMoment, HostCall
 from gradata.hooks.payloads.json_fields import shape, text
 
 
@@ -14,7 +14,7 @@ from gradata.hooks.payloads.json_fields import shape, text
 class CallFields:
     """One host's words: its events, and its names of the fields."""
 
-    moments: Mapping[str, Moment]
+    moments: Mapping[str, HookMoment]
     session: str = "session_id"
     cwd: str = "cwd"
     tool: str = "tool_name"
