@@ -25,7 +25,7 @@ from gradata.cloud.domain.timestamps import SECOND, iso
 from gradata.cloud.service.background import forever
 from gradata.cloud.service.fleet_reader import FleetReader
 from gradata.cloud.service.fleet_state import FleetBrain, Verdict
-from gradata.cloud.store.values import Notice, StoredAlert, StoreUnavailableError
+from gradata.cloud.store.values import StoredAlert, StoredNotice, StoreUnavailableError
 from replicator.errors import ConfigurationError
 from replicator.pacing import backoff_s
 
@@ -194,7 +194,7 @@ class Alerts:
             body = body_of("cleared", alert.subject, None, alert.opened_at)
             self._store.set_alert(alert.name, None, body=body, now=now)
 
-    async def _deliver(self, notice: Notice) -> None:
+    async def _deliver(self, notice: StoredNotice) -> None:
         secret = await asyncio.to_thread(self._store.secret, "webhook")
         headers = {
             "Content-Type": "application/json",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gradata.cloud.domain.daily_counts import DayKind
-from gradata.cloud.store.values import Notice, StoredAlert, StoredBrain, Told
+from gradata.cloud.store.values import StoredAlert, StoredBrain, StoredNotice, Told
 
 
 class Watched(Protocol):
@@ -45,7 +45,7 @@ class Watched(Protocol):
         False, and no notice, if it has that state already. Of several processes exactly one gets True.
         """
 
-    def take_notices(self, *, now: int, until: int, limit: int = 20) -> list[Notice]:
+    def take_notices(self, *, now: int, until: int, limit: int = 20) -> list[StoredNotice]:
         """Notices that are due, oldest first, at most one of an alert; no one else gets them before `until`."""
 
     def settle_notice(self, number: int, *, retry_at: int | None) -> None:

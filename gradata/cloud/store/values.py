@@ -138,7 +138,7 @@ class StoredAlert:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class StoredNotice:
     """A notice to post to the webhook. `attempts` includes the present one."""
 
     number: int

@@ -15,10 +15,10 @@ from gradata.cloud.store.values import (
     FRESH_RECORD_BYTES_MAX,
     SESSION_US_MAX,
     EventQuery,
-    Notice,
     StoredAlert,
     StoredBrain,
     StoredEvent,
+    StoredNotice,
     Told,
 )
 
@@ -146,10 +146,10 @@ class PostgresWatching(PostgresReads):
                 ).rowcount
             return _with_notice(connection, changed, name, body, now)
 
-    def take_notices(self, *, now: int, until: int, limit: int = 20) -> list[Notice]:
+    def take_notices(self, *, now: int, until: int, limit: int = 20) -> list[StoredNotice]:
         """See `store.port_monitoring.Watched`."""
         rows = self._fetch(_TAKE, (until, now, limit))
-        return sorted((Notice(*row) for row in rows), key=lambda notice: notice.number)
+        return sorted((StoredNotice(*row) for row in rows), key=lambda notice: notice.number)
 
     def settle_notice(self, number: int, *, retry_at: int | None) -> None:
         """See `store.port_monitoring.Watched`."""
