@@ -30,7 +30,7 @@ from gradata.cloud.domain.plan import UNKNOWN_LOG, Decision, Done, LogFacts, Sto
 from gradata.cloud.domain.rate_limit import Rate, Verdict
 from gradata.cloud.domain.requests import Append, Request
 from gradata.cloud.http.connection import BoundedHttp
-from gradata.cloud.http.context import LIMITS, Options
+from gradata.cloud.http.context import LIMITS, CloudOptions
 from gradata.cloud.server import GC_OBJECTS, SWITCH_S
 from gradata.cloud.service.api_keys import create_key
 from gradata.cloud.store.sqlite.store import SqliteStore
@@ -159,7 +159,7 @@ async def measured(wanted: argparse.Namespace) -> None:
     """Print the figures."""
     store = AtOnce()
     limits = replace(LIMITS, requests_per_minute=PLENTY_A_MINUTE if wanted.limited else None)
-    app = create_app(store, options=Options(limits))
+    app = create_app(store, options=CloudOptions(limits))
     key = create_key(store, "bench", ("ingest",))
     made = [
         requests(key, f"brain-{number}", records(wanted.rounds, start=number * wanted.rounds), 1)

@@ -22,7 +22,7 @@ Part = Literal["list", "delete", "readmit", "erase", "retain"]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class BrainsOptions:
     """`days` None: for ever."""
 
     part: Part
@@ -90,12 +90,12 @@ def _run(chosen: argparse.Namespace, terminal: Terminal) -> int:
     given = vars(chosen)
     names = ("brain", "event", "log", "record", "days", "dry_run", "yes")
     return run(
-        Options(chosen.part, chosen.store, chosen.json, **{name: given[name] for name in names if name in given}),
+        BrainsOptions(chosen.part, chosen.store, chosen.json, **{name: given[name] for name in names if name in given}),
         terminal,
     )
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: BrainsOptions, terminal: Terminal) -> int:
     with needs_server():
         from gradata.cloud.store.open import open_store
     url = options.store or default_store()
@@ -117,7 +117,7 @@ def run(options: Options, terminal: Terminal) -> int:
         store.close()
 
 
-def _check(options: Options, url: str) -> None:
+def _check(options: BrainsOptions, url: str) -> None:
     """Reject invalid arguments before a store is opened: opening a missing one would create it."""
     from gradata.cloud.service.deletion import RETAIN_DAYS_MAX
 
@@ -130,7 +130,7 @@ def _check(options: Options, url: str) -> None:
         raise ConfigurationError(f"there is no store at {path}", hint="name it with --store; `gradata serve` makes one")
 
 
-def _list(store: Store, options: Options, terminal: Terminal) -> int:
+def _list(store: Store, options: BrainsOptions, terminal: Terminal) -> int:
     from gradata.cloud.routes.brain_json import standing_json
 
     brains = [
@@ -148,7 +148,7 @@ def _list(store: Store, options: Options, terminal: Terminal) -> int:
     return FINE
 
 
-def _workspace(store: Store, options: Options) -> str:
+def _workspace(store: Store, options: BrainsOptions) -> str:
     from gradata.cloud.service.deletion import UnknownError
     from gradata.cloud.store.reading import owner_of
 
@@ -158,14 +158,14 @@ def _workspace(store: Store, options: Options) -> str:
     return workspace
 
 
-def _confirmed(what: str, options: Options, terminal: Terminal) -> bool:
+def _confirmed(what: str, options: BrainsOptions, terminal: Terminal) -> bool:
     if terminal.confirm(what, yes=options.yes):
         return True
     terminal.fail("not confirmed: nothing was changed")
     return False
 
 
-def _delete(store: Store, options: Options, terminal: Terminal) -> int:
+def _delete(store: Store, options: BrainsOptions, terminal: Terminal) -> int:
     from gradata.cloud.clock import now_us
     from gradata.cloud.service import deletion
 
@@ -190,7 +190,7 @@ def _delete(store: Store, options: Options, terminal: Terminal) -> int:
     return FINE
 
 
-def _readmit(store: Store, options: Options, terminal: Terminal) -> int:
+def _readmit(store: Store, options: BrainsOptions, terminal: Terminal) -> int:
     from gradata.cloud.service import deletion
 
     workspace = _workspace(store, options)
@@ -209,7 +209,7 @@ def _readmit(store: Store, options: Options, terminal: Terminal) -> int:
     return FINE
 
 
-def _erase(store: Store, options: Options, terminal: Terminal) -> int:
+def _erase(store: Store, options: BrainsOptions, terminal: Terminal) -> int:
     from gradata.cloud.clock import now_us
     from gradata.cloud.routes.brain_json import erased_json
     from gradata.cloud.service import deletion
@@ -228,13 +228,13 @@ def _erase(store: Store, options: Options, terminal: Terminal) -> int:
     return FINE
 
 
-def _target(options: Options) -> Target:
+def _target(options: BrainsOptions) -> Target:
     from gradata.cloud.service.deletion import Target
 
     return Target(options.event, options.log, options.record)
 
 
-def _retain(store: Store, options: Options, terminal: Terminal) -> int:
+def _retain(store: Store, options: BrainsOptions, terminal: Terminal) -> int:
     from gradata.cloud.clock import now_us
     from gradata.cloud.service import deletion
 

@@ -17,7 +17,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CompletionOptions:
     shell: str
     json: bool
 
@@ -36,11 +36,11 @@ def add_parser(commands: Subparsers) -> None:
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
-def _options(chosen: argparse.Namespace) -> Options:
-    return Options(chosen.shell, chosen.json)
+def _options(chosen: argparse.Namespace) -> CompletionOptions:
+    return CompletionOptions(chosen.shell, chosen.json)
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: CompletionOptions, terminal: Terminal) -> int:
     """Print the script."""
     from gradata.cli import build_parser, completion_scripts
 

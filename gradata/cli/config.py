@@ -16,7 +16,7 @@ HELP = "show every setting and its origin"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ConfigOptions:
     brain: str | None
     endpoint: str | None
     json: bool
@@ -37,11 +37,11 @@ def add_parser(commands: Subparsers) -> None:
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
-def _options(chosen: argparse.Namespace) -> Options:
-    return Options(chosen.brain, chosen.endpoint, chosen.json)
+def _options(chosen: argparse.Namespace) -> ConfigOptions:
+    return ConfigOptions(chosen.brain, chosen.endpoint, chosen.json)
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: ConfigOptions, terminal: Terminal) -> int:
     """Print the settings."""
     from gradata.config.settings import Settings, checked, consent
 

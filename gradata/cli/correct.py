@@ -18,7 +18,7 @@ WAIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CorrectOptions:
     """A text comes from the command line, a file, or stdin (`-`)."""
 
     brain: str | None
@@ -64,14 +64,14 @@ def add_parser(commands: Subparsers) -> None:
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
-def _options(chosen: argparse.Namespace) -> Options:
-    return Options(
+def _options(chosen: argparse.Namespace) -> CorrectOptions:
+    return CorrectOptions(
         chosen.brain, chosen.endpoint, chosen.json, chosen.draft, chosen.draft_file, chosen.final, chosen.final_file,
         chosen.category, chosen.session, chosen.scope, chosen.idempotency_key, chosen.dry_run, chosen.wait,
     )  # fmt: skip
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: CorrectOptions, terminal: Terminal) -> int:
     """Record the correction and print its event."""
     from gradata.brain.brain import Brain
 
@@ -115,7 +115,7 @@ def _text(text: str | None, path: str | None, terminal: Terminal) -> str:
         raise ConfigurationError(f"{path} is no UTF-8 text", hint="convert it with iconv") from error
 
 
-def _show(options: Options, event: dict[str, Any], remaining_bytes: int | None, terminal: Terminal) -> None:
+def _show(options: CorrectOptions, event: dict[str, Any], remaining_bytes: int | None, terminal: Terminal) -> None:
     said = event["data"]
     answer = {
         "event_id": event["event_id"],

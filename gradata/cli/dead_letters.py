@@ -28,7 +28,7 @@ HELP = "list the records that the cloud rejected, retry them, or drop them from 
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DeadLettersOptions:
     """`ids` empty: all."""
 
     part: Literal["list", "retry", "drop"]
@@ -78,14 +78,14 @@ def add_parser(commands: Subparsers) -> None:
 
 def _run(chosen: argparse.Namespace, terminal: Terminal) -> int:
     given = vars(chosen)
-    options = Options(
+    options = DeadLettersOptions(
         chosen.part, chosen.brain, given.get("endpoint"), chosen.json, tuple(given.get("ids", ())),
         given.get("dry_run", False), given.get("yes", False),
     )  # fmt: skip
     return run(options, terminal)
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: DeadLettersOptions, terminal: Terminal) -> int:
     from gradata.config import brain_dir
 
     log = brain_dir.find(settled(options.brain).brain_dir).log
@@ -112,7 +112,7 @@ def _wanted(log: str, ids: tuple[int, ...]) -> list[KeptDeadLetter]:
     return [kept for kept in found if not ids or kept.id in ids]
 
 
-def _list(letters: list[KeptDeadLetter], options: Options, terminal: Terminal) -> int:
+def _list(letters: list[KeptDeadLetter], options: DeadLettersOptions, terminal: Terminal) -> int:
     if options.json:
         terminal.json({"dead_letters": [_json(kept) for kept in letters], "total": len(letters)})
     elif not letters:
@@ -141,7 +141,7 @@ def _json(kept: KeptDeadLetter) -> dict[str, object]:
     }
 
 
-def _retry(log: str, letters: list[KeptDeadLetter], options: Options, terminal: Terminal) -> int:
+def _retry(log: str, letters: list[KeptDeadLetter], options: DeadLettersOptions, terminal: Terminal) -> int:
     from gradata.config import brain_dir
     from gradata.replicate import once
     from replicator import recovery
@@ -178,7 +178,7 @@ def _said(outcome: object) -> dict[str, object]:
     return {"accepted": False, "detail": f"{type(outcome).__name__.lower()}: {getattr(outcome, 'detail', '')}"}
 
 
-def _drop(log: str, letters: list[KeptDeadLetter], options: Options, terminal: Terminal) -> int:
+def _drop(log: str, letters: list[KeptDeadLetter], options: DeadLettersOptions, terminal: Terminal) -> int:
     from replicator import recovery
 
     if not options.json:

@@ -16,7 +16,7 @@ HELP = "watch a correction survive a killed cloud, end to end, in a temporary di
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DemoOptions:
     keep: bool
     json: bool
 
@@ -34,11 +34,11 @@ def add_parser(commands: Subparsers) -> None:
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
-def _options(chosen: argparse.Namespace) -> Options:
-    return Options(chosen.keep, chosen.json)
+def _options(chosen: argparse.Namespace) -> DemoOptions:
+    return DemoOptions(chosen.keep, chosen.json)
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: DemoOptions, terminal: Terminal) -> int:
     """Run the demo. Returns 1 if a step fails."""
     with needs_server():
         from gradata.cloud import server  # noqa: F401 -- only to see that it is there

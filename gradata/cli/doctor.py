@@ -20,7 +20,7 @@ WATCH_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DoctorOptions:
     """`all_brains`: the directory to look for brains in. `backlog_max` None: as it is set."""
 
     brain: str | None
@@ -68,14 +68,14 @@ def add_parser(commands: Subparsers) -> None:
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
-def _options(chosen: argparse.Namespace) -> Options:
-    return Options(
+def _options(chosen: argparse.Namespace) -> DoctorOptions:
+    return DoctorOptions(
         chosen.brain, chosen.endpoint, chosen.json, chosen.cloud, chosen.all_brains, chosen.watch, chosen.quiet,
         chosen.strict, chosen.backlog_max,
     )  # fmt: skip
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: DoctorOptions, terminal: Terminal) -> int:
     """Print the findings. Returns 1 if a check failed."""
     if options.backlog_max is not None and options.backlog_max < 1:
         raise ConfigurationError("--backlog-max must be above 0", hint="gradata doctor --help")
@@ -88,7 +88,7 @@ def run(options: Options, terminal: Terminal) -> int:
     return _exit_code(examined, options)
 
 
-def _examine(options: Options) -> list[Examined]:
+def _examine(options: DoctorOptions) -> list[Examined]:
     import os
     from dataclasses import replace
 
@@ -117,12 +117,12 @@ def _examine(options: Options) -> list[Examined]:
     return examined
 
 
-def _exit_code(examined: list[Examined], options: Options) -> int:
+def _exit_code(examined: list[Examined], options: DoctorOptions) -> int:
     fine = ("healthy",) if options.strict else ("healthy", "degraded")
     return FINE if all(each.verdict in fine for each in examined) else PROBLEM
 
 
-def _show(examined: list[Examined], options: Options, terminal: Terminal) -> None:
+def _show(examined: list[Examined], options: DoctorOptions, terminal: Terminal) -> None:
     from gradata import doctor
 
     if options.quiet and _exit_code(examined, options) == FINE:
@@ -164,7 +164,7 @@ def _show_findings(examined: Examined, terminal: Terminal, *, only_amiss: bool) 
         terminal.marked(finding.status, finding.detail, mark=f"  [{mark}] {finding.name:<{width}}   ")
 
 
-def _watch(options: Options, terminal: Terminal) -> int:
+def _watch(options: DoctorOptions, terminal: Terminal) -> int:
     """Refresh one page on a terminal; in a pipe, print when the status of a finding changes."""
     code, before = FINE, None
     try:

@@ -16,7 +16,7 @@ HELP = "list a cloud's brains, problems first"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class FleetOptions:
     """`silent_s`: seconds."""
 
     endpoint: str | None
@@ -39,11 +39,11 @@ def add_parser(commands: Subparsers) -> None:
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
-def _options(chosen: argparse.Namespace) -> Options:
-    return Options(chosen.endpoint, chosen.silent_for, chosen.json)
+def _options(chosen: argparse.Namespace) -> FleetOptions:
+    return FleetOptions(chosen.endpoint, chosen.silent_for, chosen.json)
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: FleetOptions, terminal: Terminal) -> int:
     """Print the fleet. Returns 1 if there is an alert."""
     from gradata.config.settings import Settings
     from gradata.replicate.fleet_client import ask_fleet

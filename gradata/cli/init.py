@@ -17,7 +17,7 @@ HELP = "create a brain, unless there is one"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class InitOptions:
     brain: str | None
     json: bool
 
@@ -35,11 +35,11 @@ def add_parser(commands: Subparsers) -> None:
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
-def _options(chosen: argparse.Namespace) -> Options:
-    return Options(chosen.dir or chosen.brain, chosen.json)
+def _options(chosen: argparse.Namespace) -> InitOptions:
+    return InitOptions(chosen.dir or chosen.brain, chosen.json)
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: InitOptions, terminal: Terminal) -> int:
     """Create the brain and report whether it will be replicated."""
     from gradata.config import brain_dir
     from gradata.config.settings import Settings, why_local

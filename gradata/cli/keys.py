@@ -23,7 +23,7 @@ GRACE_HOURS = 24.0
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class KeysOptions:
     """`prefix` is the public part of a key."""
 
     part: Literal["create", "list", "rotate", "revoke"]
@@ -83,7 +83,7 @@ def _part(parts: Subparsers, name: str, what: str) -> Parser:
 def _run(chosen: argparse.Namespace, terminal: Terminal) -> int:
     given = vars(chosen)
     scopes = tuple(scope.strip() for scope in given.get("scope", "").split(",") if scope.strip())
-    options = Options(
+    options = KeysOptions(
         chosen.part, chosen.store, chosen.json, given.get("name", ""), scopes, tuple(given.get("brain", ())),
         given.get("prefix", ""), given.get("grace_hours", 0.0) * 3600, given.get("dry_run", False),
         given.get("yes", False),
@@ -91,7 +91,7 @@ def _run(chosen: argparse.Namespace, terminal: Terminal) -> int:
     return run(options, terminal)
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: KeysOptions, terminal: Terminal) -> int:
     with needs_server():
         from gradata.cloud.service import api_keys
         from gradata.cloud.store.open import open_store
@@ -114,7 +114,7 @@ def run(options: Options, terminal: Terminal) -> int:
         store.close()
 
 
-def _check(options: Options, url: str, scopes: frozenset[str]) -> None:
+def _check(options: KeysOptions, url: str, scopes: frozenset[str]) -> None:
     """Reject invalid arguments before a store is opened: opening a missing one would create it."""
     if options.grace_s < 0:
         raise ConfigurationError("a grace period cannot be negative", hint="use --grace-hours 0 to end the old key now")
@@ -132,13 +132,13 @@ def default_store() -> str:
     return f"sqlite:{os.path.expanduser(DATA_DIRECTORY)}/cloud.db"
 
 
-def _prefix(options: Options) -> str:
+def _prefix(options: KeysOptions) -> str:
     """The public prefix, also if a whole key was pasted."""
     head, _, _secret = options.prefix.partition("gk_live_")[2].partition("_")
     return f"gk_live_{head}" if head else options.prefix
 
 
-def _show_key(key: str, options: Options, terminal: Terminal) -> int:
+def _show_key(key: str, options: KeysOptions, terminal: Terminal) -> int:
     if options.json:
         terminal.json({"key": key})
     else:
@@ -147,7 +147,7 @@ def _show_key(key: str, options: Options, terminal: Terminal) -> int:
     return FINE
 
 
-def _list(keys: list[StoredKey], options: Options, terminal: Terminal) -> int:
+def _list(keys: list[StoredKey], options: KeysOptions, terminal: Terminal) -> int:
     shown = [_json(key) for key in keys]
     if options.json:
         terminal.json({"keys": shown})
@@ -183,7 +183,7 @@ def _cell(value: object) -> str:
     return ",".join(value) or "all" if isinstance(value, list) else "-" if value is None else str(value)
 
 
-def _revoke(store: Store, options: Options, terminal: Terminal) -> int:
+def _revoke(store: Store, options: KeysOptions, terminal: Terminal) -> int:
     from gradata.cloud.service import api_keys
 
     prefix = _prefix(options)

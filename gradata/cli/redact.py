@@ -20,7 +20,7 @@ BYTES_MAX = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RedactOptions:
     """`file`: a path, or `-` for stdin."""
 
     file: str
@@ -39,10 +39,10 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument("file", metavar="FILE", help="text file; - is stdin")
     parser.add_argument("--check", action="store_true", required=True, help="only report; required")
     add_json(parser)
-    parser.set_defaults(run=lambda chosen, terminal: run(Options(chosen.file, chosen.json), terminal))
+    parser.set_defaults(run=lambda chosen, terminal: run(RedactOptions(chosen.file, chosen.json), terminal))
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: RedactOptions, terminal: Terminal) -> int:
     """Print what would be removed."""
     from gradata.brain.redaction.redaction import findings
 

@@ -26,7 +26,7 @@ HELP = "replicate now, once or continuously; or resend from an offset"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ReplicateOptions:
     brain: str | None
     endpoint: str | None
     json: bool
@@ -69,14 +69,14 @@ def add_parser(commands: Subparsers) -> None:
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
-def _options(chosen: argparse.Namespace) -> Options:
-    return Options(
+def _options(chosen: argparse.Namespace) -> ReplicateOptions:
+    return ReplicateOptions(
         chosen.brain, chosen.endpoint, chosen.json, chosen.from_offset, chosen.from_event,
         chosen.follow, chosen.dry_run, chosen.quiet, chosen.timeout, chosen.metrics,
     )  # fmt: skip
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: ReplicateOptions, terminal: Terminal) -> int:
     """Replicate and print the result."""
     from gradata.config import brain_dir
     from gradata.replicate import once
@@ -107,7 +107,7 @@ def _once(
     place: Directory,
     reset: ResetPlan | None,
     task: Task,
-    options: Options,
+    options: ReplicateOptions,
     terminal: Terminal,
 ) -> int:
     from dataclasses import replace
@@ -206,7 +206,9 @@ def _tell(notice: Notice, terminal: Terminal) -> None:
     (terminal.warn if notice.grave else terminal.say)(f"{at} {notice.text}{hint}")
 
 
-def _show_plan(task: Task, reset: ResetPlan | None, endpoint: str, options: Options, terminal: Terminal) -> int:
+def _show_plan(
+    task: Task, reset: ResetPlan | None, endpoint: str, options: ReplicateOptions, terminal: Terminal
+) -> int:
     again = reset.again_records if reset is not None else 0
     start = task.target - task.total_bytes
     answer = {
@@ -234,7 +236,7 @@ def _in_words(moment: RunProgress) -> str:
     )
 
 
-def _report(result: Result, received: int | None, options: Options, terminal: Terminal) -> int:
+def _report(result: Result, received: int | None, options: ReplicateOptions, terminal: Terminal) -> int:
     counts, left = result.counts, result.remaining
     if options.json:
         terminal.json(_json(result))

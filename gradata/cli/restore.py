@@ -29,7 +29,7 @@ WAS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RestoreOptions:
     wanted: Wanted
     endpoint: str | None
     json: bool
@@ -69,14 +69,14 @@ def add_parser(commands: Subparsers) -> None:
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
-def _options(chosen: argparse.Namespace) -> Options:
+def _options(chosen: argparse.Namespace) -> RestoreOptions:
     from gradata.recovery.restore import Wanted
 
     wanted = Wanted(chosen.log, chosen.brain, chosen.output, chosen.merge)
-    return Options(wanted, chosen.endpoint, chosen.json, chosen.force, chosen.dry_run, chosen.yes)
+    return RestoreOptions(wanted, chosen.endpoint, chosen.json, chosen.force, chosen.dry_run, chosen.yes)
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: RestoreOptions, terminal: Terminal) -> int:
     """Plan, ask before something is replaced, restore, and print the result."""
     from gradata.recovery import restore
     from replicator.errors import CloudError
@@ -119,7 +119,7 @@ def _show_plan(todo: Plan, terminal: Terminal) -> None:
         terminal.table(("log", "records", "bytes", "stored at"), rows[:SHOWN_MAX])
 
 
-def _end(todo: Plan, done: Restored | None, options: Options, terminal: Terminal) -> int:
+def _end(todo: Plan, done: Restored | None, options: RestoreOptions, terminal: Terminal) -> int:
     fetched = None if done is None else done.fetched
     if options.json:
         terminal.json(_json(todo, done))

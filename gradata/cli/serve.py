@@ -19,7 +19,7 @@ HELP = "run the cloud"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ServeOptions:
     host: str
     port: int
     store: str | None
@@ -83,8 +83,8 @@ def add_parser(commands: Subparsers) -> None:
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
-def _options(chosen: argparse.Namespace) -> Options:
-    return Options(
+def _options(chosen: argparse.Namespace) -> ServeOptions:
+    return ServeOptions(
         chosen.host,
         chosen.port,
         chosen.store,
@@ -100,7 +100,7 @@ def _options(chosen: argparse.Namespace) -> Options:
     )
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: ServeOptions, terminal: Terminal) -> int:
     """Serve until a signal."""
     with needs_server():
         from gradata.cloud import server
@@ -117,7 +117,7 @@ def run(options: Options, terminal: Terminal) -> int:
         options.store,
         allow_remote=options.allow_remote,
         workers=options.workers,
-        options=context.Options(
+        options=context.CloudOptions(
             alerting=thresholds.Alerting(options.webhook, patience),
             brains_max=options.brains_max,
             logs_max=options.logs_max,

@@ -20,7 +20,7 @@ KINDS = ("systemd", "launchd", "compose", "k8s")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ServiceOptions:
     kind: ServiceKind
     brain: str | None
     endpoint: str | None
@@ -46,11 +46,11 @@ def add_parser(commands: Subparsers) -> None:
     show.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
-def _options(chosen: argparse.Namespace) -> Options:
-    return Options(chosen.kind, chosen.brain, chosen.endpoint, chosen.metrics, chosen.json)
+def _options(chosen: argparse.Namespace) -> ServiceOptions:
+    return ServiceOptions(chosen.kind, chosen.brain, chosen.endpoint, chosen.metrics, chosen.json)
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: ServiceOptions, terminal: Terminal) -> int:
     """Print the unit."""
     from gradata.cli.service_units import ServiceKind, Wanted, service
     from gradata.config.settings import Settings

@@ -17,7 +17,7 @@ STATES = "off, starting, live, lagging, retrying, paused, held, stopped"
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class StatusOptions:
     brain: str | None
     endpoint: str | None
     json: bool
@@ -39,11 +39,11 @@ def add_parser(commands: Subparsers) -> None:
     parser.set_defaults(run=lambda chosen, terminal: run(_options(chosen), terminal))
 
 
-def _options(chosen: argparse.Namespace) -> Options:
-    return Options(chosen.brain, chosen.endpoint, chosen.json, not chosen.no_cloud)
+def _options(chosen: argparse.Namespace) -> StatusOptions:
+    return StatusOptions(chosen.brain, chosen.endpoint, chosen.json, not chosen.no_cloud)
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: StatusOptions, terminal: Terminal) -> int:
     """Print the status. Returns 1 if a person should look."""
     from gradata.config import brain_dir
     from gradata.replicate import state

@@ -20,7 +20,7 @@ NAMED_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class StoreOptions:
     """What was asked for. `partitions` 0: plain tables. `file`: the copy. `store` None: the default one."""
 
     part: Literal["migrate", "backup", "restore", "check"]
@@ -103,12 +103,12 @@ def _finish(part: Parser, name: Literal["backup", "restore", "check"]) -> None:
     part.set_defaults(run=lambda chosen, terminal: run(_options(name, chosen), terminal))
 
 
-def _options(part: Literal["migrate", "backup", "restore", "check"], chosen: argparse.Namespace) -> Options:
-    given = {name: getattr(chosen, name) for name in Options.__slots__ if name != "part" and hasattr(chosen, name)}
-    return Options(part, **given)
+def _options(part: Literal["migrate", "backup", "restore", "check"], chosen: argparse.Namespace) -> StoreOptions:
+    given = {name: getattr(chosen, name) for name in StoreOptions.__slots__ if name != "part" and hasattr(chosen, name)}
+    return StoreOptions(part, **given)
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: StoreOptions, terminal: Terminal) -> int:
     """Run the part that was asked for; the exit code."""
     if options.part == "migrate":
         return _migrate(options, terminal)
@@ -126,7 +126,7 @@ def run(options: Options, terminal: Terminal) -> int:
     return _restore(options, url, terminal) if options.part == "restore" else _check(options, url, terminal)
 
 
-def _migrate(options: Options, terminal: Terminal) -> int:
+def _migrate(options: StoreOptions, terminal: Terminal) -> int:
     with needs_server():
         from gradata.cloud.store.open import is_shared
     assert options.store is not None, "the parser requires it"
@@ -144,7 +144,7 @@ def _migrate(options: Options, terminal: Terminal) -> int:
     return FINE
 
 
-def _restore(options: Options, url: str, terminal: Terminal) -> int:
+def _restore(options: StoreOptions, url: str, terminal: Terminal) -> int:
     from gradata.cloud.store import backup
     from gradata.cloud.store.open import shown
 
@@ -161,7 +161,7 @@ def _restore(options: Options, url: str, terminal: Terminal) -> int:
     return FINE
 
 
-def _check(options: Options, url: str, terminal: Terminal) -> int:
+def _check(options: StoreOptions, url: str, terminal: Terminal) -> int:
     with needs_server():
         from gradata.cloud.clock import now_us
         from gradata.cloud.service import integrity

@@ -21,7 +21,7 @@ TERMINATED = 143
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TortureOptions:
     """`seed` None: any."""
 
     minutes: float
@@ -52,11 +52,11 @@ def _minutes(text: str) -> float:
     return float(text)
 
 
-def _options(chosen: argparse.Namespace) -> Options:
-    return Options(chosen.minutes, chosen.seed, chosen.json)
+def _options(chosen: argparse.Namespace) -> TortureOptions:
+    return TortureOptions(chosen.minutes, chosen.seed, chosen.json)
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: TortureOptions, terminal: Terminal) -> int:
     """Run the campaign, count, and print the result."""
     with needs_server():
         from gradata.cloud import server  # noqa: F401 -- only to see that it is there

@@ -29,7 +29,7 @@ WORDS: dict[What, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class VerifyOptions:
     brain: str | None
     endpoint: str | None
     json: bool
@@ -56,12 +56,12 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument("--repair", action="store_true", help="resend missing and damaged records")
     parser.set_defaults(
         run=lambda chosen, terminal: run(
-            Options(chosen.brain, chosen.endpoint, chosen.json, not chosen.shallow, chosen.repair), terminal
+            VerifyOptions(chosen.brain, chosen.endpoint, chosen.json, not chosen.shallow, chosen.repair), terminal
         )
     )
 
 
-def run(options: Options, terminal: Terminal) -> int:
+def run(options: VerifyOptions, terminal: Terminal) -> int:
     """Compare, repair if asked to, and print the result."""
     from gradata.recovery import verify
     from replicator.errors import CloudError

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from gradata.cloud.dashboard.pages import Pages, add_pages
-from gradata.cloud.http.context import AppContext, Options
+from gradata.cloud.http.context import AppContext, CloudOptions
 from gradata.cloud.http.middleware import RequestMiddleware, add_error_answers
 from gradata.cloud.http.openapi import BASE, complete
 from gradata.cloud.http.request_log import note_answer, route_of
@@ -27,9 +27,9 @@ from gradata.cloud.service.retention_task import Sweeping
 from gradata.cloud.store.port import Store
 
 
-def create_app(store: Store, *, options: Options | None = None) -> FastAPI:
+def create_app(store: Store, *, options: CloudOptions | None = None) -> FastAPI:
     """The application for a store, which it closes when it shuts down."""
-    context = AppContext(store, options or Options())
+    context = AppContext(store, options or CloudOptions())
     fleets = FleetReader(store, context.options.alerting)
     visitors = SignIn(context)
     sweeping = Sweeping(store)

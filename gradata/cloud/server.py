@@ -21,7 +21,7 @@ from typing import Literal
 import uvicorn
 
 from gradata.cloud.app import create_app
-from gradata.cloud.http.context import Options
+from gradata.cloud.http.context import CloudOptions
 from gradata.cloud.http.request_log import write_json_lines
 from gradata.cloud.service.alerts import check_webhook
 from gradata.cloud.service.api_keys import create_key, list_keys
@@ -63,7 +63,7 @@ def run(
     *,
     allow_remote: bool = False,
     workers: int = 1,
-    options: Options | None = None,
+    options: CloudOptions | None = None,
     on_start: Callable[[Started], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in progress for at most SHUTDOWN_S seconds.
@@ -136,7 +136,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _start(store: Store, url: str, listening: socket.socket, options: Options | None) -> Started:
+def _start(store: Store, url: str, listening: socket.socket, options: CloudOptions | None) -> Started:
     directory = _data_directory(url)
     key_path = os.path.join(directory, "admin.key")
     key = None
@@ -175,7 +175,7 @@ def _keep_key(directory: str, path: str, key: str) -> None:
         ) from error
 
 
-def _serve_shared(url: str, options: Options | None, listening: socket.socket, ready: Callable[[], None]) -> None:
+def _serve_shared(url: str, options: CloudOptions | None, listening: socket.socket, ready: Callable[[], None]) -> None:
     """One of several servers. The store may be unavailable at the start; it is opened when it is needed."""
     from gradata.cloud.store.postgres.store import PostgresStore  # only this store can be shared
 
@@ -193,7 +193,7 @@ class _Server(uvicorn.Server):
 
 
 def _serve(
-    store: Store, listening: socket.socket, options: Options | None, ready: Callable[[], None] = lambda: None
+    store: Store, listening: socket.socket, options: CloudOptions | None, ready: Callable[[], None] = lambda: None
 ) -> None:
     _raise_descriptor_limit()
     # A batch makes tens of thousands of objects that live until its commit: with the collector's defaults it would
@@ -202,7 +202,7 @@ def _serve(
     gc.set_threshold(GC_OBJECTS, 20, 50)
     sys.setswitchinterval(SWITCH_S)
     write_json_lines()
-    wanted = options or Options()
+    wanted = options or CloudOptions()
     config = uvicorn.Config(
         create_app(store, options=wanted),
         loop="auto",

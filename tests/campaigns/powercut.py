@@ -33,7 +33,7 @@ from typing import Any
 import httpx
 
 from gradata.brain.brain import Brain, Ports, open_replicator
-from gradata.cloud.http.context import LIMITS, Options
+from gradata.cloud.http.context import LIMITS, CloudOptions
 from gradata.cloud.server import run as serve
 from gradata.cloud.service.api_keys import create_key
 from gradata.cloud.store.open import open_store
@@ -127,7 +127,7 @@ class Machine:
 
     def start_server(self) -> None:
         """Serve, and wait until it does."""
-        options = Options(limits=LIMITS.__class__(requests_per_minute=None))
+        options = CloudOptions(limits=LIMITS.__class__(requests_per_minute=None))
         self.server = forked(lambda _: serve("127.0.0.1", self.port, self.store, options=options))
         self.until(lambda: self.get("/health", wants=None) is not None)
 

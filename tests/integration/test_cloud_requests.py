@@ -20,7 +20,7 @@ from gradata.cloud.app import create_app
 from gradata.cloud.domain.plan import Decision
 from gradata.cloud.domain.requests import Request
 from gradata.cloud.http.connection import BoundedHttp
-from gradata.cloud.http.context import LIMITS, Options
+from gradata.cloud.http.context import LIMITS, CloudOptions
 from gradata.cloud.http.sse import SEND_BUFFER_BYTES
 from gradata.cloud.service.api_keys import create_key
 from gradata.cloud.store.sqlite.store import SqliteStore
@@ -41,7 +41,7 @@ class Served:
 
     def __init__(self, store: SqliteStore, *, per_minute: int | None) -> None:
         self.store = store
-        options = Options(limits=replace(LIMITS, requests_per_minute=per_minute, body_bytes=1_000_000))
+        options = CloudOptions(limits=replace(LIMITS, requests_per_minute=per_minute, body_bytes=1_000_000))
         app = create_app(store, options=options)
         config = uvicorn.Config(
             app,

@@ -16,7 +16,7 @@ import httpx
 from fastapi import FastAPI
 
 from gradata.cloud.app import create_app
-from gradata.cloud.http.context import LIMITS, Options
+from gradata.cloud.http.context import LIMITS, CloudOptions
 from gradata.cloud.service.api_keys import create_key
 from gradata.cloud.store.port import Store
 
@@ -62,7 +62,7 @@ def open_app(store: Store, **limits: Any) -> Iterator[App]:
     burst = limits.pop("burst", 10)
     bounds = {name: limits.pop(name) for name in ("brains_max", "logs_max", "key_rate") if name in limits}
     wanted = replace(LIMITS, **{"requests_per_minute": None, **limits})
-    app = create_app(store, options=Options(limits=wanted, burst=burst, burst_slack=0, **bounds))
+    app = create_app(store, options=CloudOptions(limits=wanted, burst=burst, burst_slack=0, **bounds))
     loop = asyncio.new_event_loop()
     opened, ending = threading.Event(), asyncio.Event()
     found: list[App] = []

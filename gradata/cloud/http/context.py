@@ -53,7 +53,7 @@ log = logging.getLogger("gradata.cloud")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CloudOptions:
     """What the server announces and bounds. `limits.encodings` is what this build can read."""
 
     limits: Limits = LIMITS
@@ -77,7 +77,7 @@ class Options:
 class AppContext:
     """The shared state of the routes."""
 
-    def __init__(self, store: Store, options: Options) -> None:
+    def __init__(self, store: Store, options: CloudOptions) -> None:
         self.store = store
         self.options = options
         self.limits = options.limits
