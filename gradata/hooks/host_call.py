@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 HookMoment = Literal["before_tool", "after_tool", "turn", "begin", "look", "other"]
 """`turn`: a prompt or the end of a turn, when no tool of the session runs. `begin`: a session begins, or its context
 is emptied. `look`: a file may have changed."""
-Outcome = Literal["done", "failed", "staged"]
+ToolOutcome = Literal["done", "failed", "staged"]
 """`staged`: the host holds the write back for review, so the file is not written yet."""
 
 SourceKind = Literal["user_edit", "agent_edit"]
@@ -67,7 +67,7 @@ class HostCall(NamedTuple):
     call: str | None = None
     may_write: bool = False
     writes: tuple[FileWrite, ...] = ()
-    outcome: Outcome = "done"
+    outcome: ToolOutcome = "done"
     accepted_with_changes: bool = False
 
 

@@ -16,7 +16,7 @@ from gradata.cloud.protocol.log_bytes import Span, log_bytes
 from gradata.cloud.routes.replica import older_page
 from gradata.cloud.service import deletion
 from gradata.cloud.service.api_keys import create_key, list_keys, revoke_key, rotate_key, works
-from gradata.cloud.service.group_commit import GroupWriter, Outcome
+from gradata.cloud.service.group_commit import CommitOutcome, GroupWriter
 from gradata.cloud.service.integrity import check
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.reading import key_of, last_holes, living_brains, owner_of, recent
@@ -289,7 +289,7 @@ def test_f31_writers_at_once_lose_nothing_and_store_nothing_twice(store: Store) 
     def agent(number: int) -> None:
         log_id = f"{number:08d}-1111-4111-8111-111111111111"
         log = [event(f"{number}-{step}") for step in range(8)] + [event(f"shared {step}") for step in range(4)]
-        answers: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[CommitOutcome] = queue.SimpleQueue()
         for step in range(0, len(log), 3):
             for _ in range(2):
                 writer.submit(append(log, step, step + 3, log_id=log_id), answers.put)
@@ -333,10 +333,10 @@ def test_one_poisonous_request_does_not_fail_its_neighbours(store: Store) -> Non
     """The group writer commits the others one by one; the poisonous one gets no decision."""
     log = [event("a")]
     good, poison = append(log), append(log, log_id=OTHER_LOG, device_id=object())
-    outcomes: list[Outcome] = []
+    outcomes: list[CommitOutcome] = []
     finished = threading.Event()
 
-    def done(outcome: Outcome) -> None:
+    def done(outcome: CommitOutcome) -> None:
         outcomes.append(outcome)
         if len(outcomes) == 2:
             finished.set()

@@ -23,7 +23,7 @@ from gradata.cloud.http.raw_request import BODY_IS_THERE, AnyRequest
 from gradata.cloud.http.shares import BRAINS_MAX, LOGS_MAX, BodyRoom, HeldBody, NewNames, ReadShares
 from gradata.cloud.protocol import answers
 from gradata.cloud.service.api_keys import Authenticator, credential_of
-from gradata.cloud.service.group_commit import GroupWriter, Job, Outcome, Spent
+from gradata.cloud.service.group_commit import CommitOutcome, GroupWriter, Job, Spent
 from gradata.cloud.service.readiness import Readiness
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import StoreUnavailableError
@@ -96,7 +96,7 @@ class AppContext:
         names = RateLimiter(NEW_NAMES_RATE if limited else None, clock=time.monotonic)
         self.names = NewNames(store, names, brains_max=options.brains_max, logs_max=options.logs_max, pool=self.pool)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._settled: deque[tuple[asyncio.Future[Outcome], Outcome]] = deque()
+        self._settled: deque[tuple[asyncio.Future[CommitOutcome], CommitOutcome]] = deque()
         self._submitted: list[Job] = []
         self._waking = False
         self.scrubbing = asyncio.Semaphore(1)
@@ -217,7 +217,7 @@ class AppContext:
         """
         assert self._writer is not None
         self._loop = self._loop or asyncio.get_running_loop()
-        waiting: asyncio.Future[Outcome] = self._loop.create_future()
+        waiting: asyncio.Future[CommitOutcome] = self._loop.create_future()
         begun = time.monotonic()
         if not self._submitted:  # handed over one by one, the first would have a commit of its own
             self._loop.call_soon(self._hand_in)
@@ -239,7 +239,7 @@ class AppContext:
         submitted, self._submitted = self._submitted, []
         self._writer.submit_all(submitted)
 
-    def _settle(self, waiting: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    def _settle(self, waiting: asyncio.Future[CommitOutcome], outcome: CommitOutcome) -> None:
         """On the writer's thread. The loop is woken once for all that were settled before it came to look."""
         self._settled.append((waiting, outcome))
         if self._waking:

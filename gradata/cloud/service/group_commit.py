@@ -46,7 +46,7 @@ class Failed:
     """An unexpected error; it has been logged."""
 
 
-Outcome = Decision | Spent | StoreUnavailableError | None
+CommitOutcome = Decision | Spent | StoreUnavailableError | None
 """None: an unexpected error, recorded in the log."""
 
 
@@ -55,7 +55,7 @@ class Job:
     """A request to commit, if its claim is granted. `done` must be fast and must not raise."""
 
     request: Request
-    done: Callable[[Outcome], None] = field(repr=False)
+    done: Callable[[CommitOutcome], None] = field(repr=False)
     claim: RateClaim | None = None
 
     @property
@@ -81,7 +81,7 @@ class GroupWriter:
         self._thread = threading.Thread(target=self._run, name="gradata-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request, done: Callable[[Outcome], None], claim: RateClaim | None = None) -> None:
+    def submit(self, request: Request, done: Callable[[CommitOutcome], None], claim: RateClaim | None = None) -> None:
         """Queue a request."""
         self.submit_all([Job(request, done, claim)])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gradata.hooks.host_call import CallNotUnderstood, Edit, FileWrite, HostCall, Outcome
+from gradata.hooks.host_call import CallNotUnderstood, Edit, FileWrite, HostCall, ToolOutcome
 from gradata.hooks.payloads.call_fields import CallFields
 from gradata.hooks.payloads.json_fields import each_of, inner, shape, text
 
@@ -52,7 +52,7 @@ def read_tool(call: HostCall, said: Mapping[str, Any]) -> HostCall | CallNotUnde
     )
 
 
-def _outcome(event: str, answer: Mapping[str, Any]) -> Outcome:
+def _outcome(event: str, answer: Mapping[str, Any]) -> ToolOutcome:
     if event == "PostToolUseFailure" or answer.get("success") is False or answer.get("error"):
         return "failed"
     return "staged" if answer.get("staged") is True else "done"

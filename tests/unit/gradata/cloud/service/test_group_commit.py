@@ -11,7 +11,7 @@ import pytest
 
 from gradata.cloud.domain.plan import Decision, Done
 from gradata.cloud.domain.requests import HeartbeatWrite, Loose, Request
-from gradata.cloud.service.group_commit import GroupWriter, Job, Outcome
+from gradata.cloud.service.group_commit import CommitOutcome, GroupWriter, Job
 from gradata.cloud.store.sqlite.store import SqliteStore
 from replicator.proof import CompactRange
 from tests.support.cloud_batches import LOG, OTHER_LOG, append, event, lines
@@ -107,7 +107,7 @@ def test_the_store_rests_after_the_last_commit_and_not_after_each(monkeypatch: p
     for _ in range(5):
         done = threading.Event()
 
-        def answer(_: Outcome, done: threading.Event = done) -> None:
+        def answer(_: CommitOutcome, done: threading.Event = done) -> None:
             store.did.append("answer")
             done.set()
 
@@ -147,7 +147,7 @@ def test_a_failed_group_is_tried_one_by_one() -> None:
     """The one at fault is found, its neighbours are stored."""
     store = Failing()
     writer = GroupWriter(store, now=lambda: 1)
-    answered: queue.SimpleQueue[tuple[str, Outcome]] = queue.SimpleQueue()
+    answered: queue.SimpleQueue[tuple[str, CommitOutcome]] = queue.SimpleQueue()
     requests = {name: append([event(name)], brain_id=name) for name in "abc"}
     writer.submit_all([Job(request, functools.partial(_note, answered, name)) for name, request in requests.items()])
     outcomes = dict(answered.get(timeout=PATIENCE_S) for _ in range(3))
@@ -163,7 +163,7 @@ def test_f86_the_writing_thread_survives_whatever_the_store_does_at_rest() -> No
     store = Failing()
     writer = GroupWriter(store, now=lambda: 1)
     for name in "ac":
-        answered: queue.SimpleQueue[tuple[str, Outcome]] = queue.SimpleQueue()
+        answered: queue.SimpleQueue[tuple[str, CommitOutcome]] = queue.SimpleQueue()
         store.rested.clear()
         writer.submit(append([event(name)], brain_id=name), functools.partial(_note, answered, name))
         assert isinstance(answered.get(timeout=PATIENCE_S)[1], Done)
@@ -172,5 +172,5 @@ def test_f86_the_writing_thread_survives_whatever_the_store_does_at_rest() -> No
     store.close()
 
 
-def _note(answered: queue.SimpleQueue[tuple[str, Outcome]], name: str, outcome: Outcome) -> None:
+def _note(answered: queue.SimpleQueue[tuple[str, CommitOutcome]], name: str, outcome: CommitOutcome) -> None:
     answered.put((name, outcome))
