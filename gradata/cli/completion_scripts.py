@@ -27,7 +27,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CommandPlace:
     """One command, identified by the words that lead to it, and what may follow."""
 
     path: tuple[str, ...]
@@ -41,7 +41,7 @@ class Place:
         return "".join(f" {word}" for word in self.path)
 
 
-def places(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[Place]:
+def places(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[CommandPlace]:
     """Every command of the tree, the root first."""
     offers: list[Offer] = []
     bare: Takes = "nothing"
@@ -60,7 +60,7 @@ def places(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Itera
             offers += [Offer(choice, help_text) for choice in choices]
         else:
             bare = _takes(action)
-    yield Place(path, tuple(offers), bare)
+    yield CommandPlace(path, tuple(offers), bare)
     for name, each in inner:
         yield from places(each, (*path, name))
 
@@ -106,13 +106,13 @@ complete -F _gradata gradata
 """
 
 
-def _bash_words(place: Place) -> str:
+def _bash_words(place: CommandPlace) -> str:
     words = " ".join(offer.word for offer in place.offers)
     paths = {"directory": '; _gradata_paths -d "$cur"', "file": '; _gradata_paths -f "$cur"'}.get(place.takes, "")
     return f'COMPREPLY=($(compgen -W "{words}" -- "$cur")){paths}'
 
 
-def _bash_values(found: list[Place]) -> str:
+def _bash_values(found: list[CommandPlace]) -> str:
     return _values(
         found,
         {"directory": '_gradata_paths -d "$cur"', "file": '_gradata_paths -f "$cur"', "value": ":"},
@@ -145,15 +145,15 @@ if [ "$funcstack[1]" = "_gradata" ]; then _gradata; else compdef _gradata gradat
 """
 
 
-def _zsh_words(place: Place) -> str:
+def _zsh_words(place: CommandPlace) -> str:
     return " ".join(f"'{offer.word}:{offer.help.replace(':', ' ')}'" for offer in place.offers)
 
 
-def _zsh_paths(place: Place) -> str:
+def _zsh_paths(place: CommandPlace) -> str:
     return {"directory": "; _files -/", "file": "; _files"}.get(place.takes, "")
 
 
-def _zsh_values(found: list[Place]) -> str:
+def _zsh_values(found: list[CommandPlace]) -> str:
     values: dict[Takes, str] = {"directory": "_files -/", "file": "_files", "value": ":"}
     return _values(found, values, lambda choices: f"compadd -- {choices}", opening="(")
 
@@ -175,7 +175,7 @@ complete -c gradata -f
     return head + _lines(_fish_line(place, offer) for place in found for offer in place.offers) + _fish_paths(found)
 
 
-def _fish_line(place: Place, offer: Offer) -> str:
+def _fish_line(place: CommandPlace, offer: Offer) -> str:
     line = f"complete -c gradata -n '__gradata_at \"{place.key}\"'"
     if offer.word.startswith("--"):
         line += f" -l {offer.word[2:]}"
@@ -190,7 +190,7 @@ def _fish_line(place: Place, offer: Offer) -> str:
     return f"{line} -d '{offer.help}'"
 
 
-def _fish_paths(found: list[Place]) -> str:
+def _fish_paths(found: list[CommandPlace]) -> str:
     bare = [place for place in found if place.takes in ("directory", "file")]
     values = {"directory": "-a '(__fish_complete_directories)'", "file": "-F"}
     return "\n" + _lines(
@@ -198,7 +198,9 @@ def _fish_paths(found: list[Place]) -> str:
     ) + "\n"  # fmt: skip
 
 
-def _values(found: list[Place], values: dict[Takes, str], choose: Callable[[str], str], *, opening: str = "") -> str:
+def _values(
+    found: list[CommandPlace], values: dict[Takes, str], choose: Callable[[str], str], *, opening: str = ""
+) -> str:
     """The branches of a `case` for the word behind an option that takes one."""
     taking: dict[str, list[str]] = {}
     for place in found:

@@ -38,7 +38,7 @@ from gradata.cloud.server import run as serve
 from gradata.cloud.service.api_keys import create_key
 from gradata.cloud.store.open import open_store
 from gradata.config import brain_dir
-from gradata.trials.torture.mounts import Place, alone, freeze, mounted
+from gradata.trials.torture.mounts import TrialPlace, alone, freeze, mounted
 from replicator import recovery
 from replicator.errors import ReplicatorError
 from replicator.framing import interpret
@@ -307,7 +307,7 @@ class Machine:
         for process in [*getattr(self, "writers", []), *filter(None, [getattr(self, "server", None)])]:
             self.end([process])
         for disk in (getattr(self, "disk", None), getattr(self, "cloud_disk", None)):
-            if isinstance(disk, Place):
+            if isinstance(disk, TrialPlace):
                 disk.close()
 
 

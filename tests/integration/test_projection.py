@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from gradata.brain.projection.projection import ANCHOR_BYTES_MAX, Place, Projection
+from gradata.brain.projection.projection import ANCHOR_BYTES_MAX, Projection, ProjectionPlace
 from gradata.errors import ProjectionError
 from replicator.framing import event_id_of
 
@@ -286,7 +286,7 @@ def test_threads_and_a_second_projection_bring_each_event_once(folder: Folder) -
 
 def test_the_place_names_its_anchor(folder: Folder) -> None:
     """The cursor in system.db holds offset, size and the hash of at most 4 KiB before it."""
-    assert folder.projection.place() == Place()
+    assert folder.projection.place() == ProjectionPlace()
     folder.append(row(1, data={"x": "y" * 10_000}))
     folder.projection.catch_up()
     place = folder.projection.place()

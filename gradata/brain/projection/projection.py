@@ -42,7 +42,7 @@ QUERY_ROWS_MAX = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ProjectionPlace:
     """The position of the projection: `size` records before `offset`, of which `skipped` are no events.
 
     `anchor` is the SHA-256 of the last `anchor_length` bytes before the offset.
@@ -99,7 +99,7 @@ class Projection:
         newest_id, row = self._projector.newest
         return row if newest_id == event_id else None
 
-    def place(self) -> Place:
+    def place(self) -> ProjectionPlace:
         """Where the projection stands."""
         with self._connection() as connection:
             return _place(connection)
@@ -159,7 +159,7 @@ class Projection:
             _move(connection, self._behind(load.end, place.size + load.count, place.skipped + skipped))
         return load.count
 
-    def _next(self, place: Place, bytes_max: int) -> Batch | Hole | None:
+    def _next(self, place: ProjectionPlace, bytes_max: int) -> Batch | Hole | None:
         """What the log has behind the place, at most one batch; None: nothing whole."""
         batches = self._reader.batches(place.offset, place.size, bytes_max, record_bytes_max=RECORD_BYTES_MAX)
         with closing(cast("Generator[Batch | Hole]", batches)) as found:
@@ -176,15 +176,15 @@ class Projection:
         except FileNotFoundError:
             return 0
 
-    def _checked(self, place: Place) -> Place:
+    def _checked(self, place: ProjectionPlace) -> ProjectionPlace:
         """The place if the log still has its anchor before it, else the beginning: everything is offered again."""
         if place.offset == 0 or self._tail(place.offset, place.anchor_length) == place.anchor:
             return place
-        return Place()
+        return ProjectionPlace()
 
-    def _behind(self, offset: int, size: int, skipped: int) -> Place:
+    def _behind(self, offset: int, size: int, skipped: int) -> ProjectionPlace:
         length = min(offset, ANCHOR_BYTES_MAX)
-        return Place(offset, size, skipped, length, self._tail(offset, length))
+        return ProjectionPlace(offset, size, skipped, length, self._tail(offset, length))
 
     def _tail(self, offset: int, length: int) -> bytes:
         """SHA-256 of the `length` bytes before `offset`, as the log has them now."""
@@ -303,14 +303,14 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def _place(connection: sqlite3.Connection) -> Place:
+def _place(connection: sqlite3.Connection) -> ProjectionPlace:
     row = connection.execute(
         "SELECT offset, size, skipped, anchor_length, anchor_sha256 FROM gradata_projection WHERE id = 1"
     ).fetchone()
-    return Place(*row) if row else Place()
+    return ProjectionPlace(*row) if row else ProjectionPlace()
 
 
-def _move(connection: sqlite3.Connection, place: Place) -> None:
+def _move(connection: sqlite3.Connection, place: ProjectionPlace) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO gradata_projection (id, offset, size, skipped, anchor_length, anchor_sha256)"
         " VALUES (1, ?, ?, ?, ?, ?)",

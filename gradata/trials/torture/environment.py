@@ -23,7 +23,7 @@ from gradata.cloud.service.api_keys import create_key, rotate_key
 from gradata.cloud.store.open import open_store
 from gradata.config import brain_dir as brains
 from gradata.config.settings import BRAIN_VARIABLES, WRITE_THROUGH_OFF
-from gradata.trials.torture.mounts import Place, alone, mounted
+from gradata.trials.torture.mounts import TrialPlace, alone, mounted
 from replicator.testing.chaos import NONE, Chaos
 
 WAIT_S = 60.0
@@ -245,7 +245,7 @@ class Stage:
         if self.chaos is not None:
             self.chaos.close()
         for disk in (getattr(self, "brain_place", None), getattr(self, "cloud_place", None)):
-            if isinstance(disk, Place):
+            if isinstance(disk, TrialPlace):
                 disk.close()
         shutil.rmtree(self.home, ignore_errors=True)  # a temporary directory: what stays, the system removes
 

@@ -80,7 +80,7 @@ def _runs(pid: int) -> bool:
 
 
 @dataclass
-class Place:
+class TrialPlace:
     """A directory, possibly on its own disk. `kind`: "directory", "tmpfs", "ext4" or "xfs"."""
 
     path: str
@@ -145,7 +145,7 @@ class Place:
             time.sleep(0.01)
 
 
-def mounted(path: str, *kinds: str, small: bool = False) -> tuple[Place, str | None]:
+def mounted(path: str, *kinds: str, small: bool = False) -> tuple[TrialPlace, str | None]:
     """A disk of the first possible kind, mounted at `path`, and why no earlier kind was possible."""
     os.makedirs(path, mode=0o700, exist_ok=True)
     why = None
@@ -154,13 +154,13 @@ def mounted(path: str, *kinds: str, small: bool = False) -> tuple[Place, str | N
             return _disk(path, kind, small=small), why
         except OSError as error:
             why = why or f"no {kind} of one's own here: {error.strerror or error}"
-    return Place(path), why
+    return TrialPlace(path), why
 
 
-def _disk(path: str, kind: str, *, small: bool) -> Place:
+def _disk(path: str, kind: str, *, small: bool) -> TrialPlace:
     if kind == "tmpfs":
         _mount("gradata-torture", path, "tmpfs", 0, f"size={TMPFS_BYTES},mode=0700")
-        return Place(path, kind)
+        return TrialPlace(path, kind)
     image = f"{path}.{kind}"
     tool = MAKE[kind]
     if shutil.which(tool[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
@@ -175,7 +175,7 @@ def _disk(path: str, kind: str, *, small: bool) -> Place:
     except OSError:
         os.unlink(image)
         raise
-    return Place(path, kind, image)
+    return TrialPlace(path, kind, image)
 
 
 def _run(*command: str) -> None:
