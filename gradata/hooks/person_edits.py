@@ -30,7 +30,7 @@ SHARED_LINES_MIN = 0.1
 RECORDED_MAX = 200
 EARLIER_MAX = 50
 
-Reason = Literal["many_files", "version_control", "reverted", "whole_file", "formatting"]
+LeftOutReason = Literal["many_files", "version_control", "reverted", "whole_file", "formatting"]
 
 _WORD = re.compile(r"[^\W_]{3,}")
 _LOOSE = re.compile(r"\s+|,(?=\s*[)\]}])|;(?=\s*$)", re.MULTILINE)
@@ -75,7 +75,7 @@ class FileVerdict:
 
     written: WrittenFile
     corrections: tuple[Edit, ...] = ()
-    left_out: tuple[Reason, ...] = field(default=())
+    left_out: tuple[LeftOutReason, ...] = field(default=())
 
 
 def lines_of(text: str) -> list[str]:
@@ -118,7 +118,7 @@ def _decide_file(change: FileChange, at_once: int) -> FileVerdict:
     )
 
 
-def _not_a_persons(change: FileChange, at_once: int) -> Reason | None:
+def _not_a_persons(change: FileChange, at_once: int) -> LeftOutReason | None:
     """Why the whole change is left out; None if it may be a person's."""
     if at_once >= FILES_AT_ONCE:
         return "many_files"

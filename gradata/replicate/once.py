@@ -43,7 +43,7 @@ GREET_S = 10.0
 PART_S = 2.0
 """Seconds allowed for ending after a signal."""
 
-Reason = Literal["caught_up", "trouble", "stalled", "deadline", "interrupted"]
+EndReason = Literal["caught_up", "trouble", "stalled", "deadline", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class RunProgress:
 class Result:
     """The result of a run. `remaining` is what was in the log at the start and is not acknowledged."""
 
-    reason: Reason
+    reason: EndReason
     counts: RunCounts
     remaining: Backlog
     dead_letters: int
@@ -210,7 +210,7 @@ class Watch:
         """The result after an interruption."""
         return self._result(task, self._see(task), "interrupted")
 
-    def _ended(self, task: Task, seen: Seen, now: float, timeout_s: float | None) -> Reason | None:
+    def _ended(self, task: Task, seen: Seen, now: float, timeout_s: float | None) -> EndReason | None:
         waited_s = now - self._began
         greeted = not self._greets or self._replicator.greeted or waited_s > GREET_S
         if _is_done(task, seen) and self._fits(seen) and greeted:
@@ -275,7 +275,7 @@ class Watch:
         offset = seen.standing.cursor.offset if seen.standing is not None and seen.order_done else None
         return min(task.total_bytes, max(0, task.target - offset)) if offset is not None else task.total_bytes
 
-    def _result(self, task: Task, seen: Seen, reason: Reason) -> Result:
+    def _result(self, task: Task, seen: Seen, reason: EndReason) -> Result:
         offset = seen.standing.cursor.offset if seen.standing is not None else 0
         if not seen.order_done:
             offset = min(offset, max(0, task.target - task.total_bytes))
