@@ -12,7 +12,6 @@ SOURCES = sorted(path for package in ("replicator", "gradata") for path in (ROOT
 NOT_YET_UNIQUE = frozenset(
     {
         "Head",
-        "Refused",
         "Reply",
         "Request",
         "Result",

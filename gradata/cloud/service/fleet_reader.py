@@ -13,7 +13,7 @@ from gradata.cloud.clock import now_us
 from gradata.cloud.domain.principal import Principal
 from gradata.cloud.domain.thresholds import Alerting, Patience
 from gradata.cloud.protocol.answers import DeniedError
-from gradata.cloud.service.fleet_state import FleetBrain, Refused, habit_s, read_fleet
+from gradata.cloud.service.fleet_state import FleetBrain, LastRefusal, habit_s, read_fleet
 from gradata.cloud.service.guards import require_living
 from gradata.cloud.service.listening import ListeningPeriod
 from gradata.cloud.service.live_feed import Hub, Single
@@ -96,7 +96,7 @@ class FleetReader:
         brains = self.store.fleet(workspace, brain_id)
         refusals = self.store.refusals()
         own = {key.prefix for key in self.store.keys(workspace)} if refusals else set()
-        refused = [Refused(brain, code, count, at) for prefix, brain, code, count, at in refusals if prefix in own]
+        refused = [LastRefusal(brain, code, count, at) for prefix, brain, code, count, at in refusals if prefix in own]
         now = now_us()
         self.listening = self.listening.looked_at(now, time.monotonic())
         since = self.listening.since

@@ -32,7 +32,7 @@ ACTIVE_DAYS_MIN = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class LastRefusal:
     """The last time that a request with a key of the workspace was refused for a brain. Microseconds since 1970."""
 
     brain_id: str
@@ -99,7 +99,7 @@ def habit_s(days: Sequence[str], today: str) -> float | None:
 def read_fleet(
     brains: Sequence[StoredBrain],
     *,
-    refused: Sequence[Refused] = (),
+    refused: Sequence[LastRefusal] = (),
     habits: Mapping[str, float] | None = None,
     patience: Patience = PATIENCE,
     now: int,
@@ -130,7 +130,7 @@ class _Look:
     heard_before: int
 
 
-def _brain(stored: StoredBrain, refusal: Refused | None, habit: float | None, look: _Look) -> FleetBrain:
+def _brain(stored: StoredBrain, refusal: LastRefusal | None, habit: float | None, look: _Look) -> FleetBrain:
     patience = look.patience
     quiet_s = patience.quiet_s if habit is None else max(habit, patience.silent_s)
     logs = _current(stored.logs)
@@ -277,7 +277,7 @@ def _lagging(client: ClientStatus, log: StoredLog, backlog: int, lag_s: float, p
     return Verdict("lagging", log.stored_at or log.created_at, words, "gradata doctor" if lag_s > 600 else "")
 
 
-def _refusal(refusal: Refused, heard: int | None) -> Verdict:
+def _refusal(refusal: LastRefusal, heard: int | None) -> Verdict:
     times = "once" if refusal.count == 1 else f"{refusal.count:,} times"
     words = f"its requests are refused ({refusal.code}, {times}): the key was revoked, rotated or never made"
     return Verdict("refused", heard or refusal.last_at, words, "gradata keys list")

@@ -12,7 +12,7 @@ import pytest
 from gradata.cloud.domain.thresholds import Patience
 from gradata.cloud.domain.timestamps import SECOND
 from gradata.cloud.service.alerts import body_of, changes, check_webhook, findings, last_heard, signature
-from gradata.cloud.service.fleet_state import FleetBrain, Refused, State, Verdict, habit_s, read_fleet, span
+from gradata.cloud.service.fleet_state import FleetBrain, LastRefusal, State, Verdict, habit_s, read_fleet, span
 from gradata.cloud.service.listening import ListeningPeriod
 from gradata.cloud.store.values import StoredAlert, StoredBrain, StoredLog
 from replicator.errors import ConfigurationError
@@ -109,11 +109,11 @@ def test_a_brain_is_as_its_worst_device() -> None:
 
 def test_refusals_count_when_they_came_after_the_last_word() -> None:
     """A key that is refused shows at its brain, also at one that was never let in; once it works again, no more."""
-    before, after = (Refused("b", "key_unknown", 3, NOW - at * SECOND) for at in (60, 5))
+    before, after = (LastRefusal("b", "key_unknown", 3, NOW - at * SECOND) for at in (60, 5))
     assert only(log(10), refused=[before]).verdict.state == "live"
     verdict = only(log(10), refused=[after]).verdict
     assert (verdict.state, verdict.since, verdict.command) == ("refused", NOW - 10 * SECOND, "gradata keys list")
-    found = read_fleet([], refused=[after, Refused("", "key_unknown", 1, NOW)], now=NOW)
+    found = read_fleet([], refused=[after, LastRefusal("", "key_unknown", 1, NOW)], now=NOW)
     assert [(each.brain_id, each.verdict.state) for each in found] == [("b", "refused")]
 
 
