@@ -28,7 +28,7 @@ from benchmarks.ingest import PLENTY_A_MINUTE, records, requests
 from gradata.cloud.app import create_app
 from gradata.cloud.domain.plan import UNKNOWN_LOG, Decision, Done, LogFacts, StoredFacts, plan
 from gradata.cloud.domain.rate_limit import Rate, Verdict
-from gradata.cloud.domain.requests import Append, Request
+from gradata.cloud.domain.requests import Append, WriteRequest
 from gradata.cloud.http.connection import BoundedHttp
 from gradata.cloud.http.context import LIMITS, CloudOptions
 from gradata.cloud.server import GC_OBJECTS, SWITCH_S
@@ -53,7 +53,7 @@ class AtOnce(SqliteStore):
         """As a store that several servers share."""
         return [rate.judge(0.0, 1e6)] * len(names)
 
-    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
+    def ingest(self, requests: Sequence[WriteRequest], *, now: int) -> list[Decision]:
         """See `store.Store`."""
         assert now
         begun = time.thread_time_ns()

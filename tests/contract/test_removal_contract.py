@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from gradata.cloud.domain.plan import BrainForbidden, Deleted, Done
-from gradata.cloud.domain.requests import HeartbeatWrite, HoleClaim, Loose, Request
+from gradata.cloud.domain.requests import HeartbeatWrite, HoleClaim, Loose, WriteRequest
 from gradata.cloud.domain.tombstones import ERASED, EXPIRED, foreign_content
 from gradata.cloud.protocol.interpret import read_lines
 from gradata.cloud.protocol.log_bytes import Span, log_bytes
@@ -27,7 +27,7 @@ NOW = 1_764_000_000_000_000
 HOUR = 3_600_000_000
 
 
-def ingest(store: Store, *requests: Request, now: int = NOW) -> list[tuple[int, int, list[str]]]:
+def ingest(store: Store, *requests: WriteRequest, now: int = NOW) -> list[tuple[int, int, list[str]]]:
     """Commit; accepted, duplicates and codes of what was flagged, of each."""
     found = []
     for decision in store.ingest(requests, now=now):

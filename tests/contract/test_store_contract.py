@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from gradata.cloud.domain.plan import BrainForbidden, Done, Gap
-from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Loose, Request
+from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Loose, WriteRequest
 from gradata.cloud.protocol.interpret import with_holes
 from gradata.cloud.protocol.log_bytes import Span, log_bytes
 from gradata.cloud.routes.replica import older_page
@@ -30,7 +30,7 @@ NOW = 1_764_000_000_000_000
 DAY = 86_400_000_000
 
 
-def ingest(store: Store, *requests: Request, now: int = NOW) -> list[tuple[int, int, int, int]]:
+def ingest(store: Store, *requests: WriteRequest, now: int = NOW) -> list[tuple[int, int, int, int]]:
     """Commit; accepted, duplicates, flagged and refused of each."""
     counts = []
     for decision in store.ingest(requests, now=now):

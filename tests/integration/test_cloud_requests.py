@@ -18,7 +18,7 @@ import uvicorn
 
 from gradata.cloud.app import create_app
 from gradata.cloud.domain.plan import Decision
-from gradata.cloud.domain.requests import Request
+from gradata.cloud.domain.requests import WriteRequest
 from gradata.cloud.http.connection import BoundedHttp
 from gradata.cloud.http.context import LIMITS, CloudOptions
 from gradata.cloud.http.sse import SEND_BUFFER_BYTES
@@ -206,7 +206,7 @@ class Gate(SqliteStore):
         self.waiting = threading.Event()
         self.error: Exception | None = None
 
-    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
+    def ingest(self, requests: Sequence[WriteRequest], *, now: int) -> list[Decision]:
         self.waiting.set()
         assert self.leave.wait(WITHIN_S)
         if self.error is not None:

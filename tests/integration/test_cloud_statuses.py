@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from gradata.cloud.domain.plan import Decision
-from gradata.cloud.domain.requests import Request
+from gradata.cloud.domain.requests import WriteRequest
 from gradata.cloud.service import deletion
 from gradata.cloud.service.api_keys import revoke_key
 from gradata.cloud.store.open import open_store
@@ -41,7 +41,7 @@ class AwayStore(SqliteStore):
 
     away = False
 
-    def ingest(self, requests: list[Request], *, now: int) -> list[Decision]:  # type: ignore[override]
+    def ingest(self, requests: list[WriteRequest], *, now: int) -> list[Decision]:  # type: ignore[override]
         """Refused while it is away."""
         if self.away:
             raise StoreUnavailableError("locked")

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from gradata.cloud.domain.rate_limit import Rate
-from gradata.cloud.domain.requests import Request
+from gradata.cloud.domain.requests import WriteRequest
 from gradata.cloud.service.api_keys import create_key
 from gradata.cloud.service.integrity import check
 from gradata.cloud.store.open import open_store, shown
@@ -39,7 +39,7 @@ def log_name(number: int) -> str:
     return f"{number:08d}-1111-4111-8111-111111111111"
 
 
-def counts(store: Store, *requests: Request) -> list[tuple[int, int]]:
+def counts(store: Store, *requests: WriteRequest) -> list[tuple[int, int]]:
     return counted(store.ingest(requests, now=NOW))
 
 

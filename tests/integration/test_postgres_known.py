@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from gradata.cloud.domain.plan import Done, Gap
-from gradata.cloud.domain.requests import Request
+from gradata.cloud.domain.requests import WriteRequest
 from gradata.cloud.service import deletion
 from gradata.cloud.service.deletion import Target
 from gradata.cloud.service.integrity import check
@@ -18,7 +18,7 @@ NOW = 1_764_000_000_000_000
 RECORDS = [event(f"{number:03d}") for number in range(40)]
 
 
-def counts(store: Store, *requests: Request) -> list[tuple[int, int]]:
+def counts(store: Store, *requests: WriteRequest) -> list[tuple[int, int]]:
     """Accepted and duplicates of each."""
     return counted(store.ingest(requests, now=NOW))
 

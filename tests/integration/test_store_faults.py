@@ -13,7 +13,7 @@ import httpx
 import psycopg
 import pytest
 
-from gradata.cloud.domain.requests import Request
+from gradata.cloud.domain.requests import WriteRequest
 from gradata.cloud.store.open import open_store
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.postgres.connection import Connection
@@ -32,7 +32,7 @@ RECORDS = [event(f"{number:03d}") for number in range(40)]
 PATIENCE_S = 0.5
 
 
-def counts(store: Store, *requests: Request) -> list[tuple[int, int]]:
+def counts(store: Store, *requests: WriteRequest) -> list[tuple[int, int]]:
     return counted(store.ingest(requests, now=NOW))
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from gradata.cloud.domain.plan import Append, Decision, Request
+from gradata.cloud.domain.plan import Append, Decision, WriteRequest
 from gradata.cloud.domain.principal import Principal, Unknown
 from gradata.cloud.domain.rate_limit import Rate, RateLimiter
 from gradata.cloud.protocol import answers, parse
@@ -64,7 +64,7 @@ class SimStore(SqliteStore):
         self._connection.execute("UPDATE meta SET value = ? WHERE name = 'cloud_id'", (cloud_id,))
         self._cloud_id = cloud_id
 
-    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
+    def ingest(self, requests: Sequence[WriteRequest], *, now: int) -> list[Decision]:
         self._now, self.fate = self.fate, None
         try:
             return super().ingest(requests, now=now)
@@ -103,7 +103,7 @@ class Died(BaseException):
 
 @dataclass(slots=True)
 class _Waiting:
-    work: Request
+    work: WriteRequest
     reply: Reply
 
 
@@ -161,7 +161,7 @@ class CloudProcess:
         if isinstance(principal, Unknown):
             raise WireError("the API key is unknown or was revoked", status=401, code="key_unknown")
         body = request.head + request.data
-        work: Request
+        work: WriteRequest
         if request.path == "/ingest":
             work = parse.read_batch(principal, body, LIMITS)
             verdict = self._requests.admit(work.brain_id)
@@ -227,7 +227,7 @@ class CloudProcess:
             self._answer(waiting.reply, self._decided(waiting.work, decision))
         self._fall_over(sum(isinstance(waiting.work, Append) for waiting in group))
 
-    def _decided(self, work: Request, decision: Decision) -> answers.Answer:
+    def _decided(self, work: WriteRequest, decision: Decision) -> answers.Answer:
         if isinstance(work, Append):
             return answers.answer_batch(work, decision, self.store.cloud_id, LIMITS)
         return answers.answer_beat(work, decision, self.store.cloud_id)

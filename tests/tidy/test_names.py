@@ -13,7 +13,6 @@ NOT_YET_UNIQUE = frozenset(
     {
         "Head",
         "Reply",
-        "Request",
         "Result",
         "Row",
         "Shown",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import cast
 
-from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Lines, Loose, Request
+from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Lines, Loose, WriteRequest
 from gradata.cloud.domain.tiles import tile_parts
 from gradata.cloud.domain.tombstones import ERASED, NOTHING_BARRED, Barred, incomparable, withheld
 from gradata.cloud.domain.write_set import NewEvents, Row, Run, Writes
@@ -111,7 +111,7 @@ class Malformed:
 Decision = Done | Gap | Diverged | BrainForbidden | Deleted | Malformed
 
 
-def plan(requests: Sequence[Request], facts: StoredFacts, *, record_bytes: int) -> list[Decision]:
+def plan(requests: Sequence[WriteRequest], facts: StoredFacts, *, record_bytes: int) -> list[Decision]:
     """One decision for each request, in their order. Records longer than `record_bytes` become holes."""
     brains = dict(facts.brains)
     events: dict[str, dict[str, bytes]] = {brain: dict(known) for brain, known in facts.events.items()}
@@ -134,7 +134,7 @@ def plan(requests: Sequence[Request], facts: StoredFacts, *, record_bytes: int) 
 
 
 def _decide(
-    request: Request,
+    request: WriteRequest,
     logs: Mapping[tuple[str, str], LogFacts],
     known: MutableMapping[str, bytes],
     barred: Barred,

@@ -116,4 +116,4 @@ class Loose:
     load: Lines
 
 
-Request = Append | HeartbeatWrite | Loose
+WriteRequest = Append | HeartbeatWrite | Loose

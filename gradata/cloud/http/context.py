@@ -210,7 +210,7 @@ class AppContext:
             request.state.claim = RateClaim(name if beat_of is None else f"beat\n{name}", limiter.rate, told)
         await self.names.admit(principal, brain_id, log_id)
 
-    async def commit(self, asked: AnyRequest, request: requests.Request) -> Decision:
+    async def commit(self, asked: AnyRequest, request: requests.WriteRequest) -> Decision:
         """Commit the request; returns when it is durable.
 
         Raises StoreUnavailableError; SpentError if the brain's rate limit is exceeded at the other servers.

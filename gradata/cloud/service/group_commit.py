@@ -18,7 +18,7 @@ from typing import TypeVar
 from gradata.cloud.domain.plan import Decision
 from gradata.cloud.domain.rate_claim import RateClaim
 from gradata.cloud.domain.rate_limit import Verdict
-from gradata.cloud.domain.requests import Loose, Request
+from gradata.cloud.domain.requests import Loose, WriteRequest
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import StoreUnavailableError
 from replicator.fast_dataclass import value
@@ -54,7 +54,7 @@ CommitOutcome = Decision | Spent | StoreUnavailableError | None
 class Job:
     """A request to commit, if its claim is granted. `done` must be fast and must not raise."""
 
-    request: Request
+    request: WriteRequest
     done: Callable[[CommitOutcome], None] = field(repr=False)
     claim: RateClaim | None = None
 
@@ -81,7 +81,9 @@ class GroupWriter:
         self._thread = threading.Thread(target=self._run, name="gradata-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request, done: Callable[[CommitOutcome], None], claim: RateClaim | None = None) -> None:
+    def submit(
+        self, request: WriteRequest, done: Callable[[CommitOutcome], None], claim: RateClaim | None = None
+    ) -> None:
         """Queue a request."""
         self.submit_all([Job(request, done, claim)])
 

@@ -26,7 +26,7 @@ from typing import Literal, Protocol
 
 from gradata.cloud.domain.plan import Decision
 from gradata.cloud.domain.rate_limit import Rate, Verdict
-from gradata.cloud.domain.requests import Request
+from gradata.cloud.domain.requests import WriteRequest
 from gradata.cloud.store.port_deletion import Removing
 from gradata.cloud.store.port_monitoring import Watched
 from gradata.cloud.store.values import EventMark, EventQuery, PlainRow, StoredEvent, StoredKey, StoredLog
@@ -109,7 +109,7 @@ class Store(StoredLogs, StoredKeys, Watched, Removing, Protocol):
     def cloud_id(self) -> str:
         """The uuid of this cloud, made with the store: another one after everything was lost."""
 
-    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
+    def ingest(self, requests: Sequence[WriteRequest], *, now: int) -> list[Decision]:
         """Commit the requests in one transaction; one decision each. No log twice among them.
 
         `now` is the time of storing. Without requests a transaction is committed none the less, as durably as any

@@ -19,7 +19,7 @@ from typing import Any
 
 from gradata.cloud.domain.daily_counts import DayKind, day_counts
 from gradata.cloud.domain.plan import Decision, Done
-from gradata.cloud.domain.requests import PROJECTED, Append, HeartbeatWrite, Loose, Request
+from gradata.cloud.domain.requests import PROJECTED, Append, HeartbeatWrite, Loose, WriteRequest
 from gradata.cloud.domain.write_set import NewEvents
 from gradata.cloud.store.postgres.connection import Connection
 from gradata.cloud.store.postgres.facts import LOCK_S, LOG_BITS, Locked, LockedBrain
@@ -168,7 +168,7 @@ class _Writing:
 
 
 def write(
-    connection: Connection, requests: Sequence[Request], decisions: Sequence[Decision], locked: Locked, *, now: int
+    connection: Connection, requests: Sequence[WriteRequest], decisions: Sequence[Decision], locked: Locked, *, now: int
 ) -> None:
     """Write what the decisions say, and commit."""
     writing = _Writing()
@@ -214,7 +214,7 @@ def _group_arguments(writing: _Writing, now: int) -> dict[str, object]:
     return {"now_us": now, **filled}
 
 
-def _collect(writing: _Writing, request: Request, done: Done, locked: Locked, now: int) -> None:
+def _collect(writing: _Writing, request: WriteRequest, done: Done, locked: Locked, now: int) -> None:
     brain = locked.brains[request.brain_id]
     if brain.fresh:
         brain.workspace = request.workspace

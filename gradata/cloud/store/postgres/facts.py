@@ -17,7 +17,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from gradata.cloud.domain.plan import LogFacts, StoredFacts
-from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Loose, Request
+from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Loose, WriteRequest
 from gradata.cloud.domain.tiles import Tile, hashes_of, leaves_at, tree_at
 from gradata.cloud.domain.tombstones import GONE
 from gradata.cloud.store.postgres.connection import Connection
@@ -73,7 +73,7 @@ class Locked:
     logs: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
-def gather(connection: Connection, requests: Sequence[Request]) -> tuple[Locked, StoredFacts]:
+def gather(connection: Connection, requests: Sequence[WriteRequest]) -> tuple[Locked, StoredFacts]:
     """Begin a transaction, lock the brains, read the facts. The caller commits or rolls back."""
     brains = sorted({request.brain_id for request in requests})  # str sorts by code point, as "C" does for UTF-8
     named = [request for request in requests if not isinstance(request, Loose)]
@@ -98,7 +98,7 @@ class _Asked:
     ids: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, brains: Sequence[str], requests: Sequence[Request]) -> _Asked:
+    def of(cls, brains: Sequence[str], requests: Sequence[WriteRequest]) -> _Asked:
         """`brains`: the names that the places are of."""
         place_of = {name: place for place, name in enumerate(brains, 1)}
         asked = cls()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gradata.cloud.domain.plan import Decision, Done, LogFacts, StoredFacts
-from gradata.cloud.domain.requests import Append, Lines, Request
+from gradata.cloud.domain.requests import Append, Lines, WriteRequest
 from gradata.cloud.store.postgres.facts import Locked, LockedBrain
 
 REMEMBERED_MAX = 4_096
@@ -39,7 +39,7 @@ class HeadCache:
     brains: dict[str, LockedBrain] = field(default_factory=dict)
     logs: dict[tuple[str, str], tuple[int, LogFacts]] = field(default_factory=dict)
 
-    def foresee(self, requests: Sequence[Request]) -> Foreseen | None:
+    def foresee(self, requests: Sequence[WriteRequest]) -> Foreseen | None:
         """What the database is going to say of this group; None if that is not known, or not simple."""
         brains: dict[str, LockedBrain] = {}
         keys: dict[tuple[str, str], int] = {}
@@ -67,7 +67,7 @@ class HeadCache:
             [row.events for row in rows],
         )
 
-    def keep(self, requests: Sequence[Request], decisions: Sequence[Decision], locked: Locked) -> None:
+    def keep(self, requests: Sequence[WriteRequest], decisions: Sequence[Decision], locked: Locked) -> None:
         """All of this was committed."""
         if max(len(self.logs), len(self.brains)) > REMEMBERED_MAX:
             self.forget()

@@ -22,7 +22,7 @@ from psycopg import errors
 
 from gradata.cloud.domain.plan import Decision, Done, plan
 from gradata.cloud.domain.rate_limit import Rate, Verdict
-from gradata.cloud.domain.requests import Request
+from gradata.cloud.domain.requests import WriteRequest
 from gradata.cloud.domain.tiles import TileLostError
 from gradata.cloud.store.postgres.commit import foreseen_call, write
 from gradata.cloud.store.postgres.connection import CHANNEL, Connection, connect
@@ -96,7 +96,7 @@ class PostgresStore(PostgresRemoving):
             self._cloud_id = str(self._fetch("SELECT value FROM gradata.meta WHERE name = 'cloud_id'")[0][0])
         return self._cloud_id
 
-    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
+    def ingest(self, requests: Sequence[WriteRequest], *, now: int) -> list[Decision]:
         """See `store.Store`: one round trip if every batch continues its log as it was left, else two."""
         if not requests:
             self._write(lambda connection: connection.execute(_TOUCH))
@@ -106,7 +106,7 @@ class PostgresStore(PostgresRemoving):
         self._tell(requests)
         return decisions
 
-    def _commit_foreseen(self, requests: Sequence[Request], now: int) -> list[Decision] | None:
+    def _commit_foreseen(self, requests: Sequence[WriteRequest], now: int) -> list[Decision] | None:
         """None, and nothing was written, if it must go the general way."""
         connection = self._writer
         foreseen = None if connection is None else self._heads.foresee(requests)
@@ -124,7 +124,7 @@ class PostgresStore(PostgresRemoving):
             self._heads.keep(requests, decisions, foreseen.locked)
         return decisions if stored else None
 
-    def _commit(self, requests: Sequence[Request], now: int) -> list[Decision]:
+    def _commit(self, requests: Sequence[WriteRequest], now: int) -> list[Decision]:
         """The general way: two round trips."""
 
         def commit(connection: Connection) -> list[Decision]:
@@ -141,7 +141,7 @@ class PostgresStore(PostgresRemoving):
 
         return self._write(commit)
 
-    def _tell(self, requests: Sequence[Request]) -> None:
+    def _tell(self, requests: Sequence[WriteRequest]) -> None:
         brains = {request.brain_id for request in requests}
         self._changed |= brains
         self._listening.tell(brains)

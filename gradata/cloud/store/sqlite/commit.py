@@ -13,7 +13,7 @@ from typing import Any
 
 from gradata.cloud.domain.daily_counts import DayKind, day_counts
 from gradata.cloud.domain.plan import Decision, Done, LogFacts, plan
-from gradata.cloud.domain.requests import PROJECTED, Append, HeartbeatWrite, Loose, Request
+from gradata.cloud.domain.requests import PROJECTED, Append, HeartbeatWrite, Loose, WriteRequest
 from gradata.cloud.domain.tiles import TilePart, tail_parts
 from gradata.cloud.domain.write_set import NewEvents
 from gradata.cloud.store.sqlite.bulk_insert import write_rows
@@ -41,7 +41,7 @@ Row = Sequence[Any]
 
 
 def commit_group(
-    connection: sqlite3.Connection, requests: Sequence[Request], known: RowCache, *, now: int, record_bytes: int
+    connection: sqlite3.Connection, requests: Sequence[WriteRequest], known: RowCache, *, now: int, record_bytes: int
 ) -> list[Decision]:
     """Decide and write the requests; the caller commits. `known` is right afterwards if that succeeds."""
     known.begin(connection)
@@ -70,7 +70,7 @@ class _Group:
         self._counted: dict[int, int] = {}
         self._days: dict[tuple[int, DayKind], int] = {}
 
-    def add(self, request: Request, done: Done) -> None:
+    def add(self, request: WriteRequest, done: Done) -> None:
         """One request that was decided to be done. Parents of its rows are written at once, if they are new."""
         brain = self._known.brains.get(request.brain_id) or self._new_brain(request)
         if isinstance(request, Loose):
@@ -94,7 +94,7 @@ class _Group:
         self._add_events(events, brain, places=[base + number for number in events.numbers])
         self._add_head(request, done, log)
 
-    def _new_brain(self, request: Request) -> KnownBrain:
+    def _new_brain(self, request: WriteRequest) -> KnownBrain:
         row = self._connection.execute(
             "INSERT INTO brains (brain_id, workspace, created_at) VALUES (?, ?, ?) RETURNING brain_key",
             (request.brain_id, request.workspace, self._now),

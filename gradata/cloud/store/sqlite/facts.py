@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gradata.cloud.domain.plan import LogFacts, StoredFacts
-from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Loose, Request
+from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Loose, WriteRequest
 from gradata.cloud.domain.tiles import Tile, hashes_of, leaves_at, tree_at, with_tail
 from gradata.cloud.domain.tombstones import GONE
 from gradata.cloud.store.sqlite.tombstones import barred_of
@@ -78,7 +78,7 @@ class RowCache:
         self._version = None
 
 
-def gather(connection: sqlite3.Connection, requests: Sequence[Request], known: RowCache) -> StoredFacts:
+def gather(connection: sqlite3.Connection, requests: Sequence[WriteRequest], known: RowCache) -> StoredFacts:
     """The facts that `domain.plan.plan` wants; `known` learns the rows."""
     ids: dict[str, list[str | None]] = {}
     logs: dict[tuple[str, str], LogFacts] = {}

@@ -20,7 +20,7 @@ from typing import Literal
 
 from gradata.cloud.domain.plan import Decision
 from gradata.cloud.domain.rate_limit import Rate, Verdict
-from gradata.cloud.domain.requests import HeartbeatWrite, HoleClaim, Request
+from gradata.cloud.domain.requests import HeartbeatWrite, HoleClaim, WriteRequest
 from gradata.cloud.domain.tiles import TileLostError
 from gradata.cloud.store.sqlite.commit import commit_group
 from gradata.cloud.store.sqlite.deletion import SqliteRemoving
@@ -103,7 +103,7 @@ class SqliteStore(SqliteRemoving):
         """See `store.Store`."""
         return self._cloud_id
 
-    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
+    def ingest(self, requests: Sequence[WriteRequest], *, now: int) -> list[Decision]:
         """See `store.Store`."""
         with self._transaction() as connection:
             if not requests:
@@ -261,7 +261,7 @@ class SqliteStore(SqliteRemoving):
             connection.close()
 
 
-def _pages_of(request: Request) -> int:
+def _pages_of(request: WriteRequest) -> int:
     """About how many pages of the WAL a request fills. Wrong by half, it costs a checkpoint more or less."""
     records = () if isinstance(request, HeartbeatWrite) or isinstance(request.load, HoleClaim) else request.load.records
     return PAGES_A_REQUEST + 3 * sum(map(len, records)) // (2 * PAGE_BYTES)

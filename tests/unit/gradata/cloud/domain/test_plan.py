@@ -23,7 +23,7 @@ from gradata.cloud.domain.plan import (
     StoredFacts,
     plan,
 )
-from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Lines, Loose, Request
+from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Lines, Loose, WriteRequest
 from gradata.cloud.domain.tiles import TileLostError, hashes_of, leaves_at, tree_at
 from gradata.cloud.domain.tombstones import ERASED, NOTHING_BARRED, Barred
 from gradata.cloud.domain.write_set import Row, Run
@@ -65,7 +65,7 @@ class Memory:
     def tile(self, level: int, index: int) -> bytes:
         return self.tiles.get((level, index), b"")
 
-    def facts(self, request: Request) -> StoredFacts:
+    def facts(self, request: WriteRequest) -> StoredFacts:
         logs: dict[tuple[str, str], LogFacts] = {}
         if not isinstance(request, Loose) and (request.brain_id, request.log_id) in self.heads:
             head = self.heads[request.brain_id, request.log_id]
@@ -77,13 +77,13 @@ class Memory:
             logs[request.brain_id, request.log_id] = head
         return StoredFacts(self.brains, logs, self.events)
 
-    def ingest(self, request: Request) -> Decision:
+    def ingest(self, request: WriteRequest) -> Decision:
         (decision,) = plan([request], self.facts(request), record_bytes=LIMIT)
         if isinstance(decision, Done):
             self.write(request, decision)
         return decision
 
-    def write(self, request: Request, done: Done) -> None:
+    def write(self, request: WriteRequest, done: Done) -> None:
         self.brains.setdefault(request.brain_id, request.workspace)
         new = done.writes.events
         self.events.setdefault(request.brain_id, {}).update(zip(new.event_ids, new.contents, strict=True))
@@ -430,7 +430,7 @@ def test_f16_two_brains_may_have_the_same_event_ids() -> None:
 def test_requests_of_one_group_see_each_other() -> None:
     """The same event in two logs of one group is accepted once, and the brain belongs to the first who wrote."""
     other_log = "22222222-2222-4222-8222-222222222222"
-    requests: list[Request] = [
+    requests: list[WriteRequest] = [
         batch([event("a")]),
         batch([event("a"), event("b")], log_id=other_log),
         batch([event("c")], workspace="thief"),
@@ -443,7 +443,7 @@ def test_requests_of_one_group_see_each_other() -> None:
 def test_f58_a_brain_of_another_workspace_is_forbidden() -> None:
     """Whatever the request is: records, heartbeat or loose events."""
     facts = StoredFacts({"brain": "owner"}, {}, {})
-    requests: list[Request] = [
+    requests: list[WriteRequest] = [
         batch([event("a")]),
         HeartbeatWrite("w", "brain", "device", LOG),
         Loose("w", "brain", lines(event("a"))),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from gradata.cloud.domain.plan import FLAG_WORDS, Decision, Deleted, Diverged, Done, LogFacts, StoredFacts, plan
-from gradata.cloud.domain.requests import Loose, Request
+from gradata.cloud.domain.requests import Loose, WriteRequest
 from gradata.cloud.domain.tombstones import ERASED, EXPIRED, Barred
 from gradata.cloud.domain.write_set import Row
 from gradata.cloud.protocol.interpret import with_holes
@@ -21,7 +21,7 @@ BARRED = Barred({"gone": ERASED, "old": EXPIRED}, frozenset({CONTENT["gone"]}))
 KNOWN = {"brain": {"old": CONTENT["old"], "gone": b"erased"}}
 
 
-def decided(request: Request, facts: StoredFacts, *, record_bytes: int = 1_000) -> Done:
+def decided(request: WriteRequest, facts: StoredFacts, *, record_bytes: int = 1_000) -> Done:
     (decision,) = plan([request], facts, record_bytes=record_bytes)
     assert isinstance(decision, Done)
     return decision
@@ -99,7 +99,7 @@ def test_bytes_that_are_gone_on_purpose_are_not_mended() -> None:
 
 def test_a_brain_that_was_deleted_takes_nothing_and_others_do() -> None:
     """In one group: the answer to each request is that of its own brain."""
-    requests: list[Request] = [append([KEPT]), append([KEPT], brain_id="other")]
+    requests: list[WriteRequest] = [append([KEPT]), append([KEPT], brain_id="other")]
     one, other = plan(requests, StoredFacts({}, {}, {}, {"brain"}), record_bytes=1_000)
     assert one == Deleted()
     assert counted(other) == (1, 0, [], [])

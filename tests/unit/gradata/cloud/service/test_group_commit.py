@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from gradata.cloud.domain.plan import Decision, Done
-from gradata.cloud.domain.requests import HeartbeatWrite, Loose, Request
+from gradata.cloud.domain.requests import HeartbeatWrite, Loose, WriteRequest
 from gradata.cloud.service.group_commit import CommitOutcome, GroupWriter, Job
 from gradata.cloud.store.sqlite.store import SqliteStore
 from replicator.proof import CompactRange
@@ -23,11 +23,11 @@ class Recording(SqliteStore):
 
     def __init__(self) -> None:
         super().__init__(None)
-        self.groups: list[list[Request]] = []
+        self.groups: list[list[WriteRequest]] = []
         self.entered = threading.Event()
         self.gate = threading.Event()
 
-    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
+    def ingest(self, requests: Sequence[WriteRequest], *, now: int) -> list[Decision]:
         self.groups.append(list(requests))
         self.entered.set()
         assert self.gate.wait(10)
@@ -38,10 +38,10 @@ def test_what_waits_is_one_transaction_with_each_log_once() -> None:
     """Everything queued goes together, but a log's second request waits for the next group, in order."""
     store = Recording()
     writer = GroupWriter(store, now=lambda: 1)
-    answered: list[Request] = []
+    answered: list[WriteRequest] = []
     log = [event("a"), event("b"), event("c")]
     first = append(log, 0, 1, log_id=OTHER_LOG)
-    waiting: list[Request] = [
+    waiting: list[WriteRequest] = [
         append(log, 0, 1),
         append(log, 1, 2),
         Loose("default", "brain", lines(event("x"))),
@@ -90,7 +90,7 @@ class Resting(SqliteStore):
         self.did: list[str] = []
         self.rested = threading.Event()
 
-    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
+    def ingest(self, requests: Sequence[WriteRequest], *, now: int) -> list[Decision]:
         self.did.append("commit")
         return [Done(CompactRange.EMPTY, 0, None)] * len(requests)
 
@@ -137,7 +137,7 @@ class Failing(SqliteStore):
         self.rested.set()
         raise RuntimeError("a bug")
 
-    def ingest(self, requests: Sequence[Request], *, now: int) -> list[Decision]:
+    def ingest(self, requests: Sequence[WriteRequest], *, now: int) -> list[Decision]:
         if any(request.brain_id == self.poison for request in requests):
             raise ValueError("a bug")
         return [Done(CompactRange.EMPTY, 0, None)] * len(requests)
