@@ -15,7 +15,7 @@ from typing import cast
 from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Lines, Loose, WriteRequest
 from gradata.cloud.domain.tiles import tile_parts
 from gradata.cloud.domain.tombstones import ERASED, NOTHING_BARRED, Barred, incomparable, withheld
-from gradata.cloud.domain.write_set import NewEvents, Row, Run, Writes
+from gradata.cloud.domain.write_set import NewEvents, RecordRow, Run, Writes
 from replicator.fast_dataclass import value
 from replicator.framing import event_id_of
 from replicator.model import Refusal
@@ -155,7 +155,8 @@ def _keep_loose(load: Lines, known: MutableMapping[str, bytes], barred: Barred, 
     flags: dict[int, str | None] = dict.fromkeys(found.events.numbers)
     flags |= {refusal.record: refusal.code for refusal in found.flagged if refusal.record not in found.withheld}
     kept = [
-        Row(number, 0, len(load.records[number]), flag, load.records[number]) for number, flag in sorted(flags.items())
+        RecordRow(number, 0, len(load.records[number]), flag, load.records[number])
+        for number, flag in sorted(flags.items())
     ]
     return Done(CompactRange.EMPTY, 0, None, *found.counts, Writes(mended=kept, events=found.events))
 
@@ -258,7 +259,7 @@ def _append(
     )
 
 
-def _to_mend(run: Run, overlap: int, log: LogFacts) -> list[Row]:
+def _to_mend(run: Run, overlap: int, log: LogFacts) -> list[RecordRow]:
     """The records of the overlap whose row is missing or does not match its leaf. Tombstones stay."""
     stored = log.rows
     numbers = range(run.first, run.first + overlap)

@@ -11,7 +11,7 @@ from gradata.cloud.domain.tiles import TilePart
 from replicator.fast_dataclass import value
 
 
-class Row(NamedTuple):
+class RecordRow(NamedTuple):
     """A record at its place. `record` None: a hole or tombstone. `flag`: why; or why it is no event, or a conflict."""
 
     number: int
@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
 @value
 class Run:
-    """Consecutive rows from record `first` on, in columns as in `Row`."""
+    """Consecutive rows from record `first` on, in columns as in `RecordRow`."""
 
     first: int = 0
     offsets: Sequence[int] = field(default=(), repr=False)
@@ -31,11 +31,11 @@ class Run:
     flags: Sequence[str | None] = field(default=(), repr=False)
     records: Sequence[bytes | None] = field(default=(), repr=False)
 
-    def rows(self) -> list[Row]:
-        """The columns as one `Row` per record."""
+    def rows(self) -> list[RecordRow]:
+        """The columns as one `RecordRow` per record."""
         numbers = range(self.first, self.first + len(self.records))
         columns = zip(numbers, self.offsets, self.lengths, self.flags, self.records, strict=True)
-        return [Row(*row) for row in columns]
+        return [RecordRow(*row) for row in columns]
 
     def behind(self, count: int) -> Run:
         """The run without its first `count` rows."""
@@ -64,6 +64,6 @@ class Writes:
     """
 
     rows: Run = Run()
-    mended: Sequence[Row] = field(default=(), repr=False)
+    mended: Sequence[RecordRow] = field(default=(), repr=False)
     events: NewEvents = NewEvents()
     tiles: Sequence[TilePart] = field(default=(), repr=False)

@@ -37,7 +37,7 @@ HEADS = (
 was before the statement, to take the statement alone back: a third of what a group of single events costs."""
 BEATS = "UPDATE logs SET heard_at = ?, status = coalesce(?, status) WHERE log_key = ?"
 
-Row = Sequence[Any]
+SqlRow = Sequence[Any]
 
 
 def commit_group(
@@ -63,10 +63,10 @@ class _Group:
         self._known = known
         self._now = now
         self._rows: list[Any] = []
-        self._mended: list[Row] = []
+        self._mended: list[SqlRow] = []
         self._events: list[Any] = []
         self._heads: list[Any] = []
-        self._beats: list[Row] = []
+        self._beats: list[SqlRow] = []
         self._counted: dict[int, int] = {}
         self._days: dict[tuple[int, DayKind], int] = {}
 

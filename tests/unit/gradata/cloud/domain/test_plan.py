@@ -26,7 +26,7 @@ from gradata.cloud.domain.plan import (
 from gradata.cloud.domain.requests import Append, HeartbeatWrite, HoleClaim, Lines, Loose, WriteRequest
 from gradata.cloud.domain.tiles import TileLostError, hashes_of, leaves_at, tree_at
 from gradata.cloud.domain.tombstones import ERASED, NOTHING_BARRED, Barred
-from gradata.cloud.domain.write_set import Row, Run
+from gradata.cloud.domain.write_set import RecordRow, Run
 from gradata.cloud.protocol.interpret import read_lines, with_holes
 from replicator.framing import event_id_of, split
 from replicator.proof import EMPTY_ROOT, CompactRange, leaf_hash, leaf_hashes
@@ -57,7 +57,7 @@ class Memory:
     def __init__(self) -> None:
         self.brains: dict[str, str] = {}
         self.heads: dict[tuple[str, str], LogFacts] = {}
-        self.rows: dict[int, Row] = {}
+        self.rows: dict[int, RecordRow] = {}
         self.tiles: dict[tuple[int, int], bytes] = {}
         self.events: dict[str, dict[str, bytes]] = {}
         self.event_numbers: list[int] = []
@@ -167,7 +167,7 @@ def test_a_new_log_begins_with_its_first_batch() -> None:
     result = done(store.ingest(batch(log)))
     assert counts(result) == (2, 0, [], [])
     assert (tree(log), len(b"".join(log)), "b") == (result.tree, result.offset, result.event_id)
-    assert [Row(0, 0, len(log[0]), None, log[0]), Row(1, len(log[0]), len(log[1]), None, log[1])] == (
+    assert [RecordRow(0, 0, len(log[0]), None, log[0]), RecordRow(1, len(log[0]), len(log[1]), None, log[1])] == (
         result.writes.rows.rows()
     )
     assert b"".join(leaf_hashes(log)) == store.tile(0, 0)
@@ -310,7 +310,7 @@ def test_a_record_that_cannot_travel_keeps_its_place() -> None:
     hole = batch(log, 1, 2, load=HoleClaim(len(big), leaf_hash(big)))
     result = done(store.ingest(hole))
     assert counts(result) == (1, 0, [], [])
-    assert (Row(1, len(log[0]), len(big), None, None), None) == (store.rows[1], result.event_id)
+    assert (RecordRow(1, len(log[0]), len(big), None, None), None) == (store.rows[1], result.event_id)
     assert counts(store.ingest(hole)) == (0, 1, [], [])
     assert tree(log) == done(store.ingest(batch(log, 2))).tree
 
@@ -535,6 +535,6 @@ def test_batches_in_any_cut_build_the_same_tree(size: int, cuts: list[tuple[int,
 def test_a_run_names_its_rows() -> None:
     """Columns and rows are two views of the same places."""
     run = Run(5, [10, 12], [2, 3], [None, "blank"], [b"a\n", None])
-    assert [Row(5, 10, 2, None, b"a\n"), Row(6, 12, 3, "blank", None)] == run.rows()
+    assert [RecordRow(5, 10, 2, None, b"a\n"), RecordRow(6, 12, 3, "blank", None)] == run.rows()
     assert run.rows()[1:] == run.behind(1).rows()
     assert run is run.behind(0)

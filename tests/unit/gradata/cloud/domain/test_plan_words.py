@@ -9,7 +9,7 @@ import pytest
 from gradata.cloud.domain.plan import FLAG_WORDS, Decision, Deleted, Diverged, Done, LogFacts, StoredFacts, plan
 from gradata.cloud.domain.requests import Loose, WriteRequest
 from gradata.cloud.domain.tombstones import ERASED, EXPIRED, Barred
-from gradata.cloud.domain.write_set import Row
+from gradata.cloud.domain.write_set import RecordRow
 from gradata.cloud.protocol.interpret import with_holes
 from replicator.model import Refusal
 from replicator.proof import CompactRange, leaf_hashes
@@ -75,7 +75,7 @@ def test_other_bytes_under_an_expired_id_are_a_conflict_and_kept() -> None:
     log = [event("old", "other")]
     done = decided(append(log), StoredFacts({}, {}, KNOWN, barred={"brain": BARRED}))
     assert [(one.record, one.code) for one in done.flagged] == [(0, "event_conflict")]
-    assert done.writes.rows.rows() == [Row(0, 0, len(log[0]), "event_conflict", log[0])]
+    assert done.writes.rows.rows() == [RecordRow(0, 0, len(log[0]), "event_conflict", log[0])]
 
 
 def test_loose_events_that_were_taken_away_are_not_kept() -> None:
@@ -164,8 +164,8 @@ def test_loose_lines_are_kept_whole_and_belong_to_no_log() -> None:
     """With what is needed to store them: number, length, flag and bytes; no tree, no offset."""
     load = lines(event("a"), event("a"), b"garbage\n")
     done = decided(Loose("default", "brain", load), StoredFacts({}, {}, {}))
-    first = Row(0, 0, len(load.records[0]), None, load.records[0])
-    assert list(done.writes.mended) == [first, Row(2, 0, 8, "not_json", b"garbage\n")]
+    first = RecordRow(0, 0, len(load.records[0]), None, load.records[0])
+    assert list(done.writes.mended) == [first, RecordRow(2, 0, 8, "not_json", b"garbage\n")]
     assert (done.tree, done.offset, done.event_id) == (CompactRange.EMPTY, 0, None)
     assert list(done.writes.events.event_ids) == ["a"]
     assert counted(decided(Loose("default", "brain", lines()), StoredFacts({}, {}, {}))) == (0, 0, [], [])
