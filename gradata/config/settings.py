@@ -68,7 +68,7 @@ class ReplicationForbidden:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownSetting:
     """A setting as shown to people. `origin`: the argument, variable or file it comes from, or "default"."""
 
     name: str
@@ -178,18 +178,18 @@ class Settings:
         """Whether a switch keeps everything on this machine now."""
         return self.kept_here() is not None
 
-    def shown(self) -> tuple[Shown, ...]:
+    def shown(self) -> tuple[ShownSetting, ...]:
         """Every setting with its origin. Of the key only the origin."""
         configs = self.configs()
         now = {each: _switch(each, self._environ, configs) for each in ("write_through", "cloud_sync")}
         values = {"brain": self.brain_dir}
         rows = [
-            now.get(each.name) or Shown(each.name, values.get(each.name, getattr(self, each.name, None)), origin)
+            now.get(each.name) or ShownSetting(each.name, values.get(each.name, getattr(self, each.name, None)), origin)
             for each in SETTINGS
             for origin in (self.origins.get(each.name, "default"),)
         ]
         source = self.key_source()
-        return (*rows, Shown("key", None if source is None else "(not shown)", source or "nowhere"))
+        return (*rows, ShownSetting("key", None if source is None else "(not shown)", source or "nowhere"))
 
     def key_source(self) -> str | None:
         """The origin of the key now, or None."""
@@ -334,19 +334,19 @@ def checked(settings: Settings) -> Settings:
     return settings
 
 
-def _found(known: Known, argument: str | None, environ: Mapping[str, str], configs: tuple[Config, ...]) -> Shown:
+def _found(known: Known, argument: str | None, environ: Mapping[str, str], configs: tuple[Config, ...]) -> ShownSetting:
     """The first value found. Invalid values are skipped here; `Settings.trouble` reports them."""
     if argument:
-        return Shown(known.name, argument, "argument")
+        return ShownSetting(known.name, argument, "argument")
     for variable in known.variables:
         if text := environ.get(variable, "").strip():
             value = of_variable(known, variable, text)
             if not isinstance(value, Trouble):
-                return Shown(known.name, value, variable)
+                return ShownSetting(known.name, value, variable)
     for config in configs:
         if known.name in config.values:
-            return Shown(known.name, config.values[known.name], config.path)
-    return Shown(known.name, known.default, "default")
+            return ShownSetting(known.name, config.values[known.name], config.path)
+    return ShownSetting(known.name, known.default, "default")
 
 
 def _trouble(environ: Mapping[str, str], configs: tuple[Config, ...]) -> Trouble | None:
@@ -362,15 +362,15 @@ def _trouble(environ: Mapping[str, str], configs: tuple[Config, ...]) -> Trouble
     return None
 
 
-def _switch(name: str, environ: Mapping[str, str], configs: tuple[Config, ...]) -> Shown:
+def _switch(name: str, environ: Mapping[str, str], configs: tuple[Config, ...]) -> ShownSetting:
     if name == "cloud_sync":  # a no stands, whatever else is said
         for config in configs:
             if config.values.get(name) is False:
-                return Shown(name, False, config.path)
+                return ShownSetting(name, False, config.path)
     return _found(BY_NAME[name], None, environ, configs)
 
 
-def _switched_off(switch: Shown) -> ReplicationForbidden | None:
+def _switched_off(switch: ShownSetting) -> ReplicationForbidden | None:
     if switch.value is not False:
         return None
     if switch.origin in BY_NAME[switch.name].variables:

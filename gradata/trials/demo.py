@@ -46,7 +46,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DemoReport:
     """The whole run. `kept` is the directory, if it was kept; `look` are commands to inspect it."""
 
     steps: tuple[Step, ...]
@@ -69,7 +69,7 @@ def run(
     keep: bool = False,
     on_step: Callable[[Step], None] | None = None,
     environ: Mapping[str, str] = os.environ,
-) -> Shown:
+) -> DemoReport:
     """Run the demo; `on_step` is called after each step. Ends every process that it started, whatever happens.
 
     The processes get `environ` without the variables that concern the user's own brains.
@@ -89,10 +89,10 @@ def run(
         if not keep:
             shutil.rmtree(directory, ignore_errors=True)  # a temporary directory: what stays, the system removes
     look = stage.look() if keep else ()
-    return Shown(tuple(stage.steps), time.monotonic() - began, directory if keep else None, look)
+    return DemoReport(tuple(stage.steps), time.monotonic() - began, directory if keep else None, look)
 
 
-def as_json(shown: Shown) -> dict[str, object]:
+def as_json(shown: DemoReport) -> dict[str, object]:
     """The documented form of `gradata demo --json`."""
     return {
         "held": shown.held,
