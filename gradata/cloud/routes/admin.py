@@ -20,7 +20,7 @@ from gradata.cloud.routes.brain_json import erased_json, standing_json
 from gradata.cloud.routes.replica import BrainName
 from gradata.cloud.service import deletion
 from gradata.cloud.service.guards import require_living
-from gradata.cloud.store.values import Standing, StoreError, StoreUnavailableError
+from gradata.cloud.store.values import BrainStanding, StoreError, StoreUnavailableError
 from replicator.errors import WireError
 
 log = logging.getLogger("gradata.cloud")
@@ -98,7 +98,7 @@ def _add_bytes(app: FastAPI, context: AppContext, sweep_soon: Callable[[], None]
         return _answer({"brain_id": brain, "days": days})
 
 
-async def _standing(context: AppContext, principal: Principal, brain_id: str) -> Standing:
+async def _standing(context: AppContext, principal: Principal, brain_id: str) -> BrainStanding:
     """The state of the brain. Raises DeniedError, WireError 410."""
     require_brain(principal, brain_id)
     found = await require_living(context.store, principal, brain_id)

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gradata.cloud.service.deletion import DAY_US, Erased
-from gradata.cloud.store.values import Standing
+from gradata.cloud.store.values import BrainStanding
 
 
-def standing_json(brain: Standing) -> dict[str, Any]:
+def standing_json(brain: BrainStanding) -> dict[str, Any]:
     """How a brain stands, in its stable form."""
     return {
         "brain_id": brain.brain_id,

@@ -27,7 +27,7 @@ from gradata.cloud.service import legacy_pages
 from gradata.cloud.service.guards import require_living
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.reading import living_brains, mark_of, owner_of
-from gradata.cloud.store.values import EVENTS_MAX, EventMark, Standing
+from gradata.cloud.store.values import EVENTS_MAX, BrainStanding, EventMark
 from replicator.errors import WireError
 from replicator.model import Limits
 from replicator.wire import JSON_TYPE, is_name
@@ -180,7 +180,7 @@ def _add_pull(app: FastAPI, context: AppContext) -> None:
         return response(Answer(200, body, headers={"Cache-Control": "no-store"}))
 
 
-def _place(context: AppContext, workspace: str, brain: Standing, wanted: str) -> EventMark | None:
+def _place(context: AppContext, workspace: str, brain: BrainStanding, wanted: str) -> EventMark | None:
     """Where the page begins. Raises WireError 410 if events behind it have expired.
 
     An id that was never here says nothing of what its client has: everything is given, each event's id tells it.

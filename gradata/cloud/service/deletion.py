@@ -15,7 +15,7 @@ from gradata.cloud.domain.tombstones import FOREIGN
 from gradata.cloud.protocol.interpret import meaning_of, read_lines
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.reading import each_row, mark_of
-from gradata.cloud.store.values import Erasure, EventQuery, Standing, StoredLog, StoreError, StoreUnavailableError
+from gradata.cloud.store.values import BrainStanding, Erasure, EventQuery, StoredLog, StoreError, StoreUnavailableError
 from replicator.proof import TILE_HASHES
 
 STEP_ROWS = 2_000
@@ -46,7 +46,7 @@ class Erased:
     loose: int
 
 
-def standing(store: Store, workspace: str, brain_id: str) -> Standing:
+def standing(store: Store, workspace: str, brain_id: str) -> BrainStanding:
     """The state of the brain. Raises UnknownError."""
     found = store.standings(workspace, brain_id)
     if not found:
@@ -54,7 +54,7 @@ def standing(store: Store, workspace: str, brain_id: str) -> Standing:
     return found[0]
 
 
-def delete(store: Store, workspace: str, brain_id: str, *, now: int) -> Standing:
+def delete(store: Store, workspace: str, brain_id: str, *, now: int) -> BrainStanding:
     """Delete a brain: from now on its requests are answered 410. `purge` removes its rows.
 
     Returns its previous state. Safe to repeat. Raises UnknownError.
@@ -151,7 +151,7 @@ def sweep(
     return done
 
 
-def _sweep_brain(store: Store, workspace: str, brain: Standing, now: int, stopped: Callable[[], bool]) -> int:
+def _sweep_brain(store: Store, workspace: str, brain: BrainStanding, now: int, stopped: Callable[[], bool]) -> int:
     if brain.deleted_at is not None and (brain.offset or brain.events):
         return purge(store, workspace, brain.brain_id, stopped)
     if brain.deleted_at is None and brain.retain_us is not None:

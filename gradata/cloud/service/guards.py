@@ -7,7 +7,7 @@ import asyncio
 from gradata.cloud.domain.principal import Principal
 from gradata.cloud.protocol.answers import BRAIN_DELETED, require_brain
 from gradata.cloud.store.port import Store
-from gradata.cloud.store.values import Standing, StoredLog
+from gradata.cloud.store.values import BrainStanding, StoredLog
 from replicator.errors import WireError
 
 
@@ -16,7 +16,7 @@ def brain_deleted() -> WireError:
     return WireError(BRAIN_DELETED, status=410, code="brain_deleted")
 
 
-async def require_living(store: Store, principal: Principal, brain_id: str) -> Standing | None:
+async def require_living(store: Store, principal: Principal, brain_id: str) -> BrainStanding | None:
     """The state of a brain, or None if there is none.
 
     Raises DeniedError if the key may not use it, WireError 410 if it was deleted.

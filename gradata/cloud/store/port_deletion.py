@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gradata.cloud.store.values import Erasure, Holding, Standing
+from gradata.cloud.store.values import BrainStanding, Erasure, Holding
 
 
 class Removing(Protocol):
@@ -17,7 +17,7 @@ class Removing(Protocol):
     def workspaces(self) -> list[str]:
         """Every workspace, also those that have only deleted brains; sorted."""
 
-    def standings(self, workspace: str | None, brain_id: str | None = None) -> list[Standing]:
+    def standings(self, workspace: str | None, brain_id: str | None = None) -> list[BrainStanding]:
         """The workspace's brains, or the one, by name; deleted ones, too. `workspace` None: whoever's they are."""
 
     def delete_brain(self, workspace: str, brain_id: str, *, now: int) -> bool:

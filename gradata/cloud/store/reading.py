@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import (
     CURSOR_END,
+    BrainStanding,
     EventMark,
     EventQuery,
-    Standing,
     StoredEvent,
     StoredKey,
     StoredLog,
@@ -48,7 +48,7 @@ def living_brains(store: Store, workspace: str) -> list[str]:
 
 def owner_of(store: Store, brain_id: str) -> str | None:
     """The workspace that the brain belongs to, deleted or not; None if nobody wrote to it."""
-    found: list[Standing] = store.standings(None, brain_id)
+    found: list[BrainStanding] = store.standings(None, brain_id)
     return found[0].workspace if found else None
 
 

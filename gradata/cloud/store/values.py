@@ -149,7 +149,7 @@ class StoredNotice:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class BrainStanding:
     """The state of a brain, including deleted ones. `expired`: the cursor of the last expired event.
 
     `offset`: total bytes of its logs. `retain_us`: the retention period, None: no limit.

@@ -15,7 +15,7 @@ from gradata.cloud.domain.tombstones import ERASED, EXPIRED
 from gradata.cloud.store.postgres.connection import LONG_ANSWER_S, Connection
 from gradata.cloud.store.postgres.facts import LOG_BITS
 from gradata.cloud.store.postgres.monitoring import PostgresWatching
-from gradata.cloud.store.values import Erasure, EventMark, Holding, Standing
+from gradata.cloud.store.values import BrainStanding, Erasure, EventMark, Holding
 
 MARKS_A_READ = 1_000
 LOCK_S = 8
@@ -46,9 +46,9 @@ class PostgresRemoving(PostgresWatching):
     def _write(self, work: Callable[[Connection], Result]) -> Result:
         raise NotImplementedError
 
-    def standings(self, workspace: str | None, brain_id: str | None = None) -> list[Standing]:
+    def standings(self, workspace: str | None, brain_id: str | None = None) -> list[BrainStanding]:
         """See `store.port_deletion.Removing`."""
-        return [Standing(*row) for row in self._fetch(_STANDINGS, (workspace, workspace, brain_id, brain_id))]
+        return [BrainStanding(*row) for row in self._fetch(_STANDINGS, (workspace, workspace, brain_id, brain_id))]
 
     def workspaces(self) -> list[str]:
         """See `store.port_deletion.Removing`."""

@@ -12,7 +12,7 @@ from gradata.cloud.domain.requests import PROJECTED, Columns
 from gradata.cloud.domain.tombstones import ERASED, EXPIRED
 from gradata.cloud.store.sqlite.facts import NUMBER_BITS
 from gradata.cloud.store.sqlite.monitoring import Watching
-from gradata.cloud.store.values import Erasure, EventMark, Holding, Standing
+from gradata.cloud.store.values import BrainStanding, Erasure, EventMark, Holding
 
 MARKS_A_READ = 1_000
 _MASK = (1 << NUMBER_BITS) - 1
@@ -33,11 +33,11 @@ class SqliteRemoving(Watching):
     _traces = False
     """Bytes that were taken away may be in the WAL still."""
 
-    def standings(self, workspace: str | None, brain_id: str | None = None) -> list[Standing]:
+    def standings(self, workspace: str | None, brain_id: str | None = None) -> list[BrainStanding]:
         """See `store.port_deletion.Removing`."""
         with self._reading() as connection:
             rows = connection.execute(_STANDINGS, (workspace, workspace, brain_id, brain_id)).fetchall()
-        return [Standing(*row) for row in rows]
+        return [BrainStanding(*row) for row in rows]
 
     def workspaces(self) -> list[str]:
         """See `store.port_deletion.Removing`."""
