@@ -30,7 +30,7 @@ RANGES_MAX = 100_000
 """Beyond so many places that differ it is no repair any more: everything is better sent again."""
 
 What = Literal["missing_at_cloud", "damaged_at_cloud", "edited_here", "only_at_cloud", "placeholder_here"]
-State = Literal["identical", "differences", "diverged"]
+VerifyState = Literal["identical", "differences", "diverged"]
 MENDABLE: frozenset[What] = frozenset({"missing_at_cloud", "damaged_at_cloud"})
 
 Spans = list[tuple[int, int]]
@@ -85,7 +85,7 @@ class ReplicaVerdict:
         }
 
     @property
-    def state(self) -> State:
+    def state(self) -> VerifyState:
         """`diverged`: only a person can decide which side is right."""
         if self.edited or self.only_at_cloud:
             return "diverged"

@@ -22,10 +22,10 @@ from gradata.cloud.service.listening import silence_us
 from gradata.cloud.store.values import StoredBrain, StoredLog
 from gradata.hints import HINTS
 
-State = Literal["refused", "paused", "silent", "quiet", "incomplete", "forked", "lagging", "live"]
-STATES: tuple[State, ...] = ("refused", "paused", "silent", "quiet", "incomplete", "forked", "lagging", "live")
+FleetState = Literal["refused", "paused", "silent", "quiet", "incomplete", "forked", "lagging", "live"]
+STATES: tuple[FleetState, ...] = ("refused", "paused", "silent", "quiet", "incomplete", "forked", "lagging", "live")
 """Worst first."""
-ALERTS: frozenset[State] = frozenset({"refused", "paused", "silent", "quiet", "incomplete"})
+ALERTS: frozenset[FleetState] = frozenset({"refused", "paused", "silent", "quiet", "incomplete"})
 
 ACTIVE_DAYS_MIN = 4
 """Number of days with events that make a habit."""
@@ -45,7 +45,7 @@ class LastRefusal:
 class Verdict:
     """A state, since when (microseconds since 1970), its explanation, and the command that helps ("": none)."""
 
-    state: State
+    state: FleetState
     since: int | None
     words: str
     command: str = ""

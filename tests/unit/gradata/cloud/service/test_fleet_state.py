@@ -12,7 +12,7 @@ import pytest
 from gradata.cloud.domain.thresholds import Patience
 from gradata.cloud.domain.timestamps import SECOND
 from gradata.cloud.service.alerts import body_of, changes, check_webhook, findings, last_heard, signature
-from gradata.cloud.service.fleet_state import FleetBrain, LastRefusal, State, Verdict, habit_s, read_fleet, span
+from gradata.cloud.service.fleet_state import FleetBrain, FleetState, LastRefusal, Verdict, habit_s, read_fleet, span
 from gradata.cloud.service.listening import ListeningPeriod
 from gradata.cloud.store.values import StoredAlert, StoredBrain, StoredLog
 from replicator.errors import ConfigurationError
@@ -66,7 +66,7 @@ def only(*logs: StoredLog, **facts: Any) -> FleetBrain:
         (log(301, brief=True, last_event_at="2025-11-15T16:00:00Z"), "quiet", "nothing was captured", "gradata doctor"),
     ],
 )
-def test_f53_each_state_has_words_and_a_command(stored: StoredLog, state: State, words: str, command: str) -> None:
+def test_f53_each_state_has_words_and_a_command(stored: StoredLog, state: FleetState, words: str, command: str) -> None:
     """Silence, a pause, nothing captured and lag are told apart, and named with what mends them."""
     verdict = only(stored).verdict
     assert (verdict.state, verdict.command) == (state, command)
