@@ -136,13 +136,13 @@ def _follow(
 ) -> int:
     from gradata.config import settings
     from gradata.replicate import daemon
-    from gradata.replicate.systemd_notify import Supervisor
+    from gradata.replicate.systemd_notify import SystemdNotifier
     from replicator import recovery
 
     with _Signals() as signals, _exported(replicator, metrics, terminal):
         if reset is not None:
             recovery.order_reset(place.log, reset)
-        drained = daemon.run_until(replicator, signals.stop, Supervisor(*settings.supervised()))
+        drained = daemon.run_until(replicator, signals.stop, SystemdNotifier(*settings.supervised()))
     if drained.remaining_bytes:
         terminal.warn(f"{drained.remaining_bytes:,} bytes wait in the log ({drained.reason}); nothing is lost")
         return 128 + (signals.received or signal.SIGTERM)

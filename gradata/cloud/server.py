@@ -28,7 +28,7 @@ from gradata.cloud.service.api_keys import create_key, list_keys
 from gradata.cloud.store.open import is_shared, open_store, shown
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import StoreError
-from gradata.cloud.workers import WORKERS_MAX, Supervisor
+from gradata.cloud.workers import WORKERS_MAX, WorkerSupervisor
 from gradata.config.private_directories import make_private
 from replicator.errors import ConfigurationError
 
@@ -96,7 +96,7 @@ def run(
         else:
             say()
             store.close()
-            Supervisor(partial(_serve_shared, url, options), listening, workers).run()
+            WorkerSupervisor(partial(_serve_shared, url, options), listening, workers).run()
     finally:
         listening.close()
 

@@ -69,7 +69,7 @@ class _Worker:
             multiprocess.mark_process_dead(self.process.pid)  # type: ignore[no-untyped-call]
 
 
-class Supervisor:
+class WorkerSupervisor:
     """Keeps `count` workers alive until SIGTERM or SIGINT. `run` on the main thread."""
 
     def __init__(self, serve: Serve, listening: socket.socket, count: int) -> None:

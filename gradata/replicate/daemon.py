@@ -8,12 +8,12 @@ from __future__ import annotations
 import time
 
 from gradata.replicate.once import PART_S, Stop
-from gradata.replicate.systemd_notify import Supervisor
+from gradata.replicate.systemd_notify import SystemdNotifier
 from replicator.loop import Drained, Replicator
 from replicator.status import Status
 
 
-def run_until(replicator: Replicator, stop: Stop, supervisor: Supervisor) -> Drained:
+def run_until(replicator: Replicator, stop: Stop, supervisor: SystemdNotifier) -> Drained:
     """Replicate until `stop`, notifying the supervisor meanwhile, then drain for a short time."""
     replicator.start()
     supervisor.ready()

@@ -12,7 +12,7 @@ STILL_S = 330.0
 """A thread that did nothing for longer than the longest request may take (16 MiB over the slowest line) is stuck."""
 
 
-class Supervisor:
+class SystemdNotifier:
     """Sends notifications to `address` (None: to nobody). `watchdog_s`: the watchdog interval in seconds, or None."""
 
     def __init__(self, address: str | None, watchdog_s: float | None = None) -> None:

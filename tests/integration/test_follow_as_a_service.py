@@ -16,7 +16,7 @@ import pytest
 from gradata.cli.service import KINDS
 from gradata.config.settings import supervised
 from gradata.replicate.metrics_exporter import parse_address
-from gradata.replicate.systemd_notify import STILL_S, Supervisor
+from gradata.replicate.systemd_notify import STILL_S, SystemdNotifier
 from replicator.errors import ConfigurationError
 from tests.acceptance.world import CLI, World, eventually, line
 from tests.support.cloud_fixture import LiveCloud
@@ -92,7 +92,7 @@ def test_a_supervisor_hears_ready_watchdog_status_and_stopping(
 def test_the_watchdog_is_not_fed_for_a_thread_that_stands_still(notified: tuple[str, socket.socket]) -> None:
     """Stuck for longer than any request may take: systemd is to restart it."""
     address, receiver = notified
-    supervisor = Supervisor(address, 1.0)
+    supervisor = SystemdNotifier(address, 1.0)
     supervisor.working(still_s=STILL_S + 1, words="live")
     assert receiver.recv(4096) == b"STATUS=live"
     supervisor.working(still_s=STILL_S, words="live")
@@ -101,7 +101,7 @@ def test_the_watchdog_is_not_fed_for_a_thread_that_stands_still(notified: tuple[
 
 def test_a_supervisor_that_went_away_is_nobodys_concern(tmp_path: Path) -> None:
     """Nothing is raised, nothing waits."""
-    Supervisor(str(tmp_path / "gone"), 1.0).ready()
+    SystemdNotifier(str(tmp_path / "gone"), 1.0).ready()
 
 
 @pytest.mark.parametrize(
