@@ -15,10 +15,10 @@ class RateClaim:
 
     name: str
     rate: Rate
-    told: Told | None = field(default=None, repr=False)
+    told: VerdictCallback | None = field(default=None, repr=False)
 
 
-class Told(Protocol):
+class VerdictCallback(Protocol):
     """Receives the verdict."""
 
     verdict: Verdict | None

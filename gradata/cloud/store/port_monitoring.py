@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gradata.cloud.domain.daily_counts import DayKind
-from gradata.cloud.store.values import StoredAlert, StoredBrain, StoredNotice, Told
+from gradata.cloud.store.values import ChangeListener, StoredAlert, StoredBrain, StoredNotice
 
 
 class Watched(Protocol):
@@ -30,7 +30,7 @@ class Watched(Protocol):
     def session_ended(self, name: str, *, until: int | None = None) -> bool:
         """Whether the session of this name was signed out; with `until`, sign it out, remembered up to that time."""
 
-    def listen(self, told: Told) -> Callable[[], None]:
+    def listen(self, told: ChangeListener) -> Callable[[], None]:
         """Have `told` called, on any thread, after commits of any process; the result ends it.
 
         Only a hint: it may come late, twice, or not at all. `told` must be quick and must not raise.

@@ -20,7 +20,7 @@ SESSION_US_MAX = 86_400_000_000
 RECENT_SCANNED_MAX = 20_000
 FRESH_EVENTS_MAX = 8
 FRESH_RECORD_BYTES_MAX = 64 * 1024
-Told = Callable[[Collection[str]], None]
+ChangeListener = Callable[[Collection[str]], None]
 
 
 class StoreError(ReplicatorError):

@@ -14,12 +14,12 @@ from gradata.cloud.store.values import (
     FRESH_EVENTS_MAX,
     FRESH_RECORD_BYTES_MAX,
     SESSION_US_MAX,
+    ChangeListener,
     EventQuery,
     StoredAlert,
     StoredBrain,
     StoredEvent,
     StoredNotice,
-    Told,
 )
 
 SECRET_BYTES = 32
@@ -124,7 +124,7 @@ class PostgresWatching(PostgresReads):
             )
         return True
 
-    def listen(self, told: Told) -> Callable[[], None]:
+    def listen(self, told: ChangeListener) -> Callable[[], None]:
         """See `store.port_monitoring.Watched`: of this process's commits at once, of others' by NOTIFY."""
         return self._listening.add(told)
 

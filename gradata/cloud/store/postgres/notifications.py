@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 import psycopg
 
 from gradata.cloud.store.postgres.connection import CHANNEL, connect
-from gradata.cloud.store.values import Told
+from gradata.cloud.store.values import ChangeListener
 
 WAIT_S = 0.5
 AGAIN_S = 2.0
@@ -30,13 +30,13 @@ class Listening:
     def __init__(self, url: str) -> None:
         self._url = url
         self._lock = threading.Lock()
-        self._listeners: dict[object, Told] = {}
+        self._listeners: dict[object, ChangeListener] = {}
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
         self.own_pid: int | None = None
         """The database's process that tells for this store: its own listeners were told at once, by `tell`."""
 
-    def add(self, told: Told) -> Callable[[], None]:
+    def add(self, told: ChangeListener) -> Callable[[], None]:
         """Tell `told` from now on; the result ends it."""
         mark = object()
         with self._lock:

@@ -17,12 +17,12 @@ from gradata.cloud.store.values import (
     FRESH_EVENTS_MAX,
     FRESH_RECORD_BYTES_MAX,
     SESSION_US_MAX,
+    ChangeListener,
     EventQuery,
     StoredAlert,
     StoredBrain,
     StoredEvent,
     StoredNotice,
-    Told,
 )
 
 SECRET_BYTES = 32
@@ -32,7 +32,7 @@ class Watching(Reads):
     """The monitoring part of SqliteStore, which provides the connections."""
 
     def __init__(self) -> None:
-        self._listeners: dict[object, Told] = {}
+        self._listeners: dict[object, ChangeListener] = {}
         self._listening = threading.Lock()
 
     def _transaction(self) -> AbstractContextManager[sqlite3.Connection]:
@@ -100,7 +100,7 @@ class Watching(Reads):
             connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (f"ended.{name}", str(until)))
         return True
 
-    def listen(self, told: Told) -> Callable[[], None]:
+    def listen(self, told: ChangeListener) -> Callable[[], None]:
         """See `store.port_monitoring.Watched`: one process writes an SQLite file, so it tells itself."""
         mark = object()
         with self._listening:
