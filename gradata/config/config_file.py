@@ -70,7 +70,7 @@ CHECKED = tuple(known for known in SETTINGS if known.kind in ("count", "seconds"
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class ConfigTrouble:
     """Why a setting cannot be used: what, where, and how to fix it."""
 
     why: str
@@ -84,7 +84,7 @@ class Config:
     path: str
     exists: bool = False
     values: Mapping[str, Value] = field(default_factory=dict)
-    trouble: Trouble | None = None
+    trouble: ConfigTrouble | None = None
 
 
 class ConfigFile:
@@ -118,7 +118,7 @@ class ConfigFile:
 
     def _unreadable(self, error: OSError) -> Config:
         why = f"{self.path} cannot be read: {error.strerror or type(error).__name__}"
-        return Config(self.path, True, trouble=Trouble(why, f"ls -l '{self.path}'; fix or remove it"))
+        return Config(self.path, True, trouble=ConfigTrouble(why, f"ls -l '{self.path}'; fix or remove it"))
 
 
 def parse(text: bytes, path: str, *, of_brain: bool) -> Config:
@@ -126,7 +126,7 @@ def parse(text: bytes, path: str, *, of_brain: bool) -> Config:
     import tomllib  # here: most brains have no such file
 
     def wrong(why: str, hint: str = f"edit {path}") -> Config:
-        return Config(path, True, trouble=Trouble(f"{path}: {why}", hint))
+        return Config(path, True, trouble=ConfigTrouble(f"{path}: {why}", hint))
 
     if len(text) > CONFIG_BYTES_MAX:
         return wrong("it is larger than 64 KiB")
@@ -185,7 +185,7 @@ def fits(kind: SettingKind, value: object) -> bool:
             return value in CAPTURES
 
 
-def of_variable(known: Known, variable: str, text: str) -> Value | Trouble:
+def of_variable(known: Known, variable: str, text: str) -> Value | ConfigTrouble:
     """Parse the text of a variable. Switch variables turn things off; only a plain yes counts there."""
     match known.kind:
         case "text":
@@ -193,7 +193,11 @@ def of_variable(known: Known, variable: str, text: str) -> Value | Trouble:
         case "switch":
             return text.lower() not in ("1", "true", "yes", "on")
         case "capture":
-            return text if fits("capture", text) else Trouble(f"{variable} must be {_WANTED['capture']}", "correct it")
+            return (
+                text
+                if fits("capture", text)
+                else ConfigTrouble(f"{variable} must be {_WANTED['capture']}", "correct it")
+            )
         case "count" | "seconds":
             try:
                 value = int(text) if known.kind == "count" else float(text)
@@ -201,4 +205,4 @@ def of_variable(known: Known, variable: str, text: str) -> Value | Trouble:
                 value = 0
             if fits(known.kind, value):
                 return value
-            return Trouble(f"{variable} must be {_WANTED[known.kind]}", f"unset {variable}, or correct it")
+            return ConfigTrouble(f"{variable} must be {_WANTED[known.kind]}", f"unset {variable}, or correct it")

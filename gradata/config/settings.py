@@ -24,8 +24,8 @@ from gradata.config.config_file import (
     SETTINGS,
     Config,
     ConfigFile,
+    ConfigTrouble,
     Known,
-    Trouble,
     Value,
     of_variable,
 )
@@ -141,7 +141,7 @@ class Settings:
         """The current configuration files, the brain's own first. Costs one `stat` each."""
         return tuple(file.read() for file in self._files)
 
-    def trouble(self) -> Trouble | None:
+    def trouble(self) -> ConfigTrouble | None:
         """What is wrong with a configuration file or variable now, or None."""
         return _trouble(self._environ, self.configs())
 
@@ -341,7 +341,7 @@ def _found(known: Known, argument: str | None, environ: Mapping[str, str], confi
     for variable in known.variables:
         if text := environ.get(variable, "").strip():
             value = of_variable(known, variable, text)
-            if not isinstance(value, Trouble):
+            if not isinstance(value, ConfigTrouble):
                 return ShownSetting(known.name, value, variable)
     for config in configs:
         if known.name in config.values:
@@ -349,7 +349,7 @@ def _found(known: Known, argument: str | None, environ: Mapping[str, str], confi
     return ShownSetting(known.name, known.default, "default")
 
 
-def _trouble(environ: Mapping[str, str], configs: tuple[Config, ...]) -> Trouble | None:
+def _trouble(environ: Mapping[str, str], configs: tuple[Config, ...]) -> ConfigTrouble | None:
     for config in configs:
         if config.trouble is not None:
             return config.trouble
@@ -357,7 +357,7 @@ def _trouble(environ: Mapping[str, str], configs: tuple[Config, ...]) -> Trouble
         for variable in known.variables:
             text = environ.get(variable, "").strip()
             value = of_variable(known, variable, text) if text else None
-            if isinstance(value, Trouble):
+            if isinstance(value, ConfigTrouble):
                 return value
     return None
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from gradata.config.config_file import BY_NAME, SETTINGS, ConfigFile, Trouble, of_variable, parse
+from gradata.config.config_file import BY_NAME, SETTINGS, ConfigFile, ConfigTrouble, of_variable, parse
 from gradata.config.settings import Settings, checked, refusal, why_local
 from replicator.errors import ConfigurationError
 
 CANARY = "gk_live_canary0123456789"
 
 
-def trouble(text: str, *, of_brain: bool = False) -> Trouble:
+def trouble(text: str, *, of_brain: bool = False) -> ConfigTrouble:
     """What is wrong with this text."""
     found = parse(text.encode(), "/x/config.toml", of_brain=of_brain).trouble
     assert found is not None
@@ -98,7 +98,7 @@ def test_f55_broken_toml_is_told_without_its_text(text: str) -> None:
 
 def test_odd_files_are_told() -> None:
     """No UTF-8, too large, a table: each in words."""
-    assert "UTF-8" in (parse(b"\xff", "/x", of_brain=False).trouble or Trouble("", "")).why
+    assert "UTF-8" in (parse(b"\xff", "/x", of_brain=False).trouble or ConfigTrouble("", "")).why
     assert "64 KiB" in trouble("#" * 70_000).why
     assert "`doctor`" in trouble("[doctor]\nsilent_s = 1").why
     assert "control" not in trouble('"a\\u001b[2J" = 1').why
