@@ -27,7 +27,7 @@ from uvicorn.server import ServerState
 from benchmarks.ingest import PLENTY_A_MINUTE, records, requests
 from gradata.cloud.app import create_app
 from gradata.cloud.domain.plan import UNKNOWN_LOG, Decision, Done, LogFacts, StoredFacts, plan
-from gradata.cloud.domain.rate_limit import Rate, Verdict
+from gradata.cloud.domain.rate_limit import Rate, RateVerdict
 from gradata.cloud.domain.requests import Append, WriteRequest
 from gradata.cloud.http.connection import BoundedHttp
 from gradata.cloud.http.context import LIMITS, CloudOptions
@@ -49,7 +49,7 @@ class AtOnce(SqliteStore):
         self.spent_ns = 0
         self._heads: dict[tuple[str, str], LogFacts] = {}
 
-    def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict]:
+    def admit(self, names: Sequence[str], rate: Rate) -> list[RateVerdict]:
         """As a store that several servers share."""
         return [rate.judge(0.0, 1e6)] * len(names)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Protocol
 
-from gradata.cloud.domain.rate_limit import Rate, Verdict
+from gradata.cloud.domain.rate_limit import Rate, RateVerdict
 from replicator.fast_dataclass import value
 
 
@@ -21,4 +21,4 @@ class RateClaim:
 class VerdictCallback(Protocol):
     """Receives the verdict."""
 
-    verdict: Verdict | None
+    verdict: RateVerdict | None

@@ -19,7 +19,7 @@ TRACKED_MAX = 100_000
 
 
 @value
-class Verdict:
+class RateVerdict:
     """The verdict: whether the request may pass, how many more may follow at once, when the window resets, how long to
     wait.
     """
@@ -43,7 +43,7 @@ class Rate:
     burst: int
     slack: int = 0
 
-    def judge(self, busy_until: float, now: float) -> Verdict:
+    def judge(self, busy_until: float, now: float) -> RateVerdict:
         """The verdict for a request now. `busy_until`: that of the previous verdict (0: none). Monotonic seconds."""
         interval = WINDOW_S / self.per_minute
         start = max(busy_until, now)
@@ -53,7 +53,7 @@ class Rate:
         if passed:
             start += interval
         free = math.floor((interval * self.burst - (start - now)) / interval + 1e-6)
-        return Verdict(passed, max(free, 0), max(start - now, 0.0), max(wait, 0.0), start)
+        return RateVerdict(passed, max(free, 0), max(start - now, 0.0), max(wait, 0.0), start)
 
 
 class RateLimiter:
@@ -70,14 +70,14 @@ class RateLimiter:
         """The rate; None: unlimited."""
         return self._rate
 
-    def peek(self, name: str) -> Verdict | None:
+    def peek(self, name: str) -> RateVerdict | None:
         """The verdict that `admit` would give, without counting."""
         if self._rate is None:
             return None
         with self._lock:
             return self._rate.judge(self._busy_until.get(name, 0.0), self._clock())
 
-    def admit(self, name: str) -> Verdict | None:
+    def admit(self, name: str) -> RateVerdict | None:
         """Count one request; None if there is no limit."""
         if self._rate is None:
             return None
@@ -95,7 +95,7 @@ def policy_field(rate: Rate) -> str:
     return f'"brain";q={rate.per_minute};w={WINDOW_S}'
 
 
-def state_field(rate: Rate, verdict: Verdict | None) -> str:
+def state_field(rate: Rate, verdict: RateVerdict | None) -> str:
     """The value of RateLimit: what remains; `verdict` None: nothing was spent."""
     if verdict is None:
         return f'"brain";r={rate.burst};t=0'

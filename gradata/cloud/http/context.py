@@ -16,7 +16,7 @@ from gradata.cloud.domain import requests
 from gradata.cloud.domain.plan import Decision
 from gradata.cloud.domain.principal import Principal, Unknown
 from gradata.cloud.domain.rate_claim import RateClaim
-from gradata.cloud.domain.rate_limit import Rate, RateLimiter, Verdict
+from gradata.cloud.domain.rate_limit import Rate, RateLimiter, RateVerdict
 from gradata.cloud.domain.thresholds import Alerting
 from gradata.cloud.http.body import BODY_S, ENCODINGS, read_body
 from gradata.cloud.http.raw_request import BODY_IS_THERE, AnyRequest
@@ -262,10 +262,10 @@ class AppContext:
 class SpentError(answers.AnswerError):
     """429 from this process or from the store."""
 
-    def __init__(self, verdict: Verdict, words: str = "the brain's request budget is spent") -> None:
+    def __init__(self, verdict: RateVerdict, words: str = "the brain's request budget is spent") -> None:
         super().__init__(_spent(verdict, words))
 
 
-def _spent(verdict: Verdict, words: str = "the brain's request budget is spent") -> answers.Answer:
+def _spent(verdict: RateVerdict, words: str = "the brain's request budget is spent") -> answers.Answer:
     headers = {"Retry-After": str(max(1, round(verdict.retry_after_s + 0.5)))}
     return answers.problem(429, "rate_limited", words, headers=headers)

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gradata.cloud.domain.rate_limit import Rate, Verdict, policy_field, state_field
+from gradata.cloud.domain.rate_limit import Rate, RateVerdict, policy_field, state_field
 from gradata.cloud.http.openapi import BASE
 from gradata.cloud.http.raw_request import BODY_IS_THERE, PlainRoute, RawRequest
 from gradata.cloud.http.request_log import REQUEST_ID, request_id_of
@@ -54,7 +54,7 @@ class RequestMiddleware:
         self._requests_max = requests_max
         self._at_work = 0
 
-    def fields(self, name: str, verdict: Verdict | None) -> list[tuple[bytes, bytes]]:
+    def fields(self, name: str, verdict: RateVerdict | None) -> list[tuple[bytes, bytes]]:
         """What every answer has beside its own fields: the request's id, and the budget of its brain."""
         fields = [(b"x-request-id", name.encode()), *self._fixed]
         if self._rate is not None:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope
 
 from gradata.cloud.domain.rate_claim import RateClaim
-from gradata.cloud.domain.rate_limit import Verdict
+from gradata.cloud.domain.rate_limit import RateVerdict
 from gradata.cloud.protocol.answers import Answer
 
 BODY_IS_THERE = "gradata.body"
@@ -28,7 +28,7 @@ class RawRequest:
     """One request. `headers` by lower-case name; of a header that came twice the first counts."""
 
     __slots__ = ("claim", "headers", "receive", "scope", "verdict")
-    verdict: Verdict | None
+    verdict: RateVerdict | None
     """What its brain's budget said of it."""
     claim: RateClaim | None
 

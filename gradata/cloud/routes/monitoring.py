@@ -31,7 +31,7 @@ from gradata.cloud.http.sse import FeedResponse, Rendered, brain_feed, fleet_fee
 from gradata.cloud.protocol.answers import Answer
 from gradata.cloud.routes.replica import BrainName, event_json
 from gradata.cloud.service.fleet_reader import FleetReader
-from gradata.cloud.service.fleet_state import STATES, Device, FleetBrain, Verdict
+from gradata.cloud.service.fleet_state import STATES, BrainVerdict, Device, FleetBrain
 from gradata.cloud.service.live_feed import CLIENTS_MAX, CLIENTS_OF_KEY_MAX
 from gradata.cloud.store.reading import recent
 from gradata.cloud.store.values import EventQuery, StoredEvent
@@ -233,7 +233,7 @@ def _device_json(device: Device) -> dict[str, Any]:
     }
 
 
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+def _verdict_json(verdict: BrainVerdict) -> dict[str, Any]:
     return {
         "state": verdict.state,
         "since": iso(verdict.since),

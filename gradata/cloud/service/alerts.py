@@ -24,7 +24,7 @@ from gradata.cloud.clock import now_us
 from gradata.cloud.domain.timestamps import SECOND, iso
 from gradata.cloud.service.background import forever
 from gradata.cloud.service.fleet_reader import FleetReader
-from gradata.cloud.service.fleet_state import FleetBrain, Verdict
+from gradata.cloud.service.fleet_state import BrainVerdict, FleetBrain
 from gradata.cloud.store.values import StoredAlert, StoredNotice, StoreUnavailableError
 from replicator.errors import ConfigurationError
 from replicator.pacing import backoff_s
@@ -57,7 +57,7 @@ class AlertFinding:
     workspace: str
     brain_id: str
     device_id: str | None
-    verdict: Verdict
+    verdict: BrainVerdict
 
     @property
     def name(self) -> str:
@@ -117,7 +117,7 @@ def changes(found: Sequence[AlertFinding], told: Sequence[StoredAlert], heard: M
     return Changes(begun, over)
 
 
-def body_of(kind: Literal["firing", "cleared"], subject: bytes, verdict: Verdict | None, opened_at: int) -> bytes:
+def body_of(kind: Literal["firing", "cleared"], subject: bytes, verdict: BrainVerdict | None, opened_at: int) -> bytes:
     """What the webhook gets."""
     document = orjson.loads(subject) | {"kind": kind, "opened_at": iso(opened_at), "at": iso(now_us())}
     if verdict is not None:

@@ -42,7 +42,7 @@ class LastRefusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class BrainVerdict:
     """A state, since when (microseconds since 1970), its explanation, and the command that helps ("": none)."""
 
     state: FleetState
@@ -62,7 +62,7 @@ class Device:
 
     device_id: str
     log: StoredLog
-    verdict: Verdict
+    verdict: BrainVerdict
     last_event_at: int | None
     lag_s: float
     backlog_bytes: int
@@ -77,7 +77,7 @@ class FleetBrain:
     """A brain; its state is that of its worst device."""
 
     brain_id: str
-    verdict: Verdict
+    verdict: BrainVerdict
     events: int
     last_event_at: int | None
     last_ack_at: int | None
@@ -147,7 +147,7 @@ def _brain(stored: StoredBrain, refusal: LastRefusal | None, habit: float | None
     elif devices:
         verdict = _worst(devices)
     else:
-        verdict = _quiet(last_event or stored.created_at, quiet_s, look.now) or Verdict(
+        verdict = _quiet(last_event or stored.created_at, quiet_s, look.now) or BrainVerdict(
             "live", last_event, "sends events without a replicator: nothing proves that all of them are here"
         )
     last_ack = max((log.stored_at for log in stored.logs if log.stored_at), default=stored.event_stored_at)
@@ -202,27 +202,27 @@ def _backlog(client: ClientStatus, log: StoredLog) -> int:
     return waits if client.log_bytes is None else min(waits, max(0, client.log_bytes - log.offset))
 
 
-def _worst(devices: Sequence[Device]) -> Verdict:
+def _worst(devices: Sequence[Device]) -> BrainVerdict:
     worst = devices[0].verdict  # they are sorted
     bad = sum(device.verdict.state == worst.state for device in devices)
     if len(devices) == 1 or worst.state == "live":
         return worst
-    return Verdict(worst.state, worst.since, f"{bad} of {len(devices)} devices: {worst.words}", worst.command)
+    return BrainVerdict(worst.state, worst.since, f"{bad} of {len(devices)} devices: {worst.words}", worst.command)
 
 
 # ---------------------------------------------------------------- each state, with its words
 
 
-def _silent(heard: int, backlog: int, look: _Look) -> Verdict | None:
+def _silent(heard: int, backlog: int, look: _Look) -> BrainVerdict | None:
     silence = silence_us(heard, now=look.now, since=look.listening_since, heard_before=look.heard_before)
     if silence <= look.patience.silent_s * SECOND:
         return None
     waits = f"; {size(backlog)} waited then" if backlog else ""
     words = f"no word from it for {span((look.now - heard) / SECOND)}{waits}"
-    return Verdict("silent", heard, words, "gradata doctor")
+    return BrainVerdict("silent", heard, words, "gradata doctor")
 
 
-def _paused(client: ClientStatus, log: StoredLog, backlog: int) -> Verdict | None:
+def _paused(client: ClientStatus, log: StoredLog, backlog: int) -> BrainVerdict | None:
     state = client.state
     if state not in ("paused", "held", "stopped"):
         return None
@@ -234,53 +234,55 @@ def _paused(client: ClientStatus, log: StoredLog, backlog: int) -> Verdict | Non
     why = f" ({trouble})" if trouble else ""
     waits = f"; {size(backlog)} wait" if backlog else ""
     words = f"replication is {state}{why}{waits}" + (f". {hint[:1].upper()}{hint[1:].strip(' .')}" if hint else "")
-    return Verdict("paused", client.last_ack_at or log.stored_at, words, command)
+    return BrainVerdict("paused", client.last_ack_at or log.stored_at, words, command)
 
 
-def _quiet(last_event: int, quiet_s: float, now: int) -> Verdict | None:
+def _quiet(last_event: int, quiet_s: float, now: int) -> BrainVerdict | None:
     if now - last_event <= quiet_s * SECOND:
         return None
     words = f"alive, but nothing was captured for {span((now - last_event) / SECOND)}: does the agent's hook still run?"
-    return Verdict("quiet", last_event, words, "gradata doctor")
+    return BrainVerdict("quiet", last_event, words, "gradata doctor")
 
 
-def _incomplete(client: ClientStatus, log: StoredLog) -> Verdict | None:
+def _incomplete(client: ClientStatus, log: StoredLog) -> BrainVerdict | None:
     if not client.dead_letters:
         return None
     records = "1 record was" if client.dead_letters == 1 else f"{client.dead_letters:,} records were"
     words = f"{records} refused for good, and kept as dead letters on the device"
-    return Verdict("incomplete", log.stored_at, words, "gradata dead-letters list")
+    return BrainVerdict("incomplete", log.stored_at, words, "gradata dead-letters list")
 
 
-def _live(client: ClientStatus, log: StoredLog) -> Verdict:
+def _live(client: ClientStatus, log: StoredLog) -> BrainVerdict:
     words = "in step, by hooks alone" if client.brief else "in step"
     if log.holes:
         words += f", but {log.holes:,} of {log.tree.size:,} records without their bytes"
     if client.unreadable:
         words += "; what its replicator says of itself cannot be read"
-    return Verdict("live", log.stored_at, words)
+    return BrainVerdict("live", log.stored_at, words)
 
 
-def _forked(log: StoredLog, logs: Sequence[StoredLog], patience: Patience, now: int) -> Verdict | None:
+def _forked(log: StoredLog, logs: Sequence[StoredLog], patience: Patience, now: int) -> BrainVerdict | None:
     if log.parent is None or now - log.created_at > patience.forked_s * SECOND:
         return None
     parent = next((other for other in logs if other.log_id == log.parent), None)
     kept = "" if parent is None else f" The cloud keeps the {parent.tree.size:,} records of the log before."
     words = f"the log was truncated, replaced or edited, and began a new generation.{kept}"
-    return Verdict("forked", log.created_at, words, "gradata status")
+    return BrainVerdict("forked", log.created_at, words, "gradata status")
 
 
-def _lagging(client: ClientStatus, log: StoredLog, backlog: int, lag_s: float, patience: Patience) -> Verdict | None:
+def _lagging(
+    client: ClientStatus, log: StoredLog, backlog: int, lag_s: float, patience: Patience
+) -> BrainVerdict | None:
     if not backlog or (client.state == "live" and lag_s <= patience.lagging_s):
         return None
     words = f"{size(backlog)} wait"
-    return Verdict("lagging", log.stored_at or log.created_at, words, "gradata doctor" if lag_s > 600 else "")
+    return BrainVerdict("lagging", log.stored_at or log.created_at, words, "gradata doctor" if lag_s > 600 else "")
 
 
-def _refusal(refusal: LastRefusal, heard: int | None) -> Verdict:
+def _refusal(refusal: LastRefusal, heard: int | None) -> BrainVerdict:
     times = "once" if refusal.count == 1 else f"{refusal.count:,} times"
     words = f"its requests are refused ({refusal.code}, {times}): the key was revoked, rotated or never made"
-    return Verdict("refused", heard or refusal.last_at, words, "gradata keys list")
+    return BrainVerdict("refused", heard or refusal.last_at, words, "gradata keys list")
 
 
 # ---------------------------------------------------------------- small things

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from gradata.cloud.domain.plan import Decision
 from gradata.cloud.domain.rate_claim import RateClaim
-from gradata.cloud.domain.rate_limit import Verdict
+from gradata.cloud.domain.rate_limit import RateVerdict
 from gradata.cloud.domain.requests import Loose, WriteRequest
 from gradata.cloud.store.port import Store
 from gradata.cloud.store.values import StoreUnavailableError
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 class Spent:
     """The brain's rate limit, which all servers share, is exceeded. Nothing was written."""
 
-    verdict: Verdict
+    verdict: RateVerdict
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, Protocol
 
 from gradata.cloud.domain.plan import Decision
-from gradata.cloud.domain.rate_limit import Rate, Verdict
+from gradata.cloud.domain.rate_limit import Rate, RateVerdict
 from gradata.cloud.domain.requests import WriteRequest
 from gradata.cloud.store.port_deletion import Removing
 from gradata.cloud.store.port_monitoring import Watched
@@ -116,7 +116,7 @@ class Store(StoredLogs, StoredKeys, Watched, Removing, Protocol):
         other: so one may ask whether the store takes writes.
         """
 
-    def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
+    def admit(self, names: Sequence[str], rate: Rate) -> list[RateVerdict] | None:
         """Count one request of each name against a rate that all servers of the store share. Each call counts.
 
         A verdict for each, in their order. None: there is only one server, whose own `RateLimiter` is enough.

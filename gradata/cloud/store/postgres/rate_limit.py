@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from gradata.cloud.domain.rate_limit import WINDOW_S, Rate, Verdict
+from gradata.cloud.domain.rate_limit import WINDOW_S, Rate, RateVerdict
 from gradata.cloud.store.postgres.connection import Connection
 
 FORGET_S = 600.0
@@ -25,11 +25,11 @@ DELETE FROM gradata.rates WHERE name IN (
 """
 
 
-def spend(connection: Connection, wanted: Counter[str], names: Sequence[str], rate: Rate) -> list[Verdict]:
+def spend(connection: Connection, wanted: Counter[str], names: Sequence[str], rate: Rate) -> list[RateVerdict]:
     """Count one request for each of `names`, which `wanted` counts; a verdict for each, in their order."""
     interval = round(WINDOW_S * 1_000_000 / rate.per_minute)
     arguments = (list(wanted), list(wanted.values()), interval, rate.burst + rate.slack)
-    verdicts: dict[str, list[Verdict]] = {}
+    verdicts: dict[str, list[RateVerdict]] = {}
     for name, start, passed, now in connection.execute(_SPEND, arguments, binary=True):
         busy_s = max(start - now, 0) / 1e6
         made = verdicts[name] = []
@@ -37,7 +37,7 @@ def spend(connection: Connection, wanted: Counter[str], names: Sequence[str], ra
             verdict = rate.judge(busy_s, 0.0)
             went = place < passed
             busy_s += interval / 1e6 * went
-            made.append(Verdict(went, verdict.remaining, verdict.fresh_in_s, verdict.retry_after_s, busy_s))
+            made.append(RateVerdict(went, verdict.remaining, verdict.fresh_in_s, verdict.retry_after_s, busy_s))
         made.reverse()
     return [verdicts[name].pop() for name in names]
 

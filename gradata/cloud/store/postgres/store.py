@@ -21,7 +21,7 @@ import psycopg
 from psycopg import errors
 
 from gradata.cloud.domain.plan import Decision, Done, plan
-from gradata.cloud.domain.rate_limit import Rate, Verdict
+from gradata.cloud.domain.rate_limit import Rate, RateVerdict
 from gradata.cloud.domain.requests import WriteRequest
 from gradata.cloud.domain.tiles import TileLostError
 from gradata.cloud.store.postgres.commit import foreseen_call, write
@@ -146,7 +146,7 @@ class PostgresStore(PostgresRemoving):
         self._changed |= brains
         self._listening.tell(brains)
 
-    def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
+    def admit(self, names: Sequence[str], rate: Rate) -> list[RateVerdict] | None:
         """See `store.Store`."""
         return self._write(lambda connection: spend(connection, Counter(names), names, rate))
 

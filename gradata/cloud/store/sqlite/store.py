@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from gradata.cloud.domain.plan import Decision
-from gradata.cloud.domain.rate_limit import Rate, Verdict
+from gradata.cloud.domain.rate_limit import Rate, RateVerdict
 from gradata.cloud.domain.requests import HeartbeatWrite, HoleClaim, WriteRequest
 from gradata.cloud.domain.tiles import TileLostError
 from gradata.cloud.store.sqlite.commit import commit_group
@@ -118,7 +118,7 @@ class SqliteStore(SqliteRemoving):
         self._tell({request.brain_id for request in requests})
         return decisions
 
-    def admit(self, names: Sequence[str], rate: Rate) -> list[Verdict] | None:
+    def admit(self, names: Sequence[str], rate: Rate) -> list[RateVerdict] | None:
         """See `store.Store`: one process serves a file."""
         del names, rate
         return None

@@ -12,7 +12,15 @@ import pytest
 from gradata.cloud.domain.thresholds import Patience
 from gradata.cloud.domain.timestamps import SECOND
 from gradata.cloud.service.alerts import body_of, changes, check_webhook, findings, last_heard, signature
-from gradata.cloud.service.fleet_state import FleetBrain, FleetState, LastRefusal, Verdict, habit_s, read_fleet, span
+from gradata.cloud.service.fleet_state import (
+    BrainVerdict,
+    FleetBrain,
+    FleetState,
+    LastRefusal,
+    habit_s,
+    read_fleet,
+    span,
+)
 from gradata.cloud.service.listening import ListeningPeriod
 from gradata.cloud.store.values import StoredAlert, StoredBrain, StoredLog
 from replicator.errors import ConfigurationError
@@ -248,5 +256,5 @@ def test_a_webhook_is_https_or_local(url: str) -> None:
 def test_a_verdict_knows_whether_somebody_must_come() -> None:
     """Forked and lagging mend themselves."""
     alerting = {state for state in ("refused", "paused", "silent", "quiet", "forked", "lagging", "live")
-                if Verdict(state, None, "").alert}  # type: ignore[arg-type]  # fmt: skip
+                if BrainVerdict(state, None, "").alert}  # type: ignore[arg-type]  # fmt: skip
     assert alerting == {"refused", "paused", "silent", "quiet"}
