@@ -11,7 +11,7 @@ from gradata.hints import hint_of
 
 if TYPE_CHECKING:
     from gradata.cli.terminal import Terminal
-    from gradata.recovery.restore import Plan, Restored, Wanted
+    from gradata.recovery.restore import Plan, Restored, RestoreRequest
     from replicator.recovery.restore import Fetched
 
 NAME = "restore"
@@ -30,7 +30,7 @@ WAS = {
 
 @dataclass(frozen=True, slots=True)
 class RestoreOptions:
-    wanted: Wanted
+    wanted: RestoreRequest
     endpoint: str | None
     json: bool
     force: bool
@@ -70,9 +70,9 @@ def add_parser(commands: Subparsers) -> None:
 
 
 def _options(chosen: argparse.Namespace) -> RestoreOptions:
-    from gradata.recovery.restore import Wanted
+    from gradata.recovery.restore import RestoreRequest
 
-    wanted = Wanted(chosen.log, chosen.brain, chosen.output, chosen.merge)
+    wanted = RestoreRequest(chosen.log, chosen.brain, chosen.output, chosen.merge)
     return RestoreOptions(wanted, chosen.endpoint, chosen.json, chosen.force, chosen.dry_run, chosen.yes)
 
 

@@ -52,7 +52,7 @@ def _options(chosen: argparse.Namespace) -> ServiceOptions:
 
 def run(options: ServiceOptions, terminal: Terminal) -> int:
     """Print the unit."""
-    from gradata.cli.service_units import ServiceKind, Wanted, service
+    from gradata.cli.service_units import ServiceKind, ServiceTarget, service
     from gradata.config.settings import Settings
     from gradata.replicate.metrics_exporter import parse_address
     from replicator.sink import check_endpoint
@@ -64,7 +64,7 @@ def run(options: ServiceOptions, terminal: Terminal) -> int:
     installed = shutil.which("gradata")
     made = service(
         options.kind,
-        Wanted(
+        ServiceTarget(
             settings.brain_dir,
             check_endpoint(settings.endpoint),
             settings.key_file,

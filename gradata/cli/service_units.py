@@ -24,7 +24,7 @@ LABEL = "ai.gradata.replicate"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ServiceTarget:
     """What the service replicates.
 
     `program`: how gradata is started on this machine; `metrics`: HOST:PORT or None.
@@ -47,7 +47,7 @@ class Service:
     commands: tuple[str, ...]
 
 
-def service(kind: ServiceKind, wanted: Wanted) -> Service:
+def service(kind: ServiceKind, wanted: ServiceTarget) -> Service:
     """The unit's text, where to save it, and what to run then."""
     return _KINDS[kind](wanted)
 
@@ -57,7 +57,7 @@ def _arguments(brain_dir: str, metrics: str | None) -> list[str]:
     return ["replicate", "--follow", "--brain", brain_dir, *more]
 
 
-def _systemd(wanted: Wanted) -> Service:
+def _systemd(wanted: ServiceTarget) -> Service:
     command = [*wanted.program, *_arguments(wanted.brain_dir, wanted.metrics)]
     text = f"""\
 # Replicates one brain for as long as the machine runs. The key is read from its file, afresh for each request.
@@ -96,7 +96,7 @@ WantedBy=default.target
     )
 
 
-def _launchd(wanted: Wanted) -> Service:
+def _launchd(wanted: ServiceTarget) -> Service:
     words = [*wanted.program, *_arguments(wanted.brain_dir, wanted.metrics)]
     arguments = "\n".join(f"    <string>{escape(word)}</string>" for word in words)
     text = f"""\
@@ -132,7 +132,7 @@ def _launchd(wanted: Wanted) -> Service:
     return Service("launchd", path, text, (f"launchctl bootstrap gui/$(id -u) {path}",))
 
 
-def _compose(wanted: Wanted) -> Service:
+def _compose(wanted: ServiceTarget) -> Service:
     text = f"""\
 # A container beside the agent's, on the same brain directory. The image: {IMAGE_LINES}.
 services:
@@ -230,7 +230,7 @@ spec:
 """
 
 
-def _k8s(wanted: Wanted) -> Service:
+def _k8s(wanted: ServiceTarget) -> Service:
     text = _DEPLOYMENT.format(
         image=IMAGE_LINES,
         port=METRICS_PORT,
@@ -247,7 +247,7 @@ def _k8s(wanted: Wanted) -> Service:
     )
 
 
-_KINDS: dict[ServiceKind, Callable[[Wanted], Service]] = {
+_KINDS: dict[ServiceKind, Callable[[ServiceTarget], Service]] = {
     "systemd": _systemd,
     "launchd": _launchd,
     "compose": _compose,

@@ -30,7 +30,7 @@ from replicator.wire.replica import ReplicaLog
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RestoreRequest:
     """The request. `brain`: an id, or the directory of a brain; `file` None: the brain's own log."""
 
     log_id: str | None = None
@@ -79,14 +79,14 @@ def reader_for(settings: Settings) -> Iterator[HttpReader]:
         reader.close()
 
 
-def settled(wanted: Wanted, endpoint: str | None) -> Settings:
+def settled(wanted: RestoreRequest, endpoint: str | None) -> Settings:
     """The settings of the target directory; it need not exist yet."""
     if wanted.file is not None:
         return Settings.resolve(os.path.dirname(os.path.abspath(wanted.file)), endpoint)
     return Settings.resolve(wanted.brain if wanted.brain is not None and _is_path(wanted.brain) else None, endpoint)
 
 
-def plan(wanted: Wanted, settings: Settings, reader: HttpReader) -> Plan:
+def plan(wanted: RestoreRequest, settings: Settings, reader: HttpReader) -> Plan:
     """Find the requested log and compare it with the target. Changes nothing.
 
     ConfigurationError if the request is ambiguous or the directory belongs to another brain; CloudError.
@@ -105,7 +105,7 @@ def plan(wanted: Wanted, settings: Settings, reader: HttpReader) -> Plan:
 
 
 def _chosen(
-    wanted: Wanted, settings: Settings, path: str, reader: HttpReader
+    wanted: RestoreRequest, settings: Settings, path: str, reader: HttpReader
 ) -> tuple[str, str, ReplicaLog, list[ReplicaLog]]:
     """The brain, the cloud, the chosen log, and the brain's other logs."""
     if wanted.log_id is not None:
@@ -122,7 +122,7 @@ def _chosen(
     return brain_id, cloud_id, log, [each for each in kept if each is not log]
 
 
-def _brain_id(wanted: Wanted, settings: Settings, reader: HttpReader) -> str:
+def _brain_id(wanted: RestoreRequest, settings: Settings, reader: HttpReader) -> str:
     if wanted.brain is not None and not _is_path(wanted.brain):
         return wanted.brain
     usual = Settings.resolve(wanted.brain).brain_dir

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gradata.cli import build_parser
-from gradata.cli.service_units import ServiceKind, Wanted, service
+from gradata.cli.service_units import ServiceKind, ServiceTarget, service
 from replicator.actions import Action, Outcome
 from replicator.progress import OUTCOMES_OF
 from replicator.progress.table import FAILURES
@@ -23,7 +23,7 @@ from tests.tidy import failures
 ROOT = Path(__file__).parents[2]
 _PART = re.compile(r"(?<=<!-- generated: )(?P<name>[\w.-]+)( -->\n)(?P<text>.*?)(?=<!-- /generated -->)", re.DOTALL)
 
-EXAMPLE = Wanted(
+EXAMPLE = ServiceTarget(
     "/home/you/.gradata/brain",
     "https://api.gradata.ai/api/v1",
     "/home/you/.gradata/key",

@@ -10,11 +10,11 @@ from typing import Any, get_args
 import pytest
 from ruamel.yaml import YAML
 
-from gradata.cli.service_units import ServiceKind, Wanted, service
+from gradata.cli.service_units import ServiceKind, ServiceTarget, service
 
 CANARY = "gk_live_canary0123456789"
 ODD = '/home/a b/100%/$HOME/"q"/\\brain'
-WANTED = Wanted(ODD, "https://cloud.example/api/v1", "/home/a b/key", ("/opt/a b/gradata",), "127.0.0.1:9464")
+WANTED = ServiceTarget(ODD, "https://cloud.example/api/v1", "/home/a b/key", ("/opt/a b/gradata",), "127.0.0.1:9464")
 FOLLOW = ["replicate", "--follow", "--brain"]
 
 
