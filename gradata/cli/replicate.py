@@ -115,7 +115,7 @@ def _once(
     from gradata.replicate import once
     from replicator import recovery
 
-    watch = once.Watch(replicator, greets=True)
+    watch = once.RunWatch(replicator, greets=True)
     with _Signals() as signals:
         if reset is not None:
             task = replace(task, order=recovery.order_reset(place.log, reset))

@@ -170,7 +170,7 @@ def _standing_and_order(log: str) -> tuple[Standing | None, ResetOrder | None]:
         view.close()
 
 
-class Watch:
+class RunWatch:
     """Watches one replicator work on one task. Use: `begin`, then `look` until it returns a Result.
 
     Call `begin` before the order is given, so that nothing done for it is missed. With `greets` it is not finished
@@ -353,7 +353,7 @@ class Stop:
 
 
 def run_once(
-    watch: Watch,
+    watch: RunWatch,
     task: Task,
     *,
     timeout_s: float | None,
@@ -380,7 +380,7 @@ def drain(settings: Settings, directory: Directory, *, timeout_s: float) -> Resu
     results. Safe to repeat, and beside a live replicator.
     """
     replicator = open_foreground(settings, directory, brief=True)
-    watch = Watch(replicator)
+    watch = RunWatch(replicator)
     task = plan(directory.log, None)
     seen = watch.look(task, timeout_s=None)
     if isinstance(seen, Result):

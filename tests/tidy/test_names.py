@@ -14,7 +14,6 @@ NOT_YET_UNIQUE = frozenset(
         "Head",
         "Reply",
         "Result",
-        "Watch",
         "Watched",
     }
 )

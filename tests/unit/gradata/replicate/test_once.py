@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gradata.replicate.once import Result, Stop, Watch, plan
+from gradata.replicate.once import Result, RunWatch, Stop, plan
 from gradata.replicate.run_counters import RunCounts, Totals
 from replicator.status import Shown, Status
 
@@ -35,7 +35,7 @@ class World:
         self.log.write_bytes(b'{"a": 1}\n{"b": 2}\n')
         self.replicator = Other(self.log)
         self.now = 1000.0
-        self.watch = Watch(self.replicator, monotonic_s=lambda: self.now)  # type: ignore[arg-type]
+        self.watch = RunWatch(self.replicator, monotonic_s=lambda: self.now)  # type: ignore[arg-type]
         self.task = plan(str(self.log), None)
 
     def look(self, at_s: float, *, timeout_s: float | None = None, **changed: Any) -> str:
