@@ -156,9 +156,11 @@ def _exported(replicator: Replicator, address: str | None, terminal: Terminal) -
         yield
         return
     from gradata.replicate.daemon import still_s
-    from gradata.replicate.metrics_exporter import Exporter, Watched
+    from gradata.replicate.metrics_exporter import ExportedReplicator, Exporter
 
-    exporter = Exporter(address, Watched(replicator.status, lambda: still_s(replicator), lambda: replicator.leads))
+    exporter = Exporter(
+        address, ExportedReplicator(replicator.status, lambda: still_s(replicator), lambda: replicator.leads)
+    )
     terminal.say(f"metrics at {address.rpartition(':')[0]}:{exporter.port}/metrics")
     try:
         yield

@@ -28,7 +28,7 @@ REQUEST_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class ExportedReplicator:
     """What the exporter reads from a replicator. `still_s`: seconds since its thread last did anything."""
 
     status: Callable[[], Status | None]
@@ -39,7 +39,7 @@ class Watched:
 class Exporter:
     """An HTTP server in its own thread. ConfigurationError if it cannot listen, or if its library is missing."""
 
-    def __init__(self, address: str, watched: Watched) -> None:
+    def __init__(self, address: str, watched: ExportedReplicator) -> None:
         host, port = parse_address(address)
         try:
             from prometheus_client import CollectorRegistry, make_wsgi_app
@@ -81,7 +81,7 @@ def parse_address(address: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def _health(watched: Watched, start: StartResponse) -> Iterable[bytes]:
+def _health(watched: ExportedReplicator, start: StartResponse) -> Iterable[bytes]:
     still_s = watched.still_s()
     start("200 OK" if still_s <= STILL_S else "503 Service Unavailable", [("Content-Type", "text/plain")])
     return [f"the replicator's thread did something {still_s:.0f} s ago\n".encode()]
@@ -103,7 +103,7 @@ class _Silent(WSGIRequestHandler):
 class _Collector:
     """Prometheus' collector protocol for a replicator's status."""
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(self, watched: ExportedReplicator) -> None:
         self._watched = watched
 
     def collect(self) -> Iterator[Metric]:

@@ -14,7 +14,6 @@ NOT_YET_UNIQUE = frozenset(
         "Head",
         "Reply",
         "Result",
-        "Watched",
     }
 )
 """Names that are still to be qualified by their subject; none may be added."""

@@ -28,7 +28,7 @@ from gradata.cloud.domain.plan import Decision
 from gradata.cloud.domain.rate_limit import Rate, RateVerdict
 from gradata.cloud.domain.requests import WriteRequest
 from gradata.cloud.store.port_deletion import Removing
-from gradata.cloud.store.port_monitoring import Watched
+from gradata.cloud.store.port_monitoring import MonitoringStore
 from gradata.cloud.store.values import EventMark, EventQuery, PlainRow, StoredEvent, StoredKey, StoredLog
 
 WantedRows = Literal["rows", "places", "holes"]
@@ -102,7 +102,7 @@ class StoredLogs(Protocol):
         """
 
 
-class Store(StoredLogs, StoredKeys, Watched, Removing, Protocol):
+class Store(StoredLogs, StoredKeys, MonitoringStore, Removing, Protocol):
     """Everything that the cloud keeps."""
 
     @property

@@ -12,7 +12,7 @@ from gradata.cloud.domain.daily_counts import DayKind
 from gradata.cloud.store.values import ChangeListener, StoredAlert, StoredBrain, StoredNotice
 
 
-class Watched(Protocol):
+class MonitoringStore(Protocol):
     """What pages, `gradata fleet`, metrics and alerts read. Nothing here touches what was ingested."""
 
     def fleet(self, workspace: str, brain_id: str | None = None) -> list[StoredBrain]:
