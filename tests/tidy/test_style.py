@@ -102,11 +102,11 @@ def test_modules_and_functions_are_short(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_public_things_state_their_contract(path: Path) -> None:
     """Public classes and functions have a docstring; the parts of a command are described once, in `gradata.cli`."""
-    of_a_command = {"Options", "add_parser", "run"} if path.parent.name == "cli" else set()
+    of_a_command = ("Options", "add_parser", "run") if path.parent.name == "cli" else ("of no command",)
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
             where = f"{name_of(path)}:{node.name}"
-            assert ast.get_docstring(node) or node.name in of_a_command, f"{where} has no docstring"
+            assert ast.get_docstring(node) or node.name.endswith(of_a_command), f"{where} has no docstring"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)
