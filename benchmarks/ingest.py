@@ -35,10 +35,10 @@ from replicator.proof import CompactRange, leaf_hashes
 from tests.support.postgres_fixture import Postgres
 
 SERVE = (
-    "import sys; from gradata.cloud.server import run; from gradata.cloud.http.context import LIMITS, Options;"
+    "import sys; from gradata.cloud.server import run; from gradata.cloud.http.context import LIMITS, CloudOptions;"
     "from dataclasses import replace; rate = int(sys.argv[3]) or None;"
     "run('127.0.0.1', 0, sys.argv[1], workers=int(sys.argv[2]),"
-    " options=Options(replace(LIMITS, requests_per_minute=rate)))"
+    " options=CloudOptions(replace(LIMITS, requests_per_minute=rate)))"
 )
 BARE = """
 import sys, uvicorn

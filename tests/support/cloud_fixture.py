@@ -23,12 +23,12 @@ import json, sys
 from dataclasses import replace
 from gradata.cloud.domain.thresholds import Alerting, Patience
 from gradata.cloud.server import run
-from gradata.cloud.http.context import LIMITS, Options
+from gradata.cloud.http.context import LIMITS, CloudOptions
 wanted = json.loads(sys.argv[3])
 limits = replace(LIMITS, **wanted.pop("limits"))
 patience = Patience(silent_s=wanted.pop("silent_s", 300.0))
 wanted["alerting"] = Alerting(wanted.pop("webhook", None), patience)
-run("127.0.0.1", int(sys.argv[1]), sys.argv[2], options=Options(limits=limits, **wanted))
+run("127.0.0.1", int(sys.argv[1]), sys.argv[2], options=CloudOptions(limits=limits, **wanted))
 """
 START_S = 30.0
 OF_SERVER = ("burst", "burst_slack", "body_s", "webhook", "silent_s", "forwarded_allow_ips")
@@ -154,7 +154,7 @@ StartCloud = Callable[..., LiveCloud]
 
 @pytest.fixture
 def start_cloud(tmp_path: Path) -> Iterator[StartCloud]:
-    """Starts clouds: `start_cloud(requests_per_minute=600, body_s=1.0, …)`; names of Limits or Options."""
+    """Starts clouds: `start_cloud(requests_per_minute=600, body_s=1.0, …)`; names of Limits or CloudOptions."""
     clouds: list[LiveCloud] = []
 
     def start(**options: object) -> LiveCloud:
