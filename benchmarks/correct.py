@@ -9,6 +9,7 @@ import argparse
 import os
 import random
 import time
+from itertools import count, islice
 from pathlib import Path
 
 from benchmarks.figures import append_times, black_hole, cloud, quantile, show, tell, workplace
@@ -26,10 +27,14 @@ def words(seed: int, characters: int) -> str:
     return text[:characters]
 
 
+NUMBERS = count()
+"""No text comes twice: the same correction in the same session is not recorded again."""
+
+
 def timed(brain: Brain, draft: str, final: str, calls: int, pause_s: float = 0.0) -> list[float]:
     """Seconds of each of `calls` calls."""
     times = []
-    for number in range(calls):
+    for number in islice(NUMBERS, calls):
         began = time.perf_counter()
         brain.correct(f"{number} {draft}", f"{number} {final}")
         times.append(time.perf_counter() - began)

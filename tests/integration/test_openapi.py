@@ -23,6 +23,10 @@ def test_no_answer_that_is_not_in_the_document() -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
 
 
+ALIASES = {("post", "/api/v1/v1/telemetry/metrics")}
+"""Where clients of 0.4 to 0.6 look for a route that is in the document under its own path."""
+
+
 def test_the_document_is_whole() -> None:
     """Every route but the pages' is in it; every error is a problem; every keyed route says so, and its refusals."""
     with open_app(open_store("sqlite::memory:")) as app:
@@ -34,7 +38,7 @@ def test_the_document_is_whole() -> None:
             if route.path.startswith("/api/v1/") and not route.path.endswith("/openapi.json")
         }
     operations = {(method, path): found for path, part in document["paths"].items() for method, found in part.items()}
-    assert set(operations) == routes
+    assert set(operations) == routes - ALIASES
     for (_, path), operation in operations.items():
         answers = operation["responses"]
         errors = {status: answer for status, answer in answers.items() if status >= "400"}
