@@ -15,6 +15,12 @@ from typing import Any
 from gradata.agents.command import kind_in
 from gradata.agents.model import Agent, Entry, Path
 
+SDK_ALONE = (
+    "only the SDK has graduation of lessons and rules, search, export, its MCP server and its daemon; to keep them, "
+    "leave it installed beside this program: docs/migrating.md"
+)
+"""Said wherever entries of the SDK are replaced, so that nobody misses them later."""
+
 DEPTH_MAX = 40
 
 _GRADATA = re.compile(

@@ -107,6 +107,7 @@ def place_of(options: InstallOptions) -> AgentPlace:
 def carry_out(options: InstallOptions, terminal: Terminal, plans: list[InstallPlan]) -> int:
     """Show the plans, ask for confirmation on a terminal, write, and report the results."""
     from gradata.agents.install import write
+    from gradata.agents.known import SDK_ALONE
 
     changes = [plan for plan in plans if plan.outcome.action == "changed"]
     if not options.json:
@@ -122,6 +123,8 @@ def carry_out(options: InstallOptions, terminal: Terminal, plans: list[InstallPl
     else:
         for outcome in outcomes:
             finish(outcome, terminal, dry_run=options.dry_run)
+        if any(outcome.removed and outcome.added for outcome in outcomes):
+            terminal.say(SDK_ALONE)
     return PROBLEM if any(outcome.action == "refused" for outcome in outcomes) else FINE
 
 

@@ -7,6 +7,7 @@ recorded and last recalled, and what would fix a problem.
 from __future__ import annotations
 
 from gradata.agents import AgentFact
+from gradata.agents.known import SDK_ALONE
 from gradata.doctor.facts import DoctorFacts, DoctorFinding, FindingStatus
 from gradata.doctor.format import ago, lasting
 from gradata.replicate.state import Local
@@ -46,7 +47,7 @@ def old_hooks(facts: DoctorFacts, _: Local) -> DoctorFinding:
         return DoctorFinding("old_hooks", "ok", f"none{dead}")
     worst = min(mended, key=lambda old: (not old.sync, not old.ignored))
     syncing = sum(old.sync for old in mended)
-    said = f"{len(mended)}, {syncing} of them for cloud sync: {worst.words}; {worst.command}"
+    said = f"{len(mended)}, {syncing} of them for cloud sync: {worst.words}; {worst.command} ({SDK_ALONE})"
     return DoctorFinding("old_hooks", "warn", said)
 
 
