@@ -23,6 +23,7 @@ from gradata.cloud.service.api_keys import create_key
 from gradata.cloud.service.integrity import check
 from gradata.cloud.store.open import open_store, shown
 from gradata.cloud.store.port import Store
+from gradata.cloud.store.postgres.connection import connect
 from gradata.cloud.store.postgres.facts import gather
 from gradata.cloud.store.postgres.migrate import migrate_url, newest
 from gradata.cloud.store.reading import owner_of
@@ -438,3 +439,13 @@ def test_the_store_is_migrated_by_a_command(postgres_url: str) -> None:
         assert counts(store, append([event("a")])) == [(1, 0)]
     finally:
         store.close()
+
+
+def test_a_connection_that_listens_outlives_the_deadline_of_exchanges(postgres_url: str) -> None:
+    """To wait for a notification is no exchange that hangs: the connection stays, and hears what comes later."""
+    with connect(postgres_url) as listener, connect(postgres_url) as teller:
+        listener.answer_s = 0.2
+        listener.execute("LISTEN waited_for")
+        assert list(listener.notifies(timeout=1.0)) == []
+        teller.execute("NOTIFY waited_for, 'now'")
+        assert [each.payload for each in listener.notifies(timeout=PATIENCE_S, stop_after=1)] == ["now"]

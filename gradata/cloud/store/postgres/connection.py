@@ -48,8 +48,12 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     answer_s = ANSWER_S
 
     def wait(self, gen: PQGen[Result], interval: float = _INTERVAL_S, timeout: float | None = None) -> Result:
-        """See psycopg.Connection. All exchanges go through here."""
-        del timeout  # newer versions of psycopg have one of their own, which leaves the connection open
+        """See psycopg.Connection. All exchanges go through here.
+
+        `timeout`: psycopg's own, for what waits on purpose (notifications, a cancellation): that is no exchange.
+        """
+        if timeout is not None:
+            return super().wait(gen, min(interval, _INTERVAL_S), timeout)
         return super().wait(self._bounded(gen), min(interval, _INTERVAL_S))
 
     def _bounded(self, gen: PQGen[Result]) -> PQGen[Result]:
