@@ -313,7 +313,6 @@ class Replicator:
 
     def _lead(self, lease: Lease | StoppedLeader) -> None:
         sidecar, standing = self._open_sidecar()
-        self._sidecar = sidecar
         sink = self._open_sink()
         log = LogReader(self.log_path, work_ahead=True)
         try:
@@ -350,7 +349,7 @@ class Replicator:
     def _open_sidecar(self) -> tuple[Sidecar, Standing | None]:
         """The sidecar and its content. One that stays unusable only costs a request to the cloud."""
         path = sidecar_path(self.log_path)
-        sidecar = Sidecar(path)
+        sidecar = self._sidecar = Sidecar(path)  # first: a fork must not catch this thread inside SQLite
         for _ in range(SIDECAR_TRIES):
             try:
                 standing = sidecar.load()

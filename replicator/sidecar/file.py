@@ -180,11 +180,14 @@ class only_one:  # noqa: N801  (used as a function)
 
 
 def close_with(owner: object, connection: sqlite3.Connection) -> weakref.finalize[..., object]:
-    """Close it with its owner, at the latest when the interpreter ends. Detach the result once it is closed.
+    """Close it with its owner. Detach the result once it is closed.
 
-    From Python 3.13 on a connection that nobody closed is a ResourceWarning. In a forked child it is never closed.
+    From Python 3.13 on a connection that nobody closed is a ResourceWarning. In a forked child it is never closed, and
+    neither at the interpreter's end: a daemon thread may be inside SQLite then, which closing would pull from under it.
     """
-    return weakref.finalize(owner, _close_own, connection, os.getpid())
+    finalizer = weakref.finalize(owner, _close_own, connection, os.getpid())
+    finalizer.atexit = False
+    return finalizer
 
 
 def _close_own(connection: sqlite3.Connection, pid: int) -> None:

@@ -25,7 +25,7 @@ def counts(store: Store, *requests: WriteRequest) -> list[tuple[int, int]]:
 
 def proven(store: Store, records: list[bytes], log_id: str = LOG) -> bool:
     """Whether this log holds these records, and all is sound."""
-    stored = store.log("default", log_id)
+    stored = store.log("default", log_id, brain_id="brain")
     return stored is not None and stored.tree == tree(records) and all(report.sound for report in check(store))
 
 

@@ -18,7 +18,9 @@ GONE_S = 10.0
 """How long what was told to end may take to be gone."""
 _HELPERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker")
 """Processes of the standard library that live as long as this one; the first forks the servers of the tests."""
-_THREADS = ("execnet", "pytest_timeout", "pytest-timeout")
+_THREADS = ("execnet", "pytest_timeout", "pytest-timeout", "asyncio_", "AnyIO worker thread", "gradata-write-side")
+"""The runner's own, and workers of thread pools: those begin when first needed, so a server that several tests share
+starts them within any of these."""
 
 
 class Leaks:
