@@ -116,6 +116,9 @@ def _say_last(text: str) -> None:
     code, as text does that stays in a stream whose pipe is closed."""
     if sys.stderr is None:
         return
+    if not hasattr(sys.stderr, "fileno"):  # a host's own stream, which goes into its log
+        print(text, file=sys.stderr)
+        return
     try:
         descriptor = sys.stderr.fileno()
         if sys.platform == "win32" or select.select([], [descriptor], [], 0)[1]:
